@@ -1,0 +1,56 @@
+"""One file's bytes, wherever they lie: in memory, mapped from the archive they are stored in, or spooled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from scanner.ruleset import RuleMatch
+
+HEAD = 4096
+
+
+@dataclass(eq=False)
+class Content:
+    """A file to be looked at once; valid only while it is being inspected.
+
+    `path` in the layer, `inner` the way into archives, outermost first. `data` is read-only, of the file's whole
+    size, and may be a mapping of gigabytes: slice it, never copy it whole. `matches` are the YARA rules that hold.
+    """
+
+    path: bytes
+    data: memoryview
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    mtime: int = 0
+    inner: tuple[bytes, ...] = ()
+    matches: Sequence[RuleMatch] = field(default=())
+
+    @property
+    def size(self) -> int:
+        return self.data.nbytes
+
+    @property
+    def name(self) -> bytes:
+        """The innermost path: the file's own name, whatever holds it."""
+        return self.inner[-1] if self.inner else self.path
+
+    @cached_property
+    def head(self) -> bytes:
+        return bytes(self.data[:HEAD])
+
+    @cached_property
+    def is_text(self) -> bool:
+        """No NUL among the first 4096 bytes, the test that grep and git use (git's window is 8000)."""
+        return b"\0" not in self.head
+
+    def text(self, limit: int = 4 << 20) -> str:
+        """The first `limit` bytes as UTF-8; undecodable bytes survive as surrogates."""
+        return bytes(self.data[:limit]).decode("utf-8", "surrogateescape")
+
+    def line_of(self, offset: int) -> int:
+        """The line, from 1, on which the byte at `offset` stands."""
+        step, lines = 1 << 20, 1
+        for begin in range(0, offset, step):
+            lines += bytes(self.data[begin : min(begin + step, offset)]).count(b"\n")
+        return lines

@@ -1,0 +1,1 @@
+"""One file per thing looked for; see plugin.py."""

@@ -1,0 +1,37 @@
+"""What a detector is: which files it wants, what it sees in one file, what that means in a whole image."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from scanner.content import Content
+from scanner.model import Evidence, Finding, Notification, Rule
+from scanner.oci.view import ImageView
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """The files a detector looks into, as data, so that a million entries are asked at the price of one regular expression.
+
+    `paths`: regular expressions (bytes, re.search) over the path in the layer or, inside an archive, over the member's
+    name; write them without groups that capture. `magics`: first bytes. Besides these, every detector is shown each
+    file in which a YARA rule of a behaviour in `behaviours` matched.
+    """
+
+    paths: tuple[bytes, ...] = ()
+    magics: tuple[bytes, ...] = ()
+    behaviours: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """`inspect` sees one file of one layer, image unknown: its evidence is cached with the layer under `version`.
+    `judge` sees the whole image's evidence and is never cached. Both are plain functions and keep nothing.
+    `rules` are what `judge` may report.
+    """
+
+    name: str
+    version: int
+    rules: tuple[Rule, ...]
+    wants: Wants
+    inspect: Callable[[Content], Iterable[Evidence | Notification]]
+    judge: Callable[[ImageView], Iterable[Finding]]

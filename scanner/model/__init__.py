@@ -1,0 +1,38 @@
+"""The values that pass between the stages. Frozen, standard library only, no behaviour beyond what a value knows of itself."""
+
+from scanner.model.entry import Entry, Kind, State
+from scanner.model.evidence import Evidence, Level, Notification, Json
+from scanner.model.finding import ConfigLocation, FileLocation, Finding, Location, fingerprint
+from scanner.model.image import Descriptor, Image, ImageConfig, Layer, Target
+from scanner.model.limits import Limits
+from scanner.model.report import SCHEMA_VERSION, Report, Tool
+from scanner.model.rule import Confidence, Rule, Severity
+from scanner.model.text import printable
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ConfigLocation",
+    "Confidence",
+    "Descriptor",
+    "Entry",
+    "Evidence",
+    "FileLocation",
+    "Finding",
+    "Image",
+    "ImageConfig",
+    "Kind",
+    "Layer",
+    "Level",
+    "Limits",
+    "Location",
+    "Notification",
+    "Report",
+    "Rule",
+    "Severity",
+    "State",
+    "Target",
+    "Tool",
+    "fingerprint",
+    "printable",
+    "Json",
+]

@@ -1,0 +1,72 @@
+"""Findings: what the evidence adds up to, where, and how sure we are."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scanner.model.entry import State
+from scanner.model.evidence import Evidence, Json
+from scanner.model.image import Layer
+from scanner.model.rule import Confidence, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class FileLocation:
+    """A file in a layer; `inner` leads into archives inside it, outermost first."""
+
+    path: bytes
+    layer: Layer
+    inner: tuple[bytes, ...] = ()
+    line: int | None = None
+    offset: int | None = None
+
+    @property
+    def display(self) -> bytes:
+        """The path as people know it from JAR URLs: `opt/app.jar!/lib/x.so`."""
+        return b"!/".join((self.path, *self.inner))
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigLocation:
+    """A field of the image's config, such as `Entrypoint[0]` or `Env[3]`."""
+
+    field: str
+
+    @property
+    def display(self) -> bytes:
+        return self.field.encode()
+
+
+Location = FileLocation | ConfigLocation
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One answer for a person: the first location is the primary one, and there always is one."""
+
+    rule_id: str
+    severity: Severity
+    confidence: Confidence
+    message: str
+    locations: tuple[Location, ...]
+    evidence: tuple[Evidence, ...]
+    fingerprint: str
+    state: State = State.VISIBLE
+    hidden_by: int | None = None
+    details: Mapping[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.locations:
+            raise ValueError(f"a finding of {self.rule_id} needs a location")
+
+
+def fingerprint(rule_id: str, repository: str, *identity: bytes | str) -> str:
+    """64 hex digits that survive a rebuild, a new tag and a move to another layer: rule, repository, place and evidence.
+
+    Never feed it a tag, a digest, a layer index or a line.
+    """
+    digest = hashlib.sha256()
+    for part in (rule_id, repository, *identity):
+        raw = part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")
+        digest.update(len(raw).to_bytes(8, "big") + raw)
+    return digest.hexdigest()

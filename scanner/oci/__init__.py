@@ -1,0 +1,1 @@
+"""OCI images: manifests and digests, tar layers that are never extracted, whiteouts and the squashed view."""

@@ -1,0 +1,84 @@
+"""A whole image as a detector's judge sees it: all evidence, where it lies, and whether a container would see it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from scanner.model import (
+    Confidence,
+    Evidence,
+    FileLocation,
+    Finding,
+    Image,
+    Json,
+    Layer,
+    Location,
+    Rule,
+    Severity,
+    State,
+    Target,
+    fingerprint,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A piece of evidence where it lies in this image. `aliases` are hard links to the same file, `mode` its permissions."""
+
+    evidence: Evidence
+    layer: Layer
+    state: State
+    hidden_by: int | None
+    mode: int = 0o644
+    aliases: tuple[bytes, ...] = ()
+
+    @property
+    def location(self) -> FileLocation:
+        e = self.evidence
+        return FileLocation(e.path, self.layer, e.inner, e.line, e.offset)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """The image, its evidence and the few questions a judge may ask of the squashed filesystem."""
+
+    target: Target
+    image: Image
+    sightings: tuple[Sighting, ...]
+    owner: Callable[[bytes], str | None]
+    """The distribution package that owns a path, None if none does (or the image has no package database)."""
+    has_packages: bool = False
+
+    def of(self, detector: str, *kinds: str) -> tuple[Sighting, ...]:
+        """A detector's sightings, of these kinds only if any are named; in a stable order."""
+        return tuple(
+            s for s in self.sightings if s.evidence.detector == detector and (not kinds or s.evidence.kind in kinds)
+        )
+
+    def finding(
+        self,
+        rule: Rule,
+        *,
+        at: Location,
+        state: State,
+        hidden_by: int | None,
+        severity: Severity,
+        confidence: Confidence,
+        message: str,
+        evidence: Iterable[Evidence],
+        details: Mapping[str, Json] | None = None,
+        related: Iterable[Location] = (),
+        identity: Iterable[bytes | str] = (),
+    ) -> Finding:
+        """A complete finding; `identity` is what tells two findings of one rule at one place apart (never a line or a layer)."""
+        return Finding(
+            rule_id=rule.id,
+            severity=severity,
+            confidence=confidence,
+            message=message,
+            locations=(at, *related),
+            evidence=tuple(evidence),
+            fingerprint=fingerprint(rule.id, self.target.repository, at.display, *identity),
+            state=state,
+            hidden_by=hidden_by,
+            details=dict(details or {}),
+        )
