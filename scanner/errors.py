@@ -43,3 +43,7 @@ class ParseError(ScannerError):
 
 class ReportError(ScannerError):
     """A report cannot be written, or a saved one cannot be read."""
+
+
+class UsageError(ScannerError):
+    """What was asked for does not exist or contradicts itself; nothing was read."""

@@ -18,6 +18,7 @@ from scanner.model import (
     Target,
     fingerprint,
 )
+from scanner.oci.packages import Packages
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,16 @@ class ImageView:
     target: Target
     image: Image
     sightings: tuple[Sighting, ...]
-    owner: Callable[[bytes], str | None]
-    """The distribution package that owns a path, None if none does (or the image has no package database)."""
-    has_packages: bool = False
+    packages: Packages
+    """Who owns a path, and whether the image has a package database at all; read at the first question."""
+
+    def owner(self, path: bytes) -> str | None:
+        """The distribution package that owns a path, None if none does (or there is no package database)."""
+        return self.packages.owner(path)
+
+    @property
+    def has_packages(self) -> bool:
+        return self.packages.known
 
     def of(self, detector: str, *kinds: str) -> tuple[Sighting, ...]:
         """A detector's sightings, of these kinds only if any are named; in a stable order."""

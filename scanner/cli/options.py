@@ -1,0 +1,74 @@
+"""Options that several commands share, and what they mean."""
+
+import os
+import sys
+from dataclasses import fields, replace
+from typing import IO
+
+import click
+
+from scanner.model import Limits, Severity
+
+LEVELS = [s.value for s in Severity]
+
+
+def use_color(choice: str, stream: IO[str]) -> bool:
+    """Whether to write colours: the flag, else NO_COLOR (no-color.org), else FORCE_COLOR, else whether it is a terminal."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR", "0") not in ("", "0"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def width() -> int:
+    """Columns to write for: the terminal's, COLUMNS, or 80 in a pipe."""
+    if columns := os.environ.get("COLUMNS", ""):
+        return max(20, int(columns)) if columns.isdigit() else 80
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            return max(20, os.get_terminal_size(stream.fileno()).columns or 80)
+        except (OSError, ValueError):
+            continue
+    return 80
+
+
+def parse_limits(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> Limits:
+    """`archive-depth=3` and the like onto the defaults; a wrong name lists the right ones."""
+    limits = Limits()
+    names = {f.name.replace("_", "-"): f.name for f in fields(Limits)}
+    for value in values:
+        name, equals, number = value.partition("=")
+        if name not in names:
+            raise click.BadParameter(f"{name!r} is no limit; there are {', '.join(names)}")
+        if not equals or not number.isdigit() or not int(number):
+            raise click.BadParameter(f"{value!r}: write {name}=NUMBER, such as {name}={getattr(limits, names[name])}")
+        limits = replace(limits, **{names[name]: int(number)})
+    return limits
+
+
+color = click.option(
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Colours in text; NO_COLOR and FORCE_COLOR are honoured.",
+)
+outputs = click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="FORMAT[=FILE]",
+    help="text, json, sarif or markdown, to a file or standard output. Repeatable.  [default: text]",
+)
+user_rules = click.option(
+    "--rules",
+    "rules",
+    multiple=True,
+    metavar="FILE|DIR",
+    type=click.Path(),
+    help="Your own YARA rules beside ours. Repeatable.",
+)

@@ -1,0 +1,580 @@
+"""One layer looked at once: while its bytes flow by they are hashed on one thread and matched against all rules' strings on
+another; only the files so named, and those a detector wants by name or magic, are looked at again on two more.
+"""
+
+import hashlib
+import os
+import re
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+from scanner.content import Content, archives, elf
+from scanner.content.worker import Worker
+from scanner.detectors.plugin import Detector
+from scanner.errors import ScannerError, TargetError
+from scanner.mapped import mapped
+from scanner.model import Evidence, Level, Limits, Notification, printable
+from scanner.oci.blob import Blob, TarBlob
+from scanner.oci.squash import superseded
+from scanner.oci.table import FILE, OPAQUE, WHITEOUT, EntryTable
+from scanner.oci.tar import TarWalk
+from scanner.oci.tree import TreeWalk
+from scanner.prefilter import Matcher, Prefilter, build
+from scanner.record import Carrier, LayerRecord, pack_files
+from scanner.ruleset import Ruleset
+
+VERSION = 1
+"""Of what a record holds and means: part of the cache's key."""
+
+AHEAD = 6
+HEAD = 512
+IN_FLIGHT = 24 << 20
+KEPT = re.compile(rb"\Avar/lib/dpkg/(?:info/[^/]+\.list|status\.d/[^/]+)\Z|\Alib/apk/db/installed\Z")
+"""Package databases: who owns a file is asked of the whole image, later."""
+MAX_KEPT = 64 << 20
+MOST_NOTIFICATIONS = 500
+"""Of one layer, of one wording; the rest are counted."""
+
+REPLAY = ("0" * 64, -1)
+"""SHA-256 and size of fixtures/rome-replay.tar: sandscan's own repository must not raise an alarm by it."""
+
+END = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a scan is: stored bytes read, and files that carry evidence so far."""
+
+    read: int
+    carriers: int
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a scan brings to every layer. Close its worker when done."""
+
+    ruleset: Ruleset
+    detectors: tuple[Detector, ...]
+    limits: Limits
+    worker: Worker
+    use_prefilter: bool = True
+    spool_dir: Path | None = None
+    local: threading.local = field(default_factory=threading.local)
+
+    @cached_property
+    def prefilter(self) -> Prefilter:
+        return build(self.ruleset)
+
+    @cached_property
+    def names(self) -> re.Pattern[bytes]:
+        """Any path that any detector wants."""
+        parts = [p for d in self.detectors for p in d.wants.paths]
+        return re.compile(b"|".join(b"(?:" + p + b")" for p in [*parts, KEPT.pattern]))
+
+    @cached_property
+    def wanted(self) -> tuple[tuple[Detector, re.Pattern[bytes] | None], ...]:
+        return tuple(
+            (d, re.compile(b"|".join(b"(?:" + p + b")" for p in d.wants.paths)) if d.wants.paths else None)
+            for d in self.detectors
+        )
+
+    @cached_property
+    def magics(self) -> tuple[bytes, ...]:
+        return tuple({m for d in self.detectors for m in d.wants.magics} | set(archives.MAGICS))
+
+    @property
+    def matcher(self) -> Matcher:
+        """This thread's own: hyperscan's scratch space must not be shared."""
+        if not hasattr(self.local, "matcher"):
+            self.local.matcher = self.prefilter.matcher()
+        return self.local.matcher  # type: ignore[no-any-return]
+
+    @cached_property
+    def key(self) -> str:
+        """What a layer's record depends on besides its bytes."""
+        versions = ",".join(f"{d.name}={d.version}" for d in self.detectors)
+        parts = (str(VERSION), self.ruleset.digest, versions, repr(self.limits), str(self.use_prefilter))
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    def looks_wanted(self, path: bytes, head: bytes) -> bool:
+        """By its name or first bytes, without any rule."""
+        return (
+            head.startswith(self.magics)
+            or head[257:262] == b"ustar"
+            or (head.startswith(b"\x7fELF") and elf.suspicious_header(head))
+            or self.names.search(path) is not None
+        )
+
+
+def scan_layer(
+    blob: Blob, engine: Engine, progress: Callable[[Progress], None] = lambda _: None
+) -> tuple[LayerRecord, bytes, bytes]:
+    """Everything one layer has to say, with its table and kept files as bytes for the cache.
+
+    A layer that breaks off keeps what was seen before, with an error notification. Raises TargetError for a tree
+    that cannot be opened at all.
+    """
+    with ExitStack() as stack:
+        walk: TarWalk | TreeWalk
+        if isinstance(blob, TarBlob):
+            walk = TarWalk(blob, engine.limits)
+        else:
+            walk = TreeWalk(blob, engine.limits, engine.limits.keep_bytes)
+        stack.callback(walk.close)
+        run = _Run(blob, walk, engine, progress, stack)
+        try:
+            run.stream()
+            walk.verify()
+        except TargetError:
+            raise
+        except (ScannerError, OSError) as e:
+            why = str(e) if isinstance(e, ScannerError) else f"layer {blob.layer.index} cannot be read: {e.strerror or e}"
+            run.notify(Notification("layer", Level.ERROR, why))
+        run.collect(wait=True)
+        if isinstance(walk, TreeWalk):
+            for notification in walk.notifications:
+                run.notify(notification)
+        return run.record()
+
+
+class _Run:
+    """The state of one layer's pass. The main thread reads and decides; two threads hash and match; two inspect."""
+
+    def __init__(
+        self,
+        blob: Blob,
+        walk: TarWalk | TreeWalk,
+        engine: Engine,
+        progress: Callable[[Progress], None],
+        stack: ExitStack,
+    ) -> None:
+        self.blob, self.walk, self.engine, self.progress = blob, walk, engine, progress
+        self.table: EntryTable = walk.table
+        self.size = 0
+        self.flagged: dict[int, bool] = {}
+        self.triaged = 0
+        self.retained: deque[tuple[int, bytes]] = deque()
+        self.most = engine.limits.keep_bytes
+        self.large: dict[int, _Spool | None] = {}
+        self.jobs: deque[tuple[int, list[Future[object]]]] = deque()
+        self.hasher = ThreadPoolExecutor(1, "sandscan-hash")
+        self.matching = ThreadPoolExecutor(1, "sandscan-match")
+        self.inspectors = ThreadPoolExecutor(2, "sandscan-inspect")
+        for pool in (self.hasher, self.matching, self.inspectors):
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        self.match = _Match(engine, self.table) if engine.use_prefilter and not engine.prefilter.always else None
+        if self.match is not None:
+            stack.callback(self.match.close)
+        self.every = self.match is None
+        self.room = _Room(IN_FLIGHT)
+        self.inspected: list[Future[_Seen]] = []
+        self.seen: dict[int, _Seen] = {}
+        self.notes: list[Notification] = []
+        self.counts: dict[tuple[str, str], int] = {}
+        self.kept: dict[bytes, bytes] = {}
+        self.kept_bytes = 0
+        self.looked = self.matched = self.unpacked = 0
+        stack.callback(self.close_spools)
+
+    def stream(self) -> None:
+        """Read the layer to its end; what was read before an error is looked at all the same."""
+        try:
+            for start, chunk in self.walk.chunks():
+                self.size = start + len(chunk)
+                jobs: list[Future[object]] = [self.hasher.submit(self.walk.update, chunk)]
+                if self.match is not None:
+                    jobs.append(self.matching.submit(self.match.feed, start, chunk))
+                self.jobs.append((self.size, jobs))
+                self.retained.append((start, chunk))
+                self.triage(start, chunk)
+                self.spool(start, chunk)
+                while len(self.jobs) > AHEAD:
+                    self.retire()
+                self.progress(Progress(self.size, len(self.seen)))
+        except (ScannerError, OSError):
+            self.drain(self.size)
+            raise
+        self.drain(END)
+
+    def drain(self, end: int) -> None:
+        while self.jobs:
+            self.retire()
+        self.settle(end)
+
+    def triage(self, start: int, chunk: bytes) -> None:
+        """Which of the files that begin in this chunk deserve a look whatever the matcher says."""
+        table, engine = self.table, self.engine
+        kinds, stored, offsets, end = table.kinds, table.stored, table.offsets, start + len(chunk)
+        row, rows = self.triaged, len(table)
+        needs = engine.prefilter.needs
+        while row < rows:
+            if kinds[row] == FILE and stored[row]:
+                begin = offsets[row] - start
+                if offsets[row] >= end:
+                    break  # its content begins with the next chunk
+                head = chunk[begin : begin + min(HEAD, stored[row])] if begin >= 0 else b""
+                if self.every or needs(head):
+                    self.flagged[row] = True
+                elif engine.looks_wanted(table.path(row), head):
+                    self.flagged.setdefault(row, False)
+            row += 1
+        self.triaged = row
+
+    def spool(self, start: int, chunk: bytes) -> None:
+        """Files too large to wait in memory wait where they lie, or in an unnamed file if their layer is compressed."""
+        table = self.table
+        # a chunk is smaller than a large file: one can go on from the chunk before, one can go on into the next
+        for row in {table.row_at(start), table.row_at(start + len(chunk) - 1)}:
+            if row < 0 or table.kinds[row] != FILE or table.stored[row] <= self.most:
+                continue
+            if row not in self.large:
+                self.large[row] = None if self.walk.in_place else _Spool(self.engine, table.stored[row])
+            if (spool := self.large[row]) is not None:
+                begin = table.offsets[row] - start
+                spool.write(chunk[max(0, begin) : begin + table.stored[row]])
+
+    def retire(self) -> None:
+        """Wait for the oldest chunk, then decide about the files that end in it."""
+        done, jobs = self.jobs.popleft()
+        for job in jobs:
+            job.result()
+        self.settle(done)
+
+    def settle(self, done: int) -> None:
+        """Hand over the flagged files that end before `done`; let go of bytes that nobody waits for."""
+        table = self.table
+        if self.match is not None:
+            for row in self.match.take():
+                self.flagged[row] = True
+        ready = [row for row in self.flagged if table.offsets[row] + table.stored[row] <= done]
+        for row in sorted(ready):
+            self.submit(row, self.flagged.pop(row))
+        for row in [row for row in self.large if table.offsets[row] + table.stored[row] <= done]:
+            spool = self.large.pop(row)
+            if row not in ready:
+                self.walk.forget(row)
+                if spool is not None:
+                    spool.close()
+        current = table.row_at(done)
+        needed = table.offsets[current] if current >= 0 and table.stored[current] <= self.most else done
+        while self.retained and self.retained[0][0] + len(self.retained[0][1]) <= needed:
+            self.retained.popleft()
+
+    def submit(self, row: int, yara: bool) -> None:
+        size, path = self.table.stored[row], self.table.path(row)
+        if size > self.most:
+            self.room.take(IN_FLIGHT // 2)
+            self.inspected.append(self.inspectors.submit(self.inspect_large, row, self.large.get(row), yara))
+        else:
+            data = self.bytes_of(row)
+            if KEPT.search(path):
+                self.keep(path, data)
+            self.room.take(size)
+            self.inspected.append(self.inspectors.submit(self.inspect_small, row, data, yara))
+        if len(self.inspected) > 256:
+            self.collect()
+
+    def close_spools(self) -> None:
+        for spool in self.large.values():
+            if spool is not None:
+                spool.close()
+
+    def bytes_of(self, row: int) -> bytes:
+        begin = self.table.offsets[row]
+        end = begin + self.table.stored[row]
+        parts = []
+        for start, chunk in self.retained:
+            if start < end and start + len(chunk) > begin:
+                parts.append(chunk[max(0, begin - start) : end - start])
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def keep(self, path: bytes, data: bytes) -> None:
+        self.kept_bytes += len(data)
+        if self.kept_bytes > MAX_KEPT:
+            self.notify(
+                Notification("content", Level.WARNING, f"package database larger than {MAX_KEPT} bytes: not read", path)
+            )
+            return
+        self.kept[path] = data
+
+    def inspect_small(self, row: int, data: bytes, yara: bool) -> "_Seen":
+        try:
+            return self.inspect(row, memoryview(data), yara)
+        finally:
+            self.room.give(len(data))
+
+    def inspect_large(self, row: int, spool: "_Spool | None", yara: bool) -> "_Seen":
+        try:
+            with self.walk.region(row) if spool is None else spool.region() as view:
+                if view is not None:
+                    return self.inspect(row, view, yara)
+            seen = _Seen(row)
+            why = "it changed while it was read" if spool is None else spool.problem
+            seen.notes.append(
+                Notification("spool", Level.WARNING, f"could not be looked at again: {why}", self.table.path(row))
+            )
+            return seen
+        finally:
+            if spool is not None:
+                spool.close()
+            self.room.give(IN_FLIGHT // 2)
+
+    def inspect(self, row: int, view: memoryview, yara: bool) -> "_Seen":
+        table, seen = self.table, _Seen(row)
+        owner = table.owners[row]
+        content = Content(
+            path=table.path(row),
+            data=view,
+            mode=table.modes[row],
+            uid=owner >> 32,
+            gid=owner & 0xFFFFFFFF,
+            mtime=table.mtimes[row],
+            worker=self.engine.worker,
+        )
+        inspect(content, yara, self.engine, archives.Budget(self.engine.limits, self.engine.spool_dir), seen)
+        return seen
+
+    def collect(self, wait: bool = False) -> None:
+        """Take over what the inspectors have finished, in the layer's order as far as it is known."""
+        rest = []
+        for future in self.inspected:
+            if not wait and not future.done():
+                rest.append(future)
+                continue
+            seen = future.result()
+            self.looked += 1
+            self.matched += seen.matched
+            self.unpacked += seen.unpacked
+            if seen.evidence:
+                self.seen[seen.row] = seen
+            for note in seen.notes:
+                self.notify(note)
+        self.inspected = rest
+
+    def notify(self, note: Notification) -> None:
+        wording = (note.stage, re.sub(r"\d+", "", note.message))
+        self.counts[wording] = self.counts.get(wording, 0) + 1
+        if self.counts[wording] <= MOST_NOTIFICATIONS:
+            self.notes.append(note)
+
+    def record(self) -> tuple[LayerRecord, bytes, bytes]:
+        table = self.table
+        gone = superseded(table, self.seen)
+        notes = sorted(self.notes, key=lambda n: (n.stage, n.path or b"", n.inner, n.message))
+        for (stage, wording), count in sorted(self.counts.items()):
+            if count > MOST_NOTIFICATIONS:
+                more = count - MOST_NOTIFICATIONS
+                notes.append(Notification(stage, Level.WARNING, f"and more of the same: {wording}", count=more))
+        carriers = (
+            Carrier(
+                table.path(row),
+                table.modes[row],
+                table.owners[row] >> 32,
+                table.owners[row] & 0xFFFFFFFF,
+                row in gone,
+                tuple(self.seen[row].evidence),
+            )
+            for row in sorted(self.seen)
+        )
+        record = LayerRecord(
+            diff_id=self.walk.diff_id,
+            size=self.size,
+            carriers=tuple(carriers),
+            notifications=tuple(notes),
+            statistics={
+                "entries": len(table) - table.kinds.count(WHITEOUT) - table.kinds.count(OPAQUE),
+                "files": table.kinds.count(FILE),
+                "bytes": self.size,
+                "looked_at": self.looked,
+                "matched": self.matched,
+                "unpacked": self.unpacked,
+            },
+            table=lambda: table,
+            kept=lambda: self.kept,
+        )
+        return record, table.dump(), pack_files(self.kept)
+
+
+@dataclass
+class _Seen:
+    """What the look at one file of the layer gave."""
+
+    row: int
+    evidence: list[Evidence] = field(default_factory=list)
+    notes: list[Notification] = field(default_factory=list)
+    matched: int = 0
+    unpacked: int = 0
+
+
+def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budget, seen: _Seen) -> None:
+    """Show one file to the rules and the detectors that want it, then the same for what it holds inside."""
+    if yara:
+        seen.matched = 1
+        try:
+            result = engine.ruleset.match(content.data, seconds=engine.limits.yara_seconds, path=content.name)
+            content.matches = result.matches
+            problems: Sequence[str] = result.warnings
+        except ScannerError as e:
+            problems = (str(e),)
+        seen.notes += (Notification("rules", Level.WARNING, p, content.path, content.inner) for p in problems)
+    behaviours = {match.rule.behaviour for match in content.matches}
+    for detector, pattern in engine.wanted:
+        wants = detector.wants
+        if (
+            not behaviours.isdisjoint(wants.behaviours)
+            or (wants.magics and content.head.startswith(wants.magics))
+            or (pattern is not None and pattern.search(content.name))
+        ):
+            _ask(detector, content, seen)
+    for inner in _inside(content, engine, budget, seen):
+        seen.unpacked += 1
+        head = inner.head[:HEAD]
+        hit = not engine.use_prefilter or engine.prefilter.needs(head) or engine.matcher.search(inner.data)
+        if hit or engine.looks_wanted(inner.name, head):
+            inspect(inner, hit, engine, budget, seen)
+
+
+def _ask(detector: Detector, content: Content, seen: _Seen) -> None:
+    try:
+        for item in detector.inspect(content):
+            if isinstance(item, Evidence):
+                seen.evidence.append(item)
+            else:
+                seen.notes.append(item)
+    except Exception as e:  # noqa: BLE001 - one detector's mistake costs one file, and is said
+        what = f"the detector {detector.name} failed: {type(e).__name__}: {printable(str(e))}"
+        seen.notes.append(Notification("detector", Level.ERROR, what, content.path, content.inner))
+
+
+def _inside(content: Content, engine: Engine, budget: archives.Budget, seen: _Seen) -> Iterator[Content]:
+    """The files within a file: members of an archive, what a packer hid."""
+    if content.size == REPLAY[1] and hashlib.sha256(content.data).hexdigest() == REPLAY[0]:
+        what = "is sandscan's own replay of the ROME incident, harmless by its digest: not unpacked"
+        seen.notes.append(Notification("content", Level.NOTE, what, content.path, content.inner))
+        return
+    try:
+        for item in archives.members(content, budget):
+            if isinstance(item, Notification):
+                seen.notes.append(item)
+            else:
+                yield item
+    except (ScannerError, OSError, MemoryError, RecursionError) as e:
+        what = f"could not be unpacked: {type(e).__name__}: {printable(str(e))}"
+        seen.notes.append(Notification("spool", Level.WARNING, what, content.path, content.inner))
+
+
+class _Match:
+    """All rules' strings over the layer's stream; a file is named once, then skipped to its end."""
+
+    def __init__(self, engine: Engine, table: EntryTable) -> None:
+        self._engine, self._table = engine, table
+        self._hits: set[int] = set()
+        self._base = self._resume = 0
+        self._stream = None
+
+    def feed(self, start: int, chunk: bytes) -> None:
+        """The next chunk; its entries must be in the table. Runs on one thread, in order."""
+        view, end = memoryview(chunk), start + len(chunk)
+        at = max(start, self._resume)
+        while at < end:
+            if self._stream is None:
+                self._base = at
+                self._stream = self._engine.matcher.stream(self._on_match)
+            if self._stream.scan(view[at - start :]):
+                return
+            # stopped at a hit: nothing more needs to be known of that file, however often it matches
+            self._stream.close()
+            self._stream = None
+            at = max(at, self._resume)
+
+    def _on_match(self, end: int) -> bool:
+        position = self._base + end - 1
+        row = self._table.row_at(position)
+        if row < 0:
+            return False
+        self._hits.add(row)
+        self._resume = self._table.offsets[row] + self._table.stored[row]
+        return True
+
+    def take(self) -> set[int]:
+        """The rows hit since the last call."""
+        hits, self._hits = self._hits, set()
+        return hits
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+class _Room:
+    """Bytes under inspection, bounded: whoever brings more waits."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._size = size
+        self._changed = threading.Condition()
+
+    def take(self, size: int) -> None:
+        size = min(size, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+
+    def give(self, size: int) -> None:
+        with self._changed:
+            self._free += min(size, self._size)
+            self._changed.notify_all()
+
+
+class _Spool:
+    """A large file of a compressed layer, kept in an unnamed file until it is known whether it deserves a look."""
+
+    def __init__(self, engine: Engine, size: int) -> None:
+        self.problem = ""
+        self._size = size
+        self._file: IO[bytes] | None = None
+        if size > engine.limits.spool_bytes:
+            self.problem = (
+                f"it has {size} bytes, more than {engine.limits.spool_bytes} (raise with --limit spool-bytes=N)"
+            )
+            return
+        try:
+            if engine.spool_dir is not None:
+                engine.spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=engine.spool_dir, buffering=0)
+        except OSError as e:
+            self.problem = f"no room to keep it meanwhile: {e.strerror or e}"
+
+    def write(self, data: bytes) -> None:
+        if self._file is None:
+            return
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as e:
+            self.problem = f"no room to keep it meanwhile: {e.strerror or e}"
+            self.close()
+
+    @contextmanager
+    def region(self) -> Iterator[memoryview | None]:
+        if self._file is None or os.fstat(self._file.fileno()).st_size != self._size:
+            self.problem = self.problem or "the layer broke off within it"
+            yield None
+            return
+        with mapped(self._file.fileno(), 0, self._size) as view:
+            yield view
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,286 @@
+"""One target, one report: open, look at each layer once (or take it from the cache), join, judge."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from scanner.cache import Cache
+from scanner.content.worker import Worker
+from scanner.detectors.plugin import Detector
+from scanner.errors import ParseError, ScannerError
+from scanner.model import (
+    Finding,
+
+    Json,
+    Level,
+    Limits,
+    Notification,
+    Report,
+    Rule,
+
+    State,
+    Tool,
+    printable,
+)
+from scanner.oci.blob import Blob, TarBlob
+from scanner.oci.packages import Packages
+from scanner.oci.squash import VISIBLE, Fate, fates, hard_links
+from scanner.oci.table import EntryTable
+from scanner.oci.view import ImageView, Sighting
+from scanner.onepass import Engine, Progress, scan_layer
+from scanner.plugins import plugins
+from scanner.record import LayerRecord, dump, load
+from scanner.ruleset import Ruleset
+from scanner.ruleset import load as load_rules
+from scanner.sources.plugin import OpenImage, SourceOptions
+from scanner.sources.recognise import open_target
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to scan. `rules` are a user's YARA files or folders, added to ours; `cache` None keeps nothing between scans."""
+
+    source: SourceOptions = field(default_factory=SourceOptions)
+    rules: tuple[Path, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    cache: Cache | None = None
+    use_prefilter: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a scan is, for a progress bar: layers done of all, stored bytes done of all (-1: unknown), files with evidence."""
+
+    layer: int
+    layers: int
+    read: int
+    total: int
+    carriers: int
+
+
+@cache
+def tool_version() -> str:
+    """The installed version, `0+unknown` in a tree that was never installed."""
+    try:
+        return version("sandscan")
+    except PackageNotFoundError:
+        return "0+unknown"
+
+
+def detectors() -> tuple[Detector, ...]:
+    """Every detector, by name."""
+    return plugins("scanner.detectors")
+
+
+def rules_of(ruleset: Ruleset, found: Iterable[Detector]) -> tuple[Rule, ...]:
+    """Every rule that can be reported: the detectors' own, and YARA rules that report by themselves. Sorted by id."""
+    rules = {rule.id: rule for detector in found for rule in detector.rules}
+    rules.update((r.rule.id, r.rule) for r in ruleset.rules if not r.evidence)
+    return tuple(rules[i] for i in sorted(rules))
+
+
+def scan(argument: str, options: Options, progress: Callable[[Step], None] = lambda _: None) -> Report:
+    """The report on one target.
+
+    Raises TargetError (missing, or nothing that can be scanned), SourceError (cannot be opened), RuleError (a rule does
+    not compile). Whatever fails later is a notification, and the report is incomplete.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    ruleset = load_rules(options.rules)
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_target(argument, options.source))
+        worker = Worker(options.limits)
+        stack.callback(worker.close)
+        found = detectors()
+        spool = options.cache.folder if options.cache is not None else None
+        engine = Engine(ruleset, found, options.limits, worker, options.use_prefilter, spool)
+        records, notes, cached = _layers(opened, engine, options.cache, progress)
+        findings, more = _judge(opened, records, found)
+    notes = [*opened.notifications, *notes, *more]
+    if options.cache is not None and options.cache.problem:
+        notes.append(Notification("cache", Level.NOTE, options.cache.problem))
+    totals: dict[str, int] = {}
+    for record in records:
+        for name, count in record.statistics.items():
+            totals[name] = totals.get(name, 0) + count
+    statistics: dict[str, Json] = {"layers": len(records), "layers_cached": cached, **totals}
+    statistics["prefilter"] = engine.prefilter.engine if cached < len(records) else "none"
+    statistics["seconds"] = round(time.monotonic() - clock, 3)
+    image = replace(
+        opened.image,
+        layers=tuple(
+            layer if layer.diff_id else replace(layer, diff_id=record.diff_id)
+            for layer, record in zip(opened.image.layers, records, strict=True)
+        ),
+    )
+    return Report(
+        tool=Tool("sandscan", tool_version(), ruleset.digest),
+        target=opened.target,
+        image=image,
+        findings=findings,
+        notifications=tuple(sorted(notes, key=_order)),
+        rules=rules_of(ruleset, found),
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        statistics=statistics,
+    )
+
+
+def _order(note: Notification) -> tuple[int, int, str, bytes, tuple[bytes, ...], str]:
+    worst_first = (Level.ERROR, Level.WARNING, Level.NOTE).index(note.level)
+    return worst_first, -1 if note.layer is None else note.layer, note.stage, note.path or b"", note.inner, note.message
+
+
+def _layers(
+    opened: OpenImage, engine: Engine, cache: Cache | None, progress: Callable[[Step], None]
+) -> tuple[list[LayerRecord], list[Notification], int]:
+    """Each layer's record, in order; a layer that occurs twice is read once."""
+    sizes = [_size(blob) for blob in opened.blobs]
+    total = sum(sizes) if all(s >= 0 for s in sizes) else -1
+    known: dict[str, LayerRecord] = {}
+    records: list[LayerRecord] = []
+    notes: list[Notification] = []
+    done = carriers = cached = 0
+    for blob, size in zip(opened.blobs, sizes, strict=True):
+        layer, layers = blob.layer, len(opened.blobs)
+
+        def on_progress(p: Progress, done: int = done, carriers: int = carriers, index: int = layer.index) -> None:
+            progress(Step(index, layers, done + p.read, total, carriers + p.carriers))  # noqa: B023 - constant in the loop
+
+        on_progress(Progress(0, 0))
+        key = f"{layer.diff_id}:{engine.key}" if layer.diff_id else None
+        record = known.get(layer.diff_id) if layer.diff_id else None
+        if record is None and key is not None and cache is not None:
+            record = _from_cache(cache, key, blob)
+            cached += record is not None
+        if record is None:
+            record, table, kept = scan_layer(blob, engine, on_progress)
+            if key is not None and cache is not None and record.lasting and isinstance(blob, TarBlob):
+                cache.put(key, dump(record, table, kept))
+        if layer.diff_id:
+            known[layer.diff_id] = record
+        records.append(record)
+        notes += (replace(n, layer=layer.index) for n in record.notifications)
+        done += max(size, 0)
+        carriers += len(record.carriers)
+        progress(Step(layer.index + 1, layers, done, total, carriers))
+    return records, notes, cached
+
+
+def _size(blob: Blob) -> int:
+    return blob.descriptor.size if isinstance(blob, TarBlob) else -1
+
+
+def _from_cache(cache: Cache, key: str, blob: Blob) -> LayerRecord | None:
+    """A layer's record from the cache.
+
+    It is known by its diff_id, which the image's config names and every engine enforces when it unpacks the layer; a
+    plain tar whose size is not the one recorded cannot have that diff_id and is read again.
+    """
+    stored = cache.get(key)
+    if stored is None:
+        return None
+    try:
+        record = load(stored)
+    except ParseError:
+        cache.drop(key)
+        return None
+    plain = isinstance(blob, TarBlob) and blob.descriptor.media_type.endswith("tar") and blob.descriptor.size >= 0
+    if plain and isinstance(blob, TarBlob) and blob.descriptor.size != record.size:
+        return None
+    return record
+
+
+def _judge(
+    opened: OpenImage, records: Sequence[LayerRecord], found: Iterable[Detector]
+) -> tuple[tuple[Finding, ...], list[Notification]]:
+    view, notes = _join(opened, records)
+    findings: list[Finding] = []
+    for detector in found:
+        try:
+            findings += detector.judge(view)
+        except Exception as e:  # noqa: BLE001 - one detector's mistake must not take the others' findings along
+            what = f"the detector {detector.name} could not judge: {type(e).__name__}: {printable(str(e))}"
+            notes.append(Notification("detector", Level.ERROR, what))
+    findings.sort(
+        key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule_id, f.locations[0].display, f.message, f.fingerprint)
+    )
+    return tuple(findings), notes
+
+
+def _join(opened: OpenImage, records: Sequence[LayerRecord]) -> tuple[ImageView, list[Notification]]:
+    """All layers' evidence as one image sees it."""
+    tables: list[Callable[[], EntryTable]] = [cache(record.table) for record in records]
+    notes: list[Notification] = []
+    aliases: dict[tuple[int, bytes], tuple[tuple[int, bytes], ...]] = {}
+    wanted: dict[int, set[bytes]] = {i: {c.path for c in r.carriers} for i, r in enumerate(records) if r.carriers}
+    fate_of: dict[tuple[int, bytes], Fate] = {}
+    try:
+        aliases = _aliases(wanted, tables)
+        asked: dict[int, set[bytes]] = {layer: set(paths) for layer, paths in wanted.items()}
+        for names in aliases.values():
+            for layer, name in names:
+                asked.setdefault(layer, set()).add(name)
+        fate_of = fates(asked, tables)
+    except ScannerError as e:  # a table from the cache that cannot be read: every finding stands, its state is unsure
+        notes.append(Notification("cache", Level.ERROR, f"the state of findings is unknown: {e}; scan with --no-cache"))
+    sightings: list[Sighting] = []
+    for index, record in enumerate(records):
+        layer = opened.image.layers[index]
+        layer = layer if layer.diff_id else replace(layer, diff_id=record.diff_id)
+        for carrier in record.carriers:
+            own = Fate(State.OVERWRITTEN, index) if carrier.superseded else fate_of.get((index, carrier.path), VISIBLE)
+            names = aliases.get((index, carrier.path), ())
+            alive = [name for at, name in names if fate_of.get((at, name), VISIBLE) == VISIBLE]
+            fate = VISIBLE if alive and not carrier.superseded else own
+            sightings += (
+                Sighting(e, layer, fate.state, fate.hidden_by, carrier.mode, tuple(alive)) for e in carrier.evidence
+            )
+    sightings.sort(key=lambda s: (s.layer.index, s.evidence.path, s.evidence.inner, s.evidence.offset or 0, s.evidence.kind))
+    packages = Packages([record.kept for record in records])
+    view = ImageView(opened.target, opened.image, tuple(sightings), packages)
+    return view, notes
+
+
+def _aliases(
+    wanted: Mapping[int, set[bytes]], tables: Sequence[Callable[[], EntryTable]]
+) -> dict[tuple[int, bytes], tuple[tuple[int, bytes], ...]]:
+    """Hard links to files that carry evidence, in their own layer and in those above (where no file of that name lies)."""
+    result: dict[tuple[int, bytes], list[tuple[int, bytes]]] = {}
+    for layer, paths in wanted.items():
+        for above in range(layer, len(tables)):
+            for target, names in hard_links(tables[above](), frozenset(paths)).items():
+                result.setdefault((layer, target), []).extend((above, name) for name in names)
+    return {key: tuple(names) for key, names in result.items()}
+
+
+def scan_image(
+    target: str,
+    *,
+    rules: Iterable[str | Path] = (),
+    platform: str | None = None,
+    engine_access: str = "auto",
+    cache: bool | str | Path = True,
+    limits: Limits | None = None,
+) -> Report:
+    """Scan one target and return its Report: the Python API, exported as `scanner.scan`.
+
+    `target` is what the command line takes: `archive:app.tar`, `docker:app:1`, `oci:layout`, `registry:host/app:1`,
+    `rootfs:/tree`, or a bare path or image name. `cache` may name a folder; False keeps nothing.
+    Raises ScannerError's children TargetError, SourceError and RuleError; anything that goes wrong later is in
+    `report.notifications`, and `report.complete` is False.
+    """
+    limits = limits or Limits()
+    options = Options(
+        source=SourceOptions(platform=platform, engine_access=engine_access, limits=limits),
+        rules=tuple(Path(r) for r in rules),
+        limits=limits,
+        cache=None if cache is False else Cache(None if cache is True else Path(cache)),
+    )
+    return scan(target, options)
+
+

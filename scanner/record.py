@@ -1,0 +1,178 @@
+"""All that one layer has to say, whatever image it lies in: the unit that is cached."""
+
+import json
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scanner.errors import ParseError
+from scanner.model import Evidence, Level, Notification
+from scanner.oci.table import EntryTable
+
+LASTING = "content"
+"""The stage of notifications that the same bytes and limits give again; any other may go away at the next try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A file that carries evidence. `superseded`: a later member of the same layer takes its path again."""
+
+    path: bytes
+    mode: int
+    uid: int
+    gid: int
+    superseded: bool
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRecord:
+    """`size` is the layer's uncompressed bytes; `table` and `kept` are loaded only when asked for.
+
+    `kept` maps paths to the small files that whole-image questions need (package databases). `statistics` are counts.
+    """
+
+    diff_id: str | None
+    size: int
+    carriers: tuple[Carrier, ...]
+    notifications: tuple[Notification, ...]
+    statistics: Mapping[str, int]
+    table: Callable[[], EntryTable]
+    kept: Callable[[], Mapping[bytes, bytes]]
+
+    @property
+    def lasting(self) -> bool:
+        """Whether another look at the same bytes would say the same, so that it may be cached."""
+        return all(n.stage == LASTING for n in self.notifications if n.incomplete)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as bytes: what was seen, the entries, the kept files."""
+
+    seen: bytes
+    table: bytes
+    kept: bytes
+
+
+def dump(record: LayerRecord, table: bytes, kept: bytes) -> Stored:
+    """The record as bytes that `load` understands."""
+    seen = {
+        "diff_id": record.diff_id,
+        "size": record.size,
+        "statistics": dict(record.statistics),
+        "notifications": [
+            [n.stage, n.level.value, n.message, _path(n.path), [_text(i) for i in n.inner], n.count]
+            for n in record.notifications
+        ],
+        "carriers": [
+            [
+                _text(c.path),
+                c.mode,
+                c.uid,
+                c.gid,
+                c.superseded,
+                [
+                    [e.detector, e.kind, [_text(i) for i in e.inner], e.offset, e.line, e.excerpt, e.facts]
+                    for e in c.evidence
+                ],
+            ]
+            for c in record.carriers
+        ],
+    }
+    return Stored(zlib.compress(json.dumps(seen, sort_keys=True).encode(), 1), table, kept)
+
+
+def load(stored: Stored) -> LayerRecord:
+    """The record again; raises ParseError for bytes that `dump` did not write."""
+    try:
+        seen = json.loads(_expand(stored.seen))
+        carriers = tuple(
+            Carrier(
+                path := _bytes(raw_path),
+                int(mode),
+                int(uid),
+                int(gid),
+                bool(superseded),
+                tuple(
+                    Evidence(
+                        str(detector), str(kind), path, tuple(map(_bytes, inner)), offset, line, str(excerpt), dict(facts)
+                    )
+                    for detector, kind, inner, offset, line, excerpt, facts in evidence
+                ),
+            )
+            for raw_path, mode, uid, gid, superseded, evidence in seen["carriers"]
+        )
+        notifications = tuple(
+            Notification(
+                str(stage),
+                Level(level),
+                str(message),
+                None if path is None else _bytes(path),
+                tuple(map(_bytes, inner)),
+                None,
+                int(count),
+            )
+            for stage, level, message, path, inner, count in seen["notifications"]
+        )
+        return LayerRecord(
+            seen["diff_id"],
+            int(seen["size"]),
+            carriers,
+            notifications,
+            {str(k): int(v) for k, v in seen["statistics"].items()},
+            lambda: EntryTable.load(stored.table),
+            lambda: unpack_files(stored.kept),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error) as e:
+        raise ParseError(f"not a layer's record: {e}") from e
+
+
+def pack_files(files: Mapping[bytes, bytes]) -> bytes:
+    """Files as one compressed run of (length of path, length of content, path, content)."""
+    squeeze = zlib.compressobj(1)
+    parts = []
+    for path, content in sorted(files.items()):
+        parts.append(squeeze.compress(struct.pack("<II", len(path), len(content)) + path + content))
+    return b"".join([*parts, squeeze.flush()])
+
+
+def unpack_files(raw: bytes) -> dict[bytes, bytes]:
+    """What `pack_files` packed; raises ParseError otherwise."""
+    try:
+        data, files, at = _expand(raw), {}, 0
+        while at < len(data):
+            name, size = struct.unpack_from("<II", data, at)
+            begin = at + 8 + name
+            files[data[at + 8 : begin]] = data[begin : begin + size]
+            at = begin + size
+        if at != len(data):
+            raise ParseError("kept files are cut off")
+    except (struct.error, zlib.error) as e:
+        raise ParseError(f"not kept files: {e}") from e
+    return files
+
+
+_MOST = 1 << 30
+
+
+def _expand(raw: bytes) -> bytes:
+    expand = zlib.decompressobj()
+    data = expand.decompress(raw, _MOST)
+    if not expand.eof:
+        raise ParseError("a record is cut off or too large")
+    return data
+
+
+def _text(path: bytes) -> str:
+    return path.decode("latin-1")
+
+
+def _path(path: bytes | None) -> str | None:
+    return None if path is None else _text(path)
+
+
+def _bytes(text: Any) -> bytes:
+    return str(text).encode("latin-1")
