@@ -98,7 +98,7 @@ class Cache:
         return freed
 
     def _files(self) -> list[Path]:
-        return [f for suffix in ("", "-wal", "-shm", "-journal") if (f := Path(f"{self.file}{suffix}")).is_file()]
+        return [f for suffix in ("", "-journal") if (f := Path(f"{self.file}{suffix}")).is_file()]
 
     @contextmanager
     def _trying(self) -> Iterator[None]:
@@ -116,28 +116,35 @@ class Cache:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for place in (self.folder, *self._files()):
-            info = place.lstat()
-            if info.st_uid != os.geteuid() or info.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or stat.S_ISLNK(info.st_mode):
-                raise OSError(0, f"{place} belongs to, or can be written by, somebody else")
+        for place in (self.folder, self.file):
+            with suppress(FileNotFoundError):
+                info = place.lstat()
+                if info.st_uid != os.geteuid() or info.st_mode & 0o022 or stat.S_ISLNK(info.st_mode):
+                    raise OSError(0, f"{place} belongs to, or can be written by, somebody else")
         old = os.umask(0o077)
         try:
-            connection = sqlite3.connect(self.file, timeout=5, isolation_level=None)
+            connection = sqlite3.connect(self.file, timeout=10, isolation_level=None)
         finally:
             os.umask(old)
         with closing(connection) as db:
-            application = db.execute("PRAGMA application_id").fetchone()[0]
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if (application, version) != (APPLICATION, VERSION):
-                if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    raise sqlite3.DatabaseError("it is not of this version of sandscan")
-                db.execute("PRAGMA journal_mode = WAL")
-                db.execute(_SCHEMA)
-                db.execute(f"PRAGMA application_id = {APPLICATION}")
-                db.execute(f"PRAGMA user_version = {VERSION}")
+            if _identity(db) != (APPLICATION, VERSION):
+                db.execute("BEGIN IMMEDIATE")  # many first scans may start at once: one of them makes the table
+                if _identity(db) != (APPLICATION, VERSION):
+                    if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                        raise sqlite3.DatabaseError("it is not of this version of sandscan")
+                    db.execute(_SCHEMA)
+                    db.execute(f"PRAGMA application_id = {APPLICATION}")
+                    db.execute(f"PRAGMA user_version = {VERSION}")
+                db.execute("COMMIT")
             db.execute("PRAGMA synchronous = OFF")
             db.execute("PRAGMA trusted_schema = OFF")
             yield db
+
+
+def _identity(db: sqlite3.Connection) -> tuple[int, int]:
+    application: int = db.execute("PRAGMA application_id").fetchone()[0]
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return application, version
 
 
 def _checksum(key: str, stored: Stored) -> bytes:

@@ -1,0 +1,68 @@
+"""Reports out, saved reports in: what `scan` and `convert` share."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scanner.errors import ReportError, UsageError
+from scanner.model import Report, printable
+from scanner.reports.output import parse_output, write
+from scanner.reports.plugin import Format, RenderOptions
+
+MAX_REPORT = 1 << 30
+
+
+def check(outputs: Sequence[str]) -> list[tuple[Format, Path | None]]:
+    """The formats and files asked for, text if none; raises UsageError before any work is done in vain."""
+    try:
+        wanted = [parse_output(o) for o in outputs or ("text",)]
+    except ReportError as e:
+        raise UsageError(str(e)) from e
+    if sum(file is None for _, file in wanted) > 1:
+        raise UsageError("only one report can go to standard output; give the others a file: -o FORMAT=FILE")
+    files = [file.absolute() for _, file in wanted if file is not None]
+    if len(set(files)) < len(files):
+        raise UsageError("two reports would be written to the same file")
+    for file in files:
+        if not file.parent.is_dir():
+            raise UsageError(f"the folder of the report does not exist: {printable(str(file.parent))}")
+    return wanted
+
+
+def emit(
+    report: Report, wanted: Sequence[tuple[Format, Path | None]], *, color: bool, width: int, verbose: bool
+) -> None:
+    """Write every report, files first. Raises ReportError; a report on standard output then does not follow."""
+    for one, file in sorted(wanted, key=lambda pair: pair[1] is None):
+        options = RenderOptions(width=width, color=color and file is None, verbose=verbose)
+        text = one.render(report, options)
+        if file is not None:
+            write(text, file)
+            continue
+        try:
+            sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as e:
+            raise ReportError(f"cannot write the report to standard output: {e.strerror or e}") from e
+
+
+def read(name: str) -> Report:
+    """A saved JSON report; raises UsageError if there is none, ReportError if it is not one."""
+    from scanner.reports.json import load
+
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read(MAX_REPORT + 1)
+        else:
+            with Path(name).open("rb") as file:
+                data = file.read(MAX_REPORT + 1)
+    except OSError as e:
+        raise UsageError(f"cannot read the report {printable(name)}: {e.strerror or e}") from e
+    if len(data) > MAX_REPORT:
+        raise ReportError(f"{printable(name)} is larger than any report ({MAX_REPORT} bytes)")
+    try:
+        return load(data.decode("utf-8"))
+    except UnicodeDecodeError as e:
+        raise ReportError(f"{printable(name)} is no JSON report: {e}") from e
