@@ -77,18 +77,18 @@ class Engine:
     def names(self) -> re.Pattern[bytes]:
         """Any path that any detector wants."""
         parts = [p for d in self.detectors for p in d.wants.paths]
-        return re.compile(b"|".join(b"(?:" + p + b")" for p in [*parts, KEPT.pattern]))
+        return _any([*parts, KEPT.pattern])
 
     @cached_property
     def wanted(self) -> tuple[tuple[Detector, re.Pattern[bytes] | None], ...]:
         return tuple(
-            (d, re.compile(b"|".join(b"(?:" + p + b")" for p in d.wants.paths)) if d.wants.paths else None)
+            (d, _any(d.wants.paths) if d.wants.paths else None)
             for d in self.detectors
         )
 
     @cached_property
     def magics(self) -> tuple[bytes, ...]:
-        return tuple({m for d in self.detectors for m in d.wants.magics} | set(archives.MAGICS))
+        return tuple(sorted({m for d in self.detectors for m in d.wants.magics}))
 
     @property
     def matcher(self) -> Matcher:
@@ -107,11 +107,16 @@ class Engine:
     def looks_wanted(self, path: bytes, head: bytes) -> bool:
         """By its name or first bytes, without any rule."""
         return (
-            head.startswith(self.magics)
-            or head[257:262] == b"ustar"
+            archives.looks_packed(head)
+            or (bool(self.magics) and head.startswith(self.magics))
             or (head.startswith(b"\x7fELF") and elf.suspicious_header(head))
             or self.names.search(path) is not None
         )
+
+
+def _any(patterns: Sequence[bytes]) -> re.Pattern[bytes]:
+    """One pattern for all; a leading `(?i)` counts for its own part only."""
+    return re.compile(b"|".join(re.sub(rb"\A\(\?([aimsx]+)\)", rb"(?\1:", p) + b")" if p.startswith(b"(?i)") else b"(?:" + p + b")" for p in patterns))
 
 
 def scan_layer(
@@ -198,7 +203,7 @@ class _Run:
                 self.spool(start, chunk)
                 while len(self.jobs) > AHEAD:
                     self.retire()
-                self.progress(Progress(self.size, len(self.seen)))
+                self.progress(Progress(self.walk.read, len(self.seen)))
         except (ScannerError, OSError):
             self.drain(self.size)
             raise
@@ -493,7 +498,9 @@ class _Match:
             # stopped at a hit: nothing more needs to be known of that file, however often it matches
             self._stream.close()
             self._stream = None
-            at = max(at, self._resume)
+            if self._resume <= at:
+                raise ScannerError("the matcher stopped without a match")
+            at = self._resume
 
     def _on_match(self, end: int) -> bool:
         position = self._base + end - 1

@@ -5,6 +5,7 @@ because engines unpack layers with it. Whiteouts: OCI image-spec v1.1, layer.md.
 """
 
 import hashlib
+import os
 import posixpath
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,7 @@ from scanner.errors import DigestMismatch, LayerError, LimitError
 from scanner.mapped import mapped
 from scanner.model import Kind, Limits, printable
 from scanner.oci.blob import Readable, TarBlob
-from scanner.oci.compression import decompressed
+from scanner.oci.compression import compression, decompressed
 from scanner.oci.table import CODE, DIRECTORY, FILE, HARDLINK, OPAQUE, SYMLINK, WHITEOUT, EntryTable
 
 BLOCK = 512
@@ -25,8 +26,6 @@ WHITEOUT_PREFIX = b".wh."
 OPAQUE_NAME = b".wh..wh..opq"
 
 _ZERO = bytes(BLOCK)
-_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16)), b"\xfd7zXZ\0", b"BZh")
-"""First bytes of what is not a plain tar: gzip, zstd (and its skippable frames), and two that no engine writes but some read."""
 _TYPES = {
     b"0": FILE,
     b"\0": FILE,
@@ -93,109 +92,41 @@ def pax_records(data: bytes) -> dict[bytes, bytes]:
     return records
 
 
-class TarWalk:
-    """One pass over one stored layer. Iterate `chunks` to its end, then call `verify`.
+class Headers:
+    """The members of a tar, from blocks given in order. `next` is where the next header (or its extension) begins.
 
-    `table` holds the entry of every header in the chunks given so far. Rows of whiteouts are there too, as what they remove.
+    Only blocks that hold headers need to be given; raises LayerError for what is no tar, LimitError for too many members.
     """
 
-    def __init__(self, blob: TarBlob, limits: Limits) -> None:
+    def __init__(self, what: str, limits: Limits) -> None:
         self.table = EntryTable()
-        self._blob = blob
+        self.next = 0
+        self.ended = False
+        self._what = what
         self._limits = limits
-        self._what = f"layer {blob.layer.index}"
-        self._uncompressed = hashlib.sha256()
-        self._stored: _Stored | None = None
-        self._plain = False
-        self._resources = ExitStack()
-        self._next = 0
         self._records: dict[bytes, bytes] = {}
         self._globals: dict[bytes, bytes] = {}
         self._collect: tuple[int, int, bytearray] | None = None
-        self._end = False
         self._zero = False
 
-    def chunks(self) -> Iterator[tuple[int, bytes]]:
-        """Pairs of (position in the uncompressed layer, bytes), whole and in order, each a multiple of 512 long but the last.
-
-        Raises LayerError where the tar breaks off, LimitError where a limit would be crossed.
-        """
-        raw = self._blob.open()
-        self._resources.callback(raw.close)
-        self._stored = stored = _Stored(raw, self._blob.descriptor.digest)
-        self._plain = stored.plain
-        reader: Readable = stored if stored.plain else decompressed(stored, self._limits, self._what)
-        position = 0
-        while True:
-            chunk = _fill(reader, CHUNK)
-            if not chunk:
-                break
-            if position + len(chunk) > self._limits.layer_bytes:
-                raise LimitError(
-                    f"{self._what} is larger than {self._limits.layer_bytes} bytes uncompressed; "
-                    "raise the limit with --limit layer-bytes=N if you trust the image"
-                )
-            if not self._end:
-                self._read_headers(position, chunk)
-            yield position, chunk
-            position += len(chunk)
-        if self._collect is not None or (not self._end and self._next > position):
+    def finish(self, size: int) -> None:
+        """The tar has `size` bytes; raises LayerError if a member needs more, or if there is nothing at all."""
+        if self._collect is not None or (not self.ended and self.next > size):
             raise LayerError(
-                f"{self._what} breaks off: its last member needs {self._next} bytes, the layer has {position}. "
+                f"{self._what} breaks off: its last member needs {self.next} bytes, there are {size}. "
                 "The image was cut off when it was saved or copied; save it again."
             )
-        if not position:
+        if not size:
             raise LayerError(f"{self._what} is empty: not even the end of a tar")
 
-    def update(self, chunk: bytes) -> None:
-        """Take the next chunk into the uncompressed digest; called in order, on any one thread."""
-        self._uncompressed.update(chunk)
-
-    @property
-    def diff_id(self) -> str:
-        """The digest of what was streamed so far."""
-        return f"sha256:{self._uncompressed.hexdigest()}"
-
-    def verify(self) -> None:
-        """Compare both digests with what was promised; raises DigestMismatch naming the two."""
-        assert self._stored is not None, "verify comes after chunks"
-        diff_id, digest = self._blob.layer.diff_id, self._blob.descriptor.digest
-        # one format names no digest of the blob, and a plain tree's tar has no diff_id
-        if digest is not None:
-            read = self.diff_id if self._plain and digest.startswith("sha256:") else self._stored.digest()
-            if digest != read:
-                raise DigestMismatch(f"the blob of {self._what}", printable(digest), read)
-        if diff_id is not None and diff_id != self.diff_id:
-            raise DigestMismatch(f"{self._what}, unpacked,", printable(diff_id), self.diff_id)
-
-    @property
-    def in_place(self) -> bool:
-        """Whether `region` can give members where they lie; known once the first chunk was given."""
-        return self._plain and self._blob.file is not None
-
-    @contextmanager
-    def region(self, row: int) -> Iterator[memoryview | None]:
-        """A large member's bytes where they lie, mapped read-only; None where the layer cannot be read in place."""
-        file = self._blob.file
-        if file is None or not self._plain:
-            yield None
-            return
-        with mapped(file.fd, file.offset + self.table.offsets[row], self.table.stored[row]) as view:
-            yield view
-
-    def forget(self, row: int) -> None:
-        """Nothing is held open for a single member."""
-
-    def close(self) -> None:
-        self._resources.close()
-
-    def _read_headers(self, position: int, chunk: bytes) -> None:
+    def feed(self, position: int, chunk: bytes) -> None:
+        """The headers that begin in the bytes at `position`; whole blocks, from where `next` points at the latest."""
         # chunks are whole blocks, so a header never straddles two of them; extended headers' data may
         end = position + len(chunk)
-        while not self._end:
+        while not self.ended:
             if self._collect is not None and not self._collected(position, chunk):
                 return
-            at = self._next
+            at = self.next
             if at + BLOCK > end:
                 if at < end:
                     raise LayerError(f"{self._what} breaks off inside the header at byte {at}; save the image again")
@@ -203,8 +134,8 @@ class TarWalk:
             header = chunk[at - position : at - position + BLOCK]
             if header[0] == 0 and header == _ZERO:
                 # two blocks of zeros end the archive; what follows is padding to every engine
-                self._end, self._zero = self._zero, True
-                self._next = at + BLOCK
+                self.ended, self._zero = self._zero, True
+                self.next = at + BLOCK
                 continue
             if self._zero:
                 raise LayerError(f"{self._what} has a block that is no header at byte {at}; the image is damaged")
@@ -217,14 +148,14 @@ class TarWalk:
         """Take what the chunk has of an extended header's data; True when it is whole and understood."""
         assert self._collect is not None
         kind, size, data = self._collect
-        begin = self._next - position
+        begin = self.next - position
         take = size - len(data)
         data += chunk[begin : begin + take]
-        self._next += min(take, len(chunk) - begin)
+        self.next += min(take, len(chunk) - begin)
         if len(data) < size:
             return False
         self._collect = None
-        self._next += -size % BLOCK
+        self.next += -size % BLOCK
         try:
             if kind == ord("x"):
                 self._records.update(pax_records(bytes(data)))
@@ -235,14 +166,14 @@ class TarWalk:
             elif kind == ord("K"):
                 self._records[b"linkpath"] = bytes(data).partition(b"\0")[0]
             else:  # continuation blocks of an old GNU sparse map: block by block while the last says so
-                self._next -= -size % BLOCK
+                self.next -= -size % BLOCK
                 more = data[504]
                 if more:
                     self._collect = (kind, BLOCK, bytearray())
-                    return self._collected(position, chunk) if self._next < position + len(chunk) else False
+                    return self._collected(position, chunk) if self.next < position + len(chunk) else False
                 self._place_sparse()
         except ValueError as e:
-            raise LayerError(f"{self._what} has a broken extended header before byte {self._next}: {e}") from e
+            raise LayerError(f"{self._what} has a broken extended header before byte {self.next}: {e}") from e
         return True
 
     def _member(self, at: int, header: bytes) -> None:
@@ -256,7 +187,7 @@ class TarWalk:
         if kind in _EXTENDED:
             if size > MAX_EXTENDED:
                 raise ValueError(f"an extended header of {size} bytes (the limit is {MAX_EXTENDED})")
-            self._next = at + BLOCK
+            self.next = at + BLOCK
             self._collect = (kind, size, bytearray())
             return
         if len(self.table) >= self._limits.layer_entries:
@@ -307,18 +238,121 @@ class TarWalk:
         row = len(self.table) - 1
         if real is not None:
             self.table.real_sizes[row] = min(int(real), (1 << 63) - 1)
-        self._next = offset + size + (-size % BLOCK)
+        self.next = offset + size + (-size % BLOCK)
         if header[156:157] == b"S":
             self.table.real_sizes[row] = max(0, number(header[483:495]))
             if header[482]:
-                self._next = offset
+                self.next = offset
                 self._collect = (ord("S"), BLOCK, bytearray())
 
     def _place_sparse(self) -> None:
         """An old GNU sparse member's data begins after the last block of its map."""
         size = self.table.stored[-1]
-        self.table.offsets[-1] = self._next
-        self._next += size + (-size % BLOCK)
+        self.table.offsets[-1] = self.next
+        self.next += size + (-size % BLOCK)
+
+
+def index(fd: int, size: int, what: str, limits: Limits) -> EntryTable:
+    """The members of a plain tar in a regular file, by seeking from header to header. Raises as Headers does."""
+    headers = Headers(what, limits)
+    while not headers.ended and headers.next < size:
+        at = headers.next
+        block = os.pread(fd, BLOCK, at)
+        headers.feed(at, block)
+        if len(block) < BLOCK:
+            break
+    headers.finish(size)
+    return headers.table
+
+
+class TarWalk:
+    """One pass over one stored layer. Iterate `chunks` to its end, then call `verify`.
+
+    `table` holds the entry of every header in the chunks given so far. Rows of whiteouts are there too, as what they remove.
+    """
+
+    def __init__(self, blob: TarBlob, limits: Limits) -> None:
+        self._blob = blob
+        self._limits = limits
+        self._what = f"layer {blob.layer.index}"
+        self._headers = Headers(self._what, limits)
+        self.table = self._headers.table
+        self._uncompressed = hashlib.sha256()
+        self._stored: _Stored | None = None
+        self._plain = False
+        self._resources = ExitStack()
+
+    def chunks(self) -> Iterator[tuple[int, bytes]]:
+        """Pairs of (position in the uncompressed layer, bytes), whole and in order, each a multiple of 512 long but the last.
+
+        Raises LayerError where the tar breaks off, LimitError where a limit would be crossed.
+        """
+        raw = self._blob.open()
+        self._resources.callback(raw.close)
+        self._stored = stored = _Stored(raw, self._blob.descriptor.digest)
+        self._plain = stored.plain
+        reader: Readable = stored if stored.plain else decompressed(stored, self._limits, self._what)
+        position = 0
+        while True:
+            chunk = _fill(reader, CHUNK)
+            if not chunk:
+                break
+            if position + len(chunk) > self._limits.layer_bytes:
+                raise LimitError(
+                    f"{self._what} is larger than {self._limits.layer_bytes} bytes uncompressed; "
+                    "raise the limit with --limit layer-bytes=N if you trust the image"
+                )
+            self._headers.feed(position, chunk)
+            yield position, chunk
+            position += len(chunk)
+        self._headers.finish(position)
+
+    def update(self, chunk: bytes) -> None:
+        """Take the next chunk into the uncompressed digest; called in order, on any one thread."""
+        self._uncompressed.update(chunk)
+
+    @property
+    def diff_id(self) -> str:
+        """The digest of what was streamed so far."""
+        return f"sha256:{self._uncompressed.hexdigest()}"
+
+    def verify(self) -> None:
+        """Compare both digests with what was promised; raises DigestMismatch naming the two."""
+        assert self._stored is not None, "verify comes after chunks"
+        diff_id, digest = self._blob.layer.diff_id, self._blob.descriptor.digest
+        # one format names no digest of the blob, and a plain tree's tar has no diff_id
+        if digest is not None:
+            read = self.diff_id if self._plain and digest.startswith("sha256:") else self._stored.digest()
+            if digest != read:
+                raise DigestMismatch(f"the blob of {self._what}", printable(digest), read)
+        if diff_id is not None and diff_id != self.diff_id:
+            raise DigestMismatch(f"{self._what}, unpacked,", printable(diff_id), self.diff_id)
+
+    @property
+    def read(self) -> int:
+        """Stored bytes read so far."""
+        return 0 if self._stored is None else self._stored.count
+
+    @property
+    def in_place(self) -> bool:
+        """Whether `region` can give members where they lie; known once the first chunk was given."""
+        return self._plain and self._blob.file is not None
+
+    @contextmanager
+    def region(self, row: int) -> Iterator[memoryview | None]:
+        """A large member's bytes where they lie, mapped read-only; None where the layer cannot be read in place."""
+        file = self._blob.file
+        if file is None or not self._plain:
+            yield None
+            return
+        with mapped(file.fd, file.offset + self.table.offsets[row], self.table.stored[row]) as view:
+            yield view
+
+    def forget(self, row: int) -> None:
+        """Nothing is held open for a single member."""
+
+    def close(self) -> None:
+        self._resources.close()
 
 
 class _Stored:
@@ -327,12 +361,17 @@ class _Stored:
     def __init__(self, stream: Readable, digest: str | None) -> None:
         self._stream = stream
         self._first = _fill(stream, 8)
-        self.plain = not self._first.startswith(_COMPRESSED)
+        self.plain = compression(self._first) is None
+        self.count = len(self._first)
         self._hash = hashlib.new("sha512" if (digest or "").startswith("sha512:") else "sha256")
         self._skip = self.plain and self._hash.name == "sha256"
 
     def read(self, size: int = -1, /) -> bytes:
-        data, self._first = (self._first, b"") if self._first else (self._stream.read(size), b"")
+        if self._first:
+            data, self._first = self._first, b""
+        else:
+            data = self._stream.read(size)
+            self.count += len(data)
         if not self._skip:
             self._hash.update(data)
         return data

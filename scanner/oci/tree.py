@@ -69,6 +69,11 @@ class TreeWalk:
         """A tree names no digest: the engine that wrote it verified the layer when it was unpacked."""
 
     @property
+    def read(self) -> int:
+        """Bytes read so far, holes counted."""
+        return self._position
+
+    @property
     def in_place(self) -> bool:
         return True
 

@@ -1,6 +1,6 @@
 """A whole image as a detector's judge sees it: all evidence, where it lies, and whether a container would see it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scanner.model import (

@@ -145,10 +145,8 @@ def test_whiteouts_mean_what_the_image_spec_says(path, removes):
 def test_a_sparse_member_is_its_stored_bytes_and_the_next_member_is_found():
     # GNU sparse 1.0: the map and the data are the member's content, the real size stands in the pax header
     body = b"1\n1073741824\n5\n".ljust(512, b"\0") + b"hello"
-    pax = b"".join(
-        b"%d %s\n" % (len(r) + 1 + len(str(len(r) + 4)), r)
-        for r in (b"GNU.sparse.major=1", b"GNU.sparse.minor=0", b"GNU.sparse.name=big", b"GNU.sparse.realsize=1073741829")
-    )
+    keys = (b"GNU.sparse.major=1", b"GNU.sparse.minor=0", b"GNU.sparse.name=big", b"GNU.sparse.realsize=1073741829")
+    pax = b"".join(b"%d %s\n" % (len(r) + 4, r) for r in keys)
     data = member(b"h", pax, b"x") + member(b"GNUSparseFile.0/big", body) + member(b"next", b"ok") + END
     table = walked(data).table
     assert [table.path(r) for r in range(2)] == [b"big", b"next"]
