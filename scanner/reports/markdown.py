@@ -1,0 +1,194 @@
+"""The report as GitHub-flavoured Markdown, for a job's step summary or a comment.
+
+Everything that comes from the image stands in a code span (paths, excerpts, instructions) or has every character that
+Markdown, HTML or GitHub gives a meaning written as a character reference: no markup, no mention, no link of its making.
+"""
+
+import html
+import re
+from collections.abc import Iterator
+
+from scanner.model import FileLocation, Finding, Notification, Report, Rule, printable
+from scanner.reports import words
+from scanner.reports.plugin import Format, RenderOptions
+
+LIMIT = 1_000_000
+"""GitHub drops a step summary of more than 1 MiB (1,048,576 bytes) whole."""
+ROWS = 500
+DETAILS = 100
+NOTICES = 100
+EXCERPTS = 5
+TAIL = 2_000
+"""Bytes kept free for the sentences that say what was left out."""
+
+
+def render(report: Report, options: RenderOptions) -> str:
+    findings = words.worst_first(report.findings)
+    page = _Page()
+    for line in _head(report):
+        page.add(line)
+    if findings:
+        _table(page, findings, report, options)
+    _notices(page, report, options)
+    if findings:
+        _details(page, findings, report, options)
+    foot = f"{report.tool.name} {report.tool.version}, {words.extent(report)}{words.pace(report)}"
+    page.close(f"<sub>{_text(foot)}</sub>\n")
+    return page.text()
+
+
+class _Page:
+    """Text that takes what fits."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._size = 0
+
+    def add(self, part: str, limit: int = LIMIT) -> bool:
+        """False, and nothing added, if the page would grow over the limit."""
+        size = len(part.encode("utf-8", "replace"))
+        if self._size + size > limit - TAIL:
+            return False
+        self._parts.append(part)
+        self._size += size
+        return True
+
+    def close(self, part: str) -> None:
+        self._parts.append(part)
+        self._size += len(part)
+
+    def text(self) -> str:
+        return "".join(self._parts)
+
+
+def _head(report: Report) -> Iterator[str]:
+    yield f"# sandscan: {_text(words.target(report)[:400])}\n\n"
+    if not report.complete:
+        yield f"> [!WARNING]\n> {words.incomplete(report)}.\n\n"
+    if report.findings:
+        image = f" of image {_code(words.short(report.image.id))}" if report.image.id else ""
+        yield f"**{words.tally(report.findings)}** in {words.extent(report)}{image}.\n\n"
+    else:
+        yield f"**{_text(words.nothing_found(report))}.**\n\n"
+
+
+def _table(page: _Page, findings: list[Finding], report: Report, options: RenderOptions) -> None:
+    page.add("| Severity | What | Where | Layer | State |\n| --- | --- | --- | --- | --- |\n")
+    rules = words.rules(report)
+    limit = len(findings) if options.verbose else ROWS
+    count = 0
+    for finding in findings[:limit]:
+        if not page.add(_row(finding, rules[finding.rule_id]), LIMIT // 2):
+            break
+        count += 1
+    page.close("\n")
+    if count < len(findings):
+        page.close(_left_out(len(findings) - count, "finding", "not in this table"))
+
+
+def _row(finding: Finding, rule: Rule) -> str:
+    primary = finding.locations[0]
+    layer = ""
+    if isinstance(primary, FileLocation):
+        maker = words.instruction(primary.layer.created_by, 80)
+        layer = f"{primary.layer.index}" + (f" {_code(maker)}" if maker else "")
+    state = "" if finding.hidden_by is None else f" in layer {finding.hidden_by}"
+    cells = (
+        f"**{finding.severity}**",
+        f"{_text(words.plain(finding.message, 300))} ({_code(rule.id)})",
+        _code(words.place(primary)),
+        layer,
+        f"{finding.state}{state}",
+    )
+    # A pipe ends a cell even inside a code span; a backslash before it is taken away again by the table.
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _details(page: _Page, findings: list[Finding], report: Report, options: RenderOptions) -> None:
+    page.add("## Why, and what to do\n\n")
+    rules = words.rules(report)
+    limit = len(findings) if options.verbose else DETAILS
+    count = 0
+    for finding in findings[:limit]:
+        if not page.add(_detail(finding, rules[finding.rule_id], report, options)):
+            break
+        count += 1
+    if count < len(findings):
+        page.close(_left_out(len(findings) - count, "finding", "not explained here"))
+
+
+def _detail(finding: Finding, rule: Rule, report: Report, options: RenderOptions) -> str:
+    primary, others = finding.locations[0], finding.locations[1:]
+    summary = f"{finding.severity}: {words.plain(rule.name, 200)}: {words.place(primary)[:400]}"
+    lines = [f"{_text(words.plain(finding.message, 1_000))} ({finding.confidence} confidence)", ""]
+    lines.append(f"- where: {_code(words.place(primary))}")
+    if isinstance(primary, FileLocation):
+        maker = words.instruction(primary.layer.created_by, 1_000)
+        lines.append(f"- {_text(words.layer(primary.layer))}" + (f": {_code(maker)}" if maker else ""))
+    if hidden := words.state(finding, report):
+        lines.append(f"- {_text(hidden)}")
+    shown = others if options.verbose else others[:EXCERPTS]
+    lines += [f"- also: {_code(words.place(other))}" for other in shown]
+    if len(others) > len(shown):
+        lines.append(f"- and {len(others) - len(shown):,} more places")
+    for kind, found in words.kinds(finding.evidence).items():
+        some = found if options.verbose else found[:EXCERPTS]
+        excerpts = [_code(excerpt) for one in some if (excerpt := printable(one.excerpt, 300))]
+        more = f" and {len(found) - len(some):,} more" if len(found) > len(some) else ""
+        lines.append(f"- {_text(printable(kind, 60))}: {', '.join(excerpts) or 'seen'}{more}")
+    if rule.help:
+        lines += ["", f"**What to do:** {_text(words.plain(rule.help, 4_000))}"]
+    body = "\n".join(lines)
+    return f"<details><summary><code>{html.escape(summary)}</code></summary>\n\n{body}\n\n</details>\n\n"
+
+
+def _notices(page: _Page, report: Report, options: RenderOptions) -> None:
+    ordered = words.gaps_first(report.notifications)
+    if not ordered:
+        return
+    page.add("## Not read to the end, and remarks\n\n" if not report.complete else "## Remarks\n\n")
+    limit = len(ordered) if options.verbose else NOTICES
+    count = 0
+    for one in ordered[:limit]:
+        if not page.add(_notice(one), LIMIT * 2 // 3):
+            break
+        count += 1
+    page.add("\n")
+    if count < len(ordered):
+        page.close(_left_out(sum(one.count for one in ordered[count:]), "notification", "not listed here"))
+
+
+def _notice(one: Notification) -> str:
+    where = words.notification_place(one)
+    times = f" ({one.count:,} times)" if one.count > 1 else ""
+    return f"- **{one.level}**{f' {_code(where)}' if where else ''}: {_text(words.plain(one.message, 1_000))}{times}\n"
+
+
+def _left_out(count: int, one: str, how: str) -> str:
+    verb = "is" if count == 1 else "are"
+    return f"*{words.many(count, f'more {one}')} {verb} {how}: the JSON report has them all.*\n\n"
+
+
+def _code(value: str) -> str:
+    """The value as a code span (GFM 6.3), fenced by more backticks than it has in a row: nothing in it has meaning."""
+    shown = printable(value, 2 * words.PATH_LIMIT)
+    if not shown.strip():
+        return "` `"
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", shown)), default=0) + 1)
+    space = " " if shown[0] in "` " or shown[-1] in "` " else ""
+    return f"{fence}{space}{shown}{space}{fence}"
+
+
+def _text(value: str) -> str:
+    """The value as running text: what Markdown or HTML gives a meaning stands as character references, which are text
+    alone. What GitHub looks for later, in the finished text (mentions, issue numbers, links), is parted by a space of
+    no width."""
+    shown = printable(value, words.PATH_LIMIT)
+    shown = re.sub(r"[&<>*_`\[\]|\\~$]", lambda match: f"&#{ord(match[0])};", shown)
+    shown = re.sub(r"(?<!&)([@#])", r"\1&#8203;", shown)
+    shown = re.sub(r"(?i)(://|\bwww\.)", lambda match: f"{match[0][:-1]}&#8203;{match[0][-1]}", shown)
+    # The start of a line may begin a heading, a list or an underline.
+    return re.sub(r"^(\d*)([-+=#.) ])", lambda match: f"{match[1]}&#{ord(match[2])};", shown)
+
+
+PLUGIN = Format("markdown", "for a GitHub step summary or a comment", (".md", ".markdown"), render)

@@ -1,0 +1,483 @@
+"""SARIF 2.1.0 for GitHub code scanning and every other reader of SARIF.
+
+Standard: OASIS SARIF 2.1.0 plus errata 01. GitHub's subset and limits: docs.github.com, "SARIF support for code
+scanning". The object model is sarif-om's, the serialiser is sarif_json.py.
+"""
+
+import hashlib
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from scanner.model import (
+    Confidence,
+    ConfigLocation,
+    Evidence,
+    FileLocation,
+    Finding,
+    Json,
+    Level,
+    Location,
+    Notification,
+    Report,
+    Rule,
+    Severity,
+    printable,
+)
+from scanner.reports import words
+from scanner.reports.jsontext import dumps
+from scanner.reports.plugin import Format, RenderOptions
+from scanner.reports.sarif_json import to_json
+
+if TYPE_CHECKING:
+    import sarif_om
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+ATTACK = "https://attack.mitre.org/"
+
+RESULTS = 5_000
+"""GitHub takes 25,000 results of a run and shows the 5,000 worst; which are the worst, we know better."""
+COMPRESSED = 10_000_000
+"""GitHub refuses an upload of more than 10 MB, gzipped."""
+NOTIFICATIONS = 500
+RELATED = 10
+"""Related locations per result; GitHub keeps 100, people read fewer."""
+EVIDENCE_KINDS = 12
+URI_LIMIT = 1_000
+TEXT_LIMIT = 1_024
+"""Characters of a rule's fullDescription that GitHub takes."""
+
+LEVEL = {
+    Severity.CRITICAL: "error",
+    Severity.HIGH: "error",
+    Severity.MEDIUM: "warning",
+    Severity.LOW: "note",
+    Severity.NOTE: "note",
+}
+SECURITY_SEVERITY = {
+    # GitHub: over 9.0 critical, 7.0 to 8.9 high, 4.0 to 6.9 medium, 0.1 to 3.9 low; 0.0 is none, it shows the level.
+    Severity.CRITICAL: 9.5,
+    Severity.HIGH: 8.0,
+    Severity.MEDIUM: 5.5,
+    Severity.LOW: 2.0,
+    Severity.NOTE: 0.0,
+}
+PROBLEM = {"error": "error", "warning": "warning", "note": "recommendation"}
+
+
+def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # SARIF looks the same to everybody
+    """A log with one run: the worst results that GitHub takes; what was left out is said in a notification."""
+    findings = words.worst_first(report.findings)
+    kept = min(len(findings), RESULTS)
+    while True:
+        log = _log(report, findings, kept)
+        text = dumps({"$schema": log.schema_uri, "version": log.version, "runs": to_json(log.runs)})
+        if len(text) <= COMPRESSED or kept == 0 or len(zlib.compress(text.encode("ascii"), 6)) <= COMPRESSED:
+            return text
+        kept //= 2
+
+
+def _log(report: Report, findings: Sequence[Finding], kept: int) -> "sarif_om.SarifLog":
+    import sarif_om
+
+    rules = list(_effective(report).values())
+    techniques = sorted({technique for rule, *_ in rules for technique in _techniques(rule)})
+    index = {rule.id: i for i, (rule, *_) in enumerate(rules)}
+    taxon = {technique: i for i, technique in enumerate(techniques)}
+    seen: Counter[str] = Counter()
+    stages = sorted({printable(n.stage) for n in report.notifications} | {"report"})
+    driver = sarif_om.ToolComponent(
+        name="sandscan",
+        version=printable(report.tool.version),
+        semantic_version=_semantic(report.tool.version),
+        rules=[_rule(*one, taxon) for one in rules],
+        notifications=[_stage(stage) for stage in stages],
+        supported_taxonomies=[sarif_om.ToolComponentReference(name="MITRE ATT&CK", index=0)] if techniques else None,
+        properties={"ruleset": printable(report.tool.ruleset)},
+    )
+    run = sarif_om.Run(
+        tool=sarif_om.Tool(driver=driver),
+        # The category of GitHub's alerts: with a tag or a digest in it, every build would orphan the one before.
+        automation_details=sarif_om.RunAutomationDetails(id=f"sandscan/{_uri_of(words.repository(report).encode())}/"),
+        column_kind="unicodeCodePoints",
+        invocations=[_invocation(report, stages, len(findings), kept)],
+        results=[_result(one, report, index, seen) for one in findings[:kept]],
+        taxonomies=[_taxonomy(techniques)] if techniques else None,
+        properties=_about(report),
+    )
+    return sarif_om.SarifLog(schema_uri=SCHEMA, version="2.1.0", runs=[run])
+
+
+def _semantic(version: str) -> str | None:
+    return version if re.fullmatch(r"\d{1,9}\.\d{1,9}\.\d{1,9}", version) else None
+
+
+def _about(report: Report) -> Json:
+    return {
+        "target": words.target(report),
+        "imageId": printable(report.image.id or "") or None,
+        "platform": printable(report.image.platform),
+        "manifest": printable(report.target.manifest or "") or None,
+    }
+
+
+# ---- rules
+
+
+def _effective(report: Report) -> dict[str, tuple[Rule, Severity, Confidence]]:
+    """Each rule with the severity and the confidence that GitHub is to show for its alerts.
+
+    SARIF lets every result have a level of its own, but GitHub reads security-severity and precision from the rule
+    alone. So a rule gets the worst severity and the highest confidence that its results have *in this run*; without
+    results, its own. A rule with a critical and a low result shows both as critical: overstated, never understated,
+    and each result's level, rank and properties still say how bad that one is.
+    """
+    found: dict[str, list[Finding]] = {}
+    for finding in report.findings:
+        found.setdefault(finding.rule_id, []).append(finding)
+    return {
+        rule.id: (
+            rule,
+            max((f.severity for f in found.get(rule.id, [])), key=lambda s: s.rank, default=rule.severity),
+            max((f.confidence for f in found.get(rule.id, [])), key=lambda c: c.rank, default=Confidence.MEDIUM),
+        )
+        for rule in words.rules(report).values()
+    }
+
+
+def _rule(
+    rule: Rule, severity: Severity, confidence: Confidence, taxon: Mapping[str, int]
+) -> "sarif_om.ReportingDescriptor":
+    import sarif_om
+
+    name = words.plain(rule.name or rule.id, TEXT_LIMIT - 1)
+    description = _sentence(words.plain(rule.description, TEXT_LIMIT - 1) or name)
+    return sarif_om.ReportingDescriptor(
+        id=printable(rule.id),
+        name=_pascal(rule.id, rule.id),
+        short_description=sarif_om.MultiformatMessageString(text=_sentence(name)),
+        full_description=sarif_om.MultiformatMessageString(text=description),
+        help=sarif_om.MultiformatMessageString(
+            text=_sentence(words.plain(rule.help or rule.description, 8_000) or name), markdown=_help(rule, name)
+        ),
+        default_configuration=sarif_om.ReportingConfiguration(level=LEVEL[severity]),
+        relationships=[_relationship(technique, taxon[technique]) for technique in _techniques(rule)] or None,
+        properties={
+            "precision": str(confidence),
+            "problem.severity": PROBLEM[LEVEL[severity]],
+            "security-severity": f"{SECURITY_SEVERITY[severity]:.1f}",
+            "tags": _tags(rule),
+        },
+    )
+
+
+def _pascal(words_of: str, identifier: str) -> str | None:
+    """An identifier for people (SARIF 3.49.7), None where it would only repeat the id."""
+    name = "".join(part.capitalize() for part in re.findall(r"[A-Za-z0-9]+", words_of))
+    return name if name and name.lower() != identifier.lower() else None
+
+
+def _tags(rule: Rule) -> list[str]:
+    """GitHub keeps ten."""
+    behaviour = printable(rule.id.partition("/")[0], 60)
+    tags = ["security", "container-image", behaviour, *(f"attack/{one}" for one in _techniques(rule))]
+    return list(dict.fromkeys(tags))[:10]
+
+
+def _help(rule: Rule, name: str) -> str:
+    """What GitHub shows below an alert. Rules may come from the user: text is escaped, links are checked."""
+    parts = [f"## {_markdown(name)}"]
+    texts = dict.fromkeys((rule.description, rule.help))
+    parts += [_markdown(words.plain(text, 8_000)) for text in texts if text.strip()]
+    links = [f"[MITRE ATT&CK {one}]({_technique(one)})" for one in _techniques(rule)]
+    for reference in rule.references:
+        shown = printable(reference, 1_000)
+        links.append(f"<{shown}>" if re.fullmatch(r"https?://[^\s<>]+", shown) else _markdown(shown))
+    if links:
+        parts.append("### References\n\n" + "\n".join(f"- {link}" for link in links))
+    return "\n\n".join(parts) + "\n"
+
+
+def _relationship(technique: str, index: int) -> "sarif_om.ReportingDescriptorRelationship":
+    import sarif_om
+
+    return sarif_om.ReportingDescriptorRelationship(
+        target=sarif_om.ReportingDescriptorReference(
+            id=technique,
+            index=index,
+            tool_component=sarif_om.ToolComponentReference(name="MITRE ATT&CK", index=0),
+        ),
+        kinds=["relevant"],
+    )
+
+
+def _taxonomy(techniques: Iterable[str]) -> "sarif_om.ToolComponent":
+    import sarif_om
+
+    return sarif_om.ToolComponent(
+        name="MITRE ATT&CK",
+        organization="The MITRE Corporation",
+        information_uri=ATTACK,
+        short_description=sarif_om.MultiformatMessageString(text="Adversary tactics and techniques."),
+        is_comprehensive=False,
+        taxa=[
+            sarif_om.ReportingDescriptor(
+                id=technique,
+                help_uri=_technique(technique),
+                short_description=sarif_om.MultiformatMessageString(text=f"ATT&CK {technique}."),
+            )
+            for technique in techniques
+        ],
+    )
+
+
+def _technique(technique: str) -> str:
+    """`T1496.001` is at techniques/T1496/001/."""
+    return f"{ATTACK}techniques/{technique.replace('.', '/')}/"
+
+
+def _techniques(rule: Rule) -> list[str]:
+    """The rule's ATT&CK techniques and sub-techniques, each once."""
+    return [one for one in dict.fromkeys(rule.attack) if re.fullmatch(r"T\d{4}(?:\.\d{3})?", one, re.ASCII)]
+
+
+# ---- results
+
+
+def _result(finding: Finding, report: Report, index: Mapping[str, int], seen: Counter[str]) -> "sarif_om.Result":
+    import sarif_om
+
+    primary, others = finding.locations[0], finding.locations[1:]
+    related = [_location(one, report, i) for i, one in enumerate(others[:RELATED], start=1)]
+    stand_ins = _elsewhere(finding)[: RELATED - len(related)]
+    related += [_evidence_location(one, report, len(related) + i) for i, one in enumerate(stand_ins, start=1)]
+    seen[finding.fingerprint] += 1
+    return sarif_om.Result(
+        rule_id=printable(finding.rule_id),
+        rule_index=index[finding.rule_id],
+        level=LEVEL[finding.severity],
+        message=sarif_om.Message(text=_message(finding, report, related)),
+        locations=[_location(primary, report)],
+        related_locations=related or None,
+        partial_fingerprints={
+            # GitHub tells alerts apart by this one alone; the number parts findings that are alike in everything.
+            "primaryLocationLineHash": f"{printable(finding.fingerprint)[:32]}:{seen[finding.fingerprint]}",
+            "sandscan/v1": printable(finding.fingerprint),
+        },
+        rank=SECURITY_SEVERITY[finding.severity] * 10,
+        properties={
+            "severity": str(finding.severity),
+            "confidence": str(finding.confidence),
+            "state": str(finding.state),
+            "details": _details(finding.details),
+        },
+    )
+
+
+def _message(finding: Finding, report: Report, related: Sequence["sarif_om.Location"]) -> str:
+    """What it is, where, in what state, and why we believe it.
+
+    GitHub shows the first sentence alone where room is scarce, and never the logical locations: they are said here.
+    """
+    primary = finding.locations[0]
+    lines = [_sentence(words.plain(finding.message, 600) or printable(finding.rule_id))]
+    if isinstance(primary, FileLocation):
+        maker = words.instruction(primary.layer.created_by)
+        where = f"{words.layer(primary.layer)} of {words.repository(report)}" + (f", made by: {maker}" if maker else "")
+    else:
+        where = f"the image {words.repository(report)}"
+    lines.append(f"Where: {words.place(primary)} in {where}")
+    if hidden := words.state(finding, report):
+        lines.append(f"State: {hidden}.")
+    lines.append(f"Why ({finding.confidence} confidence):")
+    by_kind = words.kinds(finding.evidence)
+    for kind, found in list(by_kind.items())[:EVIDENCE_KINDS]:
+        excerpts = [shown for one in found[:3] if (shown := printable(one.excerpt, 120))]
+        more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+        lines.append(f"- {printable(kind, 40)}: {'; '.join(excerpts) or 'seen'}{more}")
+    if len(by_kind) > EVIDENCE_KINDS:
+        lines.append(f"- {len(by_kind) - EVIDENCE_KINDS:,} more kinds of evidence")
+    lines = [_text(line) for line in lines]
+    if related:
+        lines.append("See also: " + ", ".join(f"[{_link_text(one.message.text)}]({one.id})" for one in related) + ".")
+    return "\n".join(lines)
+
+
+def _elsewhere(finding: Finding) -> list[Evidence]:
+    """One evidence for each place that no location of the finding names."""
+    named = {(one.path, one.inner) for one in finding.locations if isinstance(one, FileLocation)}
+    places: dict[tuple[object, ...], Evidence] = {}
+    for one in finding.evidence:
+        if (one.path, one.inner) not in named:
+            places.setdefault((one.path, one.inner), one)
+    return list(places.values())
+
+
+def _location(location: Location, report: Report, number: int | None = None) -> "sarif_om.Location":
+    import sarif_om
+
+    if isinstance(location, ConfigLocation):
+        field = printable(location.field)
+        logical = sarif_om.LogicalLocation(name=field, fully_qualified_name=f"config.{field}", kind="property")
+        physical = _physical(_uri(report, b"image-config.json"))
+    else:
+        layer = location.layer
+        logical = sarif_om.LogicalLocation(
+            name=f"layer {layer.index}",
+            fully_qualified_name=printable(layer.diff_id or "") or f"layer {layer.index}",
+            kind="layer",
+        )
+        physical = _physical(_uri(report, location.display), location.line, location.offset)
+    return _numbered(number, words.place(location), physical, [logical])
+
+
+def _evidence_location(evidence: Evidence, report: Report, number: int) -> "sarif_om.Location":
+    uri = _uri(report, b"!/".join((evidence.path, *evidence.inner)))
+    return _numbered(number, words.evidence_place(evidence), _physical(uri, evidence.line, evidence.offset))
+
+
+def _numbered(
+    number: int | None,
+    place: str,
+    physical: "sarif_om.PhysicalLocation",
+    logical: "list[sarif_om.LogicalLocation] | None" = None,
+) -> "sarif_om.Location":
+    import sarif_om
+
+    location = sarif_om.Location(physical_location=physical, logical_locations=logical)
+    if number is not None:
+        location.id = number
+        location.message = sarif_om.Message(text=_text(printable(place, 300)))
+    return location
+
+
+def _physical(uri: str, line: int | None = None, offset: int | None = None) -> "sarif_om.PhysicalLocation":
+    """GitHub wants a line, a binary has none: line 1. The byte goes into an address, because a region that has both a
+    line and a byte offset must mean the same bytes by them (SARIF 3.30.4)."""
+    import sarif_om
+
+    location = sarif_om.PhysicalLocation(
+        artifact_location=sarif_om.ArtifactLocation(uri=uri), region=sarif_om.Region(start_line=max(line or 1, 1))
+    )
+    if line is None and offset is not None:
+        location.address = sarif_om.Address(absolute_address=max(offset, 0), kind="data")
+    return location
+
+
+def _uri(report: Report, path: bytes) -> str:
+    """`image/path`, as a relative reference (RFC 3986 section 4.2) that can only go down.
+
+    No file of the repository is meant, so the image's name comes first: alerts of two images stay apart, and none lands
+    on a source file that happens to have the path. GitHub refuses a scheme, an empty URI and a raw space.
+    """
+    return f"{_uri_of(words.repository(report).encode())}/{_uri_of(path)}"
+
+
+def _uri_of(path: bytes) -> str:
+    segments = [b"_.." if part == b".." else part for part in path.split(b"/") if part not in {b"", b"."}]
+    uri = quote(b"/".join(segments), safe="/!@+,=~") or "_"
+    if len(uri) > URI_LIMIT:
+        cut = re.sub(r"%.?$", "", uri[: URI_LIMIT - 40])
+        return f"{cut}~{hashlib.sha256(path).hexdigest()[:32]}"
+    return uri
+
+
+def _details(details: Mapping[str, Json]) -> Json:
+    """The plain ones, bounded: a property bag of hostile size would cost the upload."""
+    plain: dict[str, Json] = {}
+    for key in sorted(details)[:20]:
+        value = details[key]
+        if isinstance(value, str):
+            plain[printable(key, 60)] = printable(value)
+        elif isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 1 << 63):
+            plain[printable(key, 60)] = value
+    return plain
+
+
+# ---- what was not read
+
+
+def _invocation(report: Report, stages: Sequence[str], found: int, kept: int) -> "sarif_om.Invocation":
+    import sarif_om
+
+    gaps = words.gaps_first(report.notifications)
+    shown = [_notification(one, report, stages) for one in gaps[:NOTIFICATIONS]]
+    if len(gaps) > NOTIFICATIONS:
+        rest = gaps[NOTIFICATIONS:]
+        text = f"{sum(n.count for n in rest):,} more notifications are left out here; the JSON report has them all."
+        shown.append(_notification(Notification(rest[0].stage, rest[0].level, text), report, stages))
+    if kept < found:
+        text = (
+            f"Only the {kept:,} worst of {found:,} findings are listed, because GitHub takes no more; "
+            "the JSON report has them all."
+        )
+        shown.insert(0, _notification(Notification("report", Level.WARNING, text), report, stages))
+    return sarif_om.Invocation(
+        execution_successful=report.complete,
+        start_time_utc=_utc(report.started),
+        tool_execution_notifications=shown or None,
+    )
+
+
+def _utc(started: str) -> str | None:
+    return started if re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", started) else None
+
+
+def _notification(one: Notification, report: Report, stages: Sequence[str]) -> "sarif_om.Notification":
+    import sarif_om
+
+    where = words.notification_place(one)
+    text = words.plain(one.message, 1_000) + (f" ({where})" if where else "")
+    text += f", {one.count:,} times" if one.count > 1 else ""
+    stage = printable(one.stage)
+    located = one.path is not None
+    uri = _uri(report, b"!/".join((one.path or b"", *one.inner)))
+    return sarif_om.Notification(
+        message=sarif_om.Message(text=_sentence(_text(text))),
+        level=str(one.level),
+        descriptor=sarif_om.ReportingDescriptorReference(id=stage, index=stages.index(stage)),
+        locations=[_numbered(None, where, _physical(uri))] if located else None,
+    )
+
+
+def _stage(stage: str) -> "sarif_om.ReportingDescriptor":
+    import sarif_om
+
+    return sarif_om.ReportingDescriptor(
+        id=stage,
+        name=_pascal(f"{stage} stage", stage),
+        short_description=sarif_om.MultiformatMessageString(text=f"What the {stage} stage could not do."),
+        full_description=sarif_om.MultiformatMessageString(text=f"What stage {stage} could not read to its end."),
+        help=sarif_om.MultiformatMessageString(
+            text="After a warning or an error the report is incomplete: what was not read was not judged. "
+            "Scan again once the cause is gone."
+        ),
+    )
+
+
+# ---- text
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def _text(text: str) -> str:
+    """Hostile words in a plain text message: no link (SARIF 3.11.6) and no placeholder (3.11.5) comes of them."""
+    return re.sub(r"\{(\d+)\}", r"{{\1}}", text.replace("](", "] ("))
+
+
+def _link_text(text: str) -> str:
+    """Link text, brackets and backslashes escaped (SARIF 3.11.6)."""
+    return re.sub(r"([\\\[\]])", r"\\\1", printable(text, 200))
+
+
+def _markdown(text: str) -> str:
+    """No HTML, no markup: SARIF 3.11.4.2 forbids the first, hostile names must not make the second."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", text)
+
+
+PLUGIN = Format("sarif", "SARIF 2.1.0, as GitHub code scanning takes it", (".sarif", ".sarif.json"), render)

@@ -1,0 +1,212 @@
+"""Words that every report for people shares: places, layers, instructions, counts. All of it safe to print."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from scanner.model import (
+    ConfigLocation,
+    Evidence,
+    FileLocation,
+    Finding,
+    Layer,
+    Location,
+    Notification,
+    Report,
+    Rule,
+    Severity,
+    State,
+    printable,
+)
+
+PATH_LIMIT = 4096
+"""Characters of a path that are shown; Linux opens none that is longer."""
+
+
+def plain(text: str, limit: int) -> str:
+    """Words on one line, runs of white space as one space."""
+    return printable(" ".join(text[: limit * 4].split()), limit)
+
+
+def target(report: Report) -> str:
+    """What was asked for, as a person would type it: `docker:app:latest`."""
+    return printable(f"{report.target.source}:{report.target.name}", PATH_LIMIT)
+
+
+def repository(report: Report) -> str:
+    """The image's name without tag or digest; never empty."""
+    return printable(report.target.repository, 400).strip() or "image"
+
+
+def path(raw: bytes) -> str:
+    return printable(raw, PATH_LIMIT) or "(no name)"
+
+
+def place(location: Location) -> str:
+    """Path with line or offset, or the field of the image's config."""
+    if isinstance(location, ConfigLocation):
+        return f"image config, {printable(location.field)}"
+    return path(location.display) + position(location.line, location.offset)
+
+
+def position(line: int | None, offset: int | None) -> str:
+    """`, line 3`, `, byte 4,096` or nothing."""
+    if line is not None:
+        return f", line {line:,}"
+    return f", byte {offset:,}" if offset is not None else ""
+
+
+def short(digest: str | None) -> str:
+    """The first 12 hex digits, as docker shows them; empty for None."""
+    return printable((digest or "").rpartition(":")[2][:12])
+
+
+def layer(value: Layer) -> str:
+    """`layer 3 (1b2c3d4e5f60)`; without the digest for a tree that has none."""
+    digest = short(value.diff_id)
+    return f"layer {value.index}" + (f" ({digest})" if digest else "")
+
+
+def instruction(created_by: str | None, limit: int = 200) -> str:
+    """The Dockerfile's instruction in a history entry, without what the builder wrapped around it; empty if unknown.
+
+    Builders write `/bin/sh -c #(nop) CMD …`, `/bin/sh -c apt-get …`, `|1 ARG=x /bin/sh -c …` (classic) and
+    `RUN /bin/sh -c … # buildkit`.
+    """
+    text = " ".join((created_by or "")[:PATH_LIMIT].split())
+    text = text.removesuffix("# buildkit").rstrip()
+    text = re.sub(r"^/bin/sh -c #\(nop\) ?", "", text)
+    text = re.sub(r"^(?:RUN )?(?:\|\d+ (?:(?!/bin/sh -c ).)*)?/bin/sh -c ", "RUN ", text)
+    return printable(text, limit)
+
+
+def state(finding: Finding, report: Report, limit: int = 200) -> str:
+    """A sentence on why a container does not see the file, empty if it does."""
+    if finding.state is State.VISIBLE:
+        return ""
+    by = _layer_at(report, finding.hidden_by)
+    if by is None:
+        return f"{finding.state} in a later layer; the image still carries it"
+    maker = instruction(by.created_by, limit)
+    where = f"{finding.state} in layer {by.index}" + (f" by {maker}" if maker else "")
+    return f"{where}; the image still carries it"
+
+
+def _layer_at(report: Report, index: int | None) -> Layer | None:
+    return next((one for one in report.image.layers if one.index == index), None)
+
+
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """By severity, then by confidence, else as they came."""
+    return sorted(findings, key=lambda f: (-f.severity.rank, -f.confidence.rank))
+
+
+def rules(report: Report) -> dict[str, Rule]:
+    """Every rule by its id, loaded ones first and in their order; a finding of a rule that the report does not list
+    gets one that says no more than the finding does, because a report is never lost over its help text."""
+    known = {rule.id: rule for rule in report.rules}
+    for finding in report.findings:
+        if finding.rule_id not in known:
+            known[finding.rule_id] = Rule(finding.rule_id, finding.rule_id, finding.severity, description="", help="")
+    return known
+
+
+def kinds(evidence: Iterable[Evidence]) -> dict[str, list[Evidence]]:
+    """Evidence by its kind, in the order in which the kinds appear, without what says the same twice."""
+    by_kind: dict[str, dict[tuple[object, ...], Evidence]] = {}
+    for one in evidence:
+        by_kind.setdefault(one.kind, {}).setdefault((one.excerpt, one.path, one.inner, one.line, one.offset), one)
+    return {kind: list(found.values()) for kind, found in by_kind.items()}
+
+
+def evidence_place(evidence: Evidence) -> str:
+    return path(b"!/".join((evidence.path, *evidence.inner))) + position(evidence.line, evidence.offset)
+
+
+def is_at(evidence: Evidence, location: Location) -> bool:
+    """True if the evidence lies in the file that the location names."""
+    return isinstance(location, FileLocation) and (evidence.path, evidence.inner) == (location.path, location.inner)
+
+
+def notification_place(notification: Notification) -> str:
+    """`opt/a.zip!/b, layer 2`; empty if the whole target is meant."""
+    parts = []
+    if notification.path is not None:
+        parts.append(path(b"!/".join((notification.path, *notification.inner))))
+    if notification.layer is not None:
+        parts.append(f"layer {notification.layer}")
+    return ", ".join(parts)
+
+
+def gaps_first(notifications: Iterable[Notification]) -> list[Notification]:
+    """Errors, warnings, notes; else as they came."""
+    order = {"error": 0, "warning": 1, "note": 2}
+    return sorted(notifications, key=lambda n: order[n.level])
+
+
+def gaps(report: Report) -> int:
+    """How many things were not read to their end."""
+    return sum(n.count for n in report.notifications if n.incomplete)
+
+
+def many(count: int, one: str, more: str = "") -> str:
+    """`1 layer`, `1,200 layers`."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def size(count: float) -> str:
+    """Bytes in decimal units, three digits at most: `182 MB`, `2.4 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if count < 999.5 or unit == "TB":
+            return f"{count:,.0f} {unit}" if count >= 99.5 or unit == "bytes" else f"{count:,.2g} {unit}"
+        count /= 1000
+    raise AssertionError(count)
+
+
+def number(report: Report, key: str) -> float | None:
+    """A number of the statistics, None if it is not there or no number."""
+    value = report.statistics.get(key)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def tally(findings: Iterable[Finding]) -> str:
+    """`2 critical, 1 high, 3 notes`, or `no findings`."""
+    counted = Counter(f.severity for f in findings)
+    words = [
+        many(counted[one], "note") if one is Severity.NOTE else f"{counted[one]:,} {one}"
+        for one in Severity
+        if counted[one]
+    ]
+    return ", ".join(words) or "no findings"
+
+
+def extent(report: Report) -> str:
+    """What was looked at: `5 layers, 4,312 files, 182 MB`."""
+    parts = [many(len(report.image.layers), "layer")]
+    files, read = number(report, "files"), number(report, "bytes")
+    if files is not None:
+        parts.append(many(int(files), "file"))
+    if read is not None:
+        parts.append(size(read))
+    return ", ".join(parts)
+
+
+def pace(report: Report) -> str:
+    """`, read in 1.2 s`, or nothing."""
+    seconds = number(report, "seconds")
+    return "" if seconds is None else f", read in {seconds:,.1f} s"
+
+
+def incomplete(report: Report) -> str:
+    """Empty for a complete report, else the sentence that no reader may miss."""
+    if report.complete:
+        return ""
+    count = gaps(report)
+    return f"INCOMPLETE: {many(count, 'thing')} {'was' if count == 1 else 'were'} not read to the end"
+
+
+def nothing_found(report: Report) -> str:
+    """The sentence, without its full stop, of a report without findings: what was looked for, and in what."""
+    what = "Nothing found" if report.complete else "Nothing found in what could be read"
+    looked = f"{many(len(report.rules), 'rule')} over {extent(report)}, overwritten and deleted files included"
+    return f"{what}: {looked}{pace(report)}"

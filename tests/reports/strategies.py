@@ -1,0 +1,158 @@
+"""Reports that no scan has made yet: every field as hostile as its type allows."""
+
+from hypothesis import strategies as st
+
+from scanner.model import (
+    Confidence,
+    ConfigLocation,
+    Evidence,
+    FileLocation,
+    Finding,
+    Image,
+    ImageConfig,
+    Layer,
+    Level,
+    Notification,
+    Report,
+    Rule,
+    Severity,
+    State,
+    Target,
+    Tool,
+)
+
+SPITE = (
+    "\x1b[2J\x1b[31mred",
+    "\x9b31m",
+    "\r\nINCOMPLETE\n# heading",
+    "\u202eexe.txt\u202c\u2066",
+    "[bold red]markup[/bold red] [link=https://evil.example]x[/link]",
+    "[click](https://evil.example) ![img](https://evil.example/x.png)",
+    "<script>alert(1)</script><img src=x onerror=alert(1)>",
+    "@everyone #1 GH-1 www.evil.example https://evil.example a@evil.example :bomb: $x$",
+    "a|b\\|c``d```e`",
+    "{0} {1} {{2}} %s %(x)s",
+    "](1) [x](2) \\[",
+    "&amp;&#64;&lt;",
+    "1. one",
+    "- item",
+    "    code",
+    "../../../etc/passwd",
+    "C:\\x file:///etc/passwd javascript:alert(1)",
+    "\ud800 \udcff \x00 \x7f \u2028 \u2029 \ufeff \U000e0041",
+    "界" * 90,
+    "e\u0301\u0301\u0301\u0301",
+    "x" * 700,
+    " ",
+    "",
+)
+
+texts = st.one_of(st.sampled_from(SPITE), st.text(max_size=30))
+lone = st.one_of(texts, st.text(st.characters(categories=("Cs", "Cc", "Cf", "L", "P")), max_size=12))
+paths = st.one_of(
+    st.binary(min_size=1, max_size=20),
+    st.sampled_from([one.encode("utf-8", "surrogatepass") for one in SPITE if one]),
+    st.just(b"/".join([b"deep"] * 400)),
+)
+counts = st.integers(0, 2**40)
+lines = st.none() | st.integers(1, 2**31)
+offsets = st.none() | counts
+jsons = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+facts = st.dictionaries(texts, jsons, max_size=3)
+tuples = st.lists(texts, max_size=3).map(tuple)
+
+layers = st.builds(
+    Layer,
+    index=st.integers(0, 300),
+    diff_id=st.none() | texts | st.just("sha256:" + "0f" * 32),
+    created_by=st.none() | texts,
+)
+inners = st.lists(paths, max_size=2).map(tuple)
+locations = st.builds(FileLocation, path=paths, layer=layers, inner=inners, line=lines, offset=offsets) | st.builds(
+    ConfigLocation, field=texts
+)
+evidence = st.builds(
+    Evidence,
+    detector=texts,
+    kind=texts,
+    path=paths | st.just(b""),
+    inner=inners,
+    offset=offsets,
+    line=lines,
+    excerpt=texts,
+    facts=facts,
+)
+RULE_IDS = ("miner/binary", "miner/wallet", "user", "odd id/ü")
+findings = st.builds(
+    Finding,
+    rule_id=st.sampled_from(RULE_IDS) | texts,
+    severity=st.sampled_from(Severity),
+    confidence=st.sampled_from(Confidence),
+    message=texts,
+    locations=st.lists(locations, min_size=1, max_size=3).map(tuple),
+    evidence=st.lists(evidence, max_size=3).map(tuple),
+    fingerprint=st.text("0123456789abcdef", min_size=64, max_size=64) | texts,
+    state=st.sampled_from(State),
+    hidden_by=st.none() | st.integers(0, 300),
+    details=facts,
+)
+notifications = st.builds(
+    Notification,
+    stage=st.sampled_from(("source", "layer", "content")) | texts,
+    level=st.sampled_from(Level),
+    message=texts,
+    path=paths,
+    inner=inners,
+    layer=st.none() | st.integers(0, 300),
+    count=st.integers(1, 10**6),
+) | st.builds(Notification, stage=texts, level=st.sampled_from(Level), message=texts)
+rules = st.builds(
+    Rule,
+    id=st.sampled_from(RULE_IDS) | texts,
+    name=texts,
+    severity=st.sampled_from(Severity),
+    description=texts,
+    help=texts,
+    references=tuples | st.just(("https://example.com/a?b=c",)),
+    attack=tuples | st.just(("T1496.001",)),
+)
+configs = st.builds(
+    ImageConfig,
+    user=lone,
+    env=tuples,
+    entrypoint=tuples,
+    cmd=tuples,
+    working_dir=texts,
+    exposed_ports=tuples,
+    volumes=tuples,
+    labels=st.dictionaries(texts, texts, max_size=3).map(lambda d: tuple(d.items())),
+    healthcheck=tuples,
+    on_build=tuples,
+    stop_signal=texts,
+)
+images = st.builds(
+    Image,
+    id=st.none() | texts,
+    platform=texts,
+    created=st.none() | texts,
+    config=configs,
+    layers=st.lists(layers, max_size=3).map(tuple),
+)
+statistics = st.fixed_dictionaries(
+    {}, optional={"files": counts, "bytes": counts, "seconds": st.floats(0, 10**6), "more": jsons}
+)
+reports = st.builds(
+    Report,
+    tool=st.builds(Tool, name=texts, version=texts | st.just("0.1.0"), ruleset=texts),
+    target=st.builds(Target, source=texts, name=texts, repository=texts, manifest=st.none() | texts),
+    image=images,
+    findings=st.lists(findings, max_size=3).map(tuple),
+    notifications=st.lists(notifications, max_size=3).map(tuple),
+    rules=st.lists(rules, max_size=3, unique_by=lambda rule: rule.id).map(tuple),
+    started=texts | st.just("2025-01-02T03:04:05Z"),
+    statistics=statistics,
+)

@@ -1,0 +1,300 @@
+import json
+import time
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scanner.errors import ReportError
+from scanner.model import Confidence, Level, Report, Severity, State
+from scanner.reports.json import load, render, schema
+from scanner.reports.jsontext import dumps
+from scanner.reports.plugin import RenderOptions
+from tests.reports import samples, strategies
+
+PLAIN = RenderOptions()
+VALIDATOR = jsonschema.Draft202012Validator(schema())
+
+
+def document(report: Report) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(render(report, PLAIN))
+    return parsed
+
+
+def test_the_fields_that_others_rely_on_are_there():
+    written = document(samples.INCOMPLETE)
+
+    assert list(written)[:4] == ["schema_version", "tool", "started", "target"]
+    assert written["complete"] is False
+    assert written["statistics"] == {"bytes": 182_000_000, "files": 4_312, "seconds": 1.234}
+    finding = written["findings"][0]
+    assert (finding["rule_id"], finding["severity"], finding["confidence"]) == ("miner/binary", "critical", "high")
+    assert (finding["state"], finding["hidden_by"]) == ("deleted", 4)
+    assert finding["details"] == {"family": "xmrig", "stripped": True, "version": "6.21.0"}
+    location = finding["locations"][0]
+    assert location["path"] == "opt/.cache/kworker"
+    assert location["layer"]["index"] == 2
+    assert location["layer"]["diff_id"] == "sha256:" + "2c" * 32
+    assert location["layer"]["created_by"].startswith("RUN /bin/sh -c curl")
+    assert (location["line"], location["offset"]) == (None, 118_272)
+    assert finding["evidence"][4] == {
+        "detector": "miner",
+        "kind": "algorithm",
+        "path": "opt/.cache/kworker",
+        "file": "opt/.cache/kworker",
+        "inner": [],
+        "line": None,
+        "offset": 204_800,
+        "excerpt": "rx/0",
+        "facts": {"algorithm": "rx/0"},
+    }
+    assert written["findings"][2]["locations"] == [{"config": "Env[1]"}]
+    assert [rule["id"] for rule in written["rules"]] == [rule.id for rule in samples.RULES]
+    assert written["notifications"][0]["path"] == "app/deep.zip!/a.zip!/b.zip"
+    assert written["notifications"][2]["path"] is None
+
+
+def test_a_name_that_is_not_utf8_survives():
+    text = render(samples.INFECTED, PLAIN)
+
+    assert text.isascii()
+    assert '"path": "app/vendor.tar.gz!/w\\udce9heels/fast.whl!/fast/_core.so"' in text
+    [packed] = load(text).findings_of("miner/packed")
+    assert packed.locations[0].inner[0] == b"w\xe9heels/fast.whl"
+
+
+@given(strategies.reports)
+@settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)
+def test_load_is_the_inverse_of_render_and_both_agree_with_the_schema(report):
+    text = render(report, PLAIN)
+    again = load(text)
+
+    assert render(again, PLAIN) == text
+    assert text.isascii()
+    assert text.endswith("}\n")
+    VALIDATOR.validate(json.loads(text))
+
+
+@pytest.mark.parametrize("report", [samples.CLEAN, samples.INFECTED, samples.INCOMPLETE])
+def test_a_report_comes_back_equal(report):
+    assert load(render(report, PLAIN)) == report
+
+
+def test_equal_reports_have_equal_bytes_in_whatever_order_their_facts_grew():
+    finding = samples.miner()
+    turned = replace(finding, details=dict(reversed(finding.details.items())))
+
+    assert turned == finding
+    assert list(turned.details) != list(finding.details)
+    one, other = (replace(samples.CLEAN, findings=(f,)) for f in (finding, turned))
+    assert render(one, PLAIN) == render(other, PLAIN)
+
+
+def test_a_number_that_json_cannot_say_is_null():
+    report = replace(samples.CLEAN, statistics={"seconds": float("nan")})
+
+    assert document(report)["statistics"] == {"seconds": None}
+
+
+def test_facts_that_nest_without_end_are_cut_not_lost():
+    deep: Any = "core"
+    for _ in range(5_000):
+        deep = [deep]
+    report = replace(samples.CLEAN, findings=(replace(samples.miner(), details={"deep": deep, "family": "xmrig"}),))
+
+    text = render(report, PLAIN)
+    assert "nested too deeply" in text
+    assert load(text).findings[0].details["family"] == "xmrig"
+    assert render(load(text), PLAIN) == text
+
+
+@given(strategies.jsons)
+def test_the_writer_writes_what_the_standard_library_would(value):
+    assert dumps(value) == json.dumps(value, indent=2) + "\n"
+
+
+def test_the_writer_refuses_what_is_no_json():
+    with pytest.raises(TypeError, match="bytes"):
+        dumps({"path": b"x"})  # type: ignore[dict-item]
+
+
+# ---- what load refuses
+
+
+def change(*steps: str | int, to: Any) -> str:
+    """The JSON of a good report with one value replaced; `to` is a function of the old value or the new value."""
+    whole = document(samples.INCOMPLETE)
+    spot: Any = whole
+    for step in steps[:-1]:
+        spot = spot[step]
+    spot[steps[-1]] = to(deepcopy(spot[steps[-1]])) if callable(to) else to
+    return json.dumps(whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "this is no JSON"),
+        ("<html>", "this is no JSON"),
+        ("\ufeff{}", "this is no JSON"),
+        ('{"schema_version": NaN}', "NaN is no number"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ("[]", "has no schema_version"),
+        ("null", "has no schema_version"),
+        ('{"$schema": "x", "version": "2.1.0", "runs": []}', "has no schema_version"),
+        (change("schema_version", to="2.0"), "schema_version '2.0'; this sandscan reads 1.0"),
+        (change("schema_version", to=1.0), "schema_version 1.0; this sandscan reads 1.0"),
+        (change("complete", to=True), "complete is True, but its notifications say otherwise"),
+        (change("complete", to="no"), "complete is not true or false"),
+        (change("findings", to={}), "findings is not an array"),
+        (change("findings", 0, to=[]), r"findings\[0\] is not an object"),
+        (change("findings", 0, "severity", to="awful"), r"findings\[0\].severity is not one of critical, high"),
+        (change("findings", 0, "severity", to=["high"]), r"findings\[0\].severity is not one of critical, high"),
+        (change("findings", 0, "locations", to=[]), r"findings\[0\].locations is not an array of 1 or more"),
+        (change("findings", 0, "locations", 0, "line", to=0), r"locations\[0\].line is not a whole number from 1"),
+        (change("findings", 0, "locations", 0, "line", to=True), r"line is not a whole number from 1"),
+        (change("findings", 0, "locations", 0, "offset", to=1.5), r"offset is not a whole number from 0"),
+        (change("findings", 0, "locations", 0, "path", to="else"), r"locations\[0\].path is not file and inner joined"),
+        (
+            change("findings", 0, "locations", 0, "file", to="\ud800"),
+            r"file is not a path: it holds half of a surrogate",
+        ),
+        (change("findings", 0, "evidence", 2, to=lambda e: {**e, "sure": 1}), r"evidence\[2\] has fields that are not"),
+        (
+            change("findings", 0, to=lambda f: {k: v for k, v in f.items() if k != "state"}),
+            r"findings\[0\] lacks state",
+        ),
+        (change("findings", 0, "details", to=[]), r"findings\[0\].details is not an object"),
+        (change("notifications", 2, "inner", to=["x"]), r"notifications\[2\].path is not file and inner"),
+        (change("notifications", 0, "path", to=None), r"notifications\[0\].path is not file and inner"),
+        (change("image", "config", "labels", "a", to=1), r"image.config.labels.a is not a string"),
+        (change("target", "manifest", to=7), r"target.manifest is not a string"),
+        (change("tool", to="sandscan"), r"tool is not an object"),
+        (change("statistics", "bytes", to="much"), r"statistics.bytes is not a number from 0"),
+    ],
+)
+def test_anything_else_is_refused_with_its_place(text, why):
+    with pytest.raises(ReportError, match=why):
+        load(text)
+
+
+def test_facts_deeper_than_render_writes_are_refused():
+    deep: Any = 1
+    for _ in range(70):
+        deep = [deep]
+    with pytest.raises(ReportError, match=r"findings\[0\].details is nested too deeply"):
+        load(change("findings", 0, "details", to={"deep": deep}))
+
+
+def test_a_refusal_is_safe_to_print():
+    with pytest.raises(ReportError) as refused:
+        load(change("tool", to={"\x1b[2J": 1, "name": "", "version": "", "ruleset": ""}))
+    assert "\x1b" not in str(refused.value)
+
+
+def nodes(value: Any, steps: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to every value of a document."""
+    found = [steps] if steps else []
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, child in children:
+        found += nodes(child, (*steps, step))
+    return found
+
+
+NODES = nodes(document(samples.INCOMPLETE))
+
+
+@given(st.sampled_from(NODES), strategies.jsons)
+@settings(deadline=None, max_examples=300)
+def test_a_changed_report_is_refused_or_right(steps, value):
+    text = change(*steps, to=value)
+    try:
+        report = load(text)
+    except ReportError:
+        return
+    VALIDATOR.validate(json.loads(text))
+    assert load(render(report, PLAIN)) == report
+
+
+@given(st.text() | strategies.jsons.map(json.dumps))
+def test_no_text_gets_past_load(text):
+    with pytest.raises(ReportError):
+        load(text)
+
+
+# ---- the schema
+
+
+def test_the_schema_is_one_and_says_what_every_field_is():
+    jsonschema.Draft202012Validator.check_schema(schema())
+    for name, field in schema()["properties"].items():
+        assert field.get("description") or name == "schema_version", name
+
+
+def test_the_schema_knows_the_same_words_as_the_model():
+    defs = schema()["$defs"]
+    finding = defs["finding"]["properties"]
+    assert defs["severity"]["enum"] == [one.value for one in Severity]
+    assert finding["confidence"]["enum"] == [one.value for one in Confidence]
+    assert finding["state"]["enum"] == [one.value for one in State]
+    assert defs["notification"]["properties"]["level"]["enum"] == [one.value for one in Level]
+    assert schema()["properties"]["schema_version"]["const"] == samples.CLEAN.schema_version
+
+
+def test_objects_of_the_schema_are_closed_and_complete():
+    def objects(value):
+        if isinstance(value, dict):
+            if "properties" in value and value.get("type") == "object":
+                yield value
+            for child in value.values():
+                yield from objects(child)
+        elif isinstance(value, list):
+            for child in value:
+                yield from objects(child)
+
+    closed = [one for one in objects(schema()) if "files" not in one["properties"]]
+    assert len(closed) > 10
+    for one in closed:
+        assert one["additionalProperties"] is False
+        assert sorted(one["required"]) == sorted(one["properties"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        change("findings", 0, "severity", to="awful"),
+        change("findings", 0, "locations", to=[]),
+        change("findings", 0, "locations", 0, "line", to=0),
+        change("findings", 0, to=lambda f: {**f, "extra": 1}),
+        change("notifications", 0, "count", to=0),
+        change("schema_version", to="0.9"),
+    ],
+)
+def test_the_schema_refuses_what_load_refuses(text):
+    assert not VALIDATOR.is_valid(json.loads(text))
+
+
+# ---- speed, as a ratio
+
+
+def seconds(work):
+    best = float("inf")
+    for _ in range(2):
+        begin = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def test_a_large_report_is_written_faster_than_the_standard_library_would_and_read_in_linear_time():
+    small, large = samples.crowded(500), samples.crowded(5_000)
+    plain = document(large)
+
+    assert seconds(lambda: render(large, PLAIN)) < 1.5 * seconds(lambda: json.dumps(plain, indent=2))
+    text, small_text = render(large, PLAIN), render(small, PLAIN)
+    assert seconds(lambda: load(text)) < 30 * seconds(lambda: load(small_text))
