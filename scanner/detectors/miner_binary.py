@@ -1,0 +1,193 @@
+"""Programs that mine: compiled ones by YARA's traits in their bytes, scripts by what their strings and their code do."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from scanner.content import Content, archives
+from scanner.detectors.mining import forms, lexing, programs, scripts, traits
+from scanner.detectors.mining.verdict import said
+from scanner.detectors.plugin import Detector, Wants
+from scanner.model import Evidence, Finding, Json, Location, Notification, Rule, Severity, State, printable
+from scanner.oci.view import ImageView
+
+MINER_BINARY = Rule(
+    id="miner/binary",
+    name="Program that mines",
+    severity=Severity.CRITICAL,
+    description="A compiled program or a script that mines a cryptocurrency, told by independent classes of evidence: "
+    "a pool's protocol, proof-of-work algorithms, a miner's options, functions and messages.",
+    help="Whoever runs in the sandbox can start it and spend its processors or graphics cards on someone else's coins. "
+    "Find the instruction that put it there and remove it; a file deleted in a later layer is still in the image, so "
+    "build the image again without it.",
+    references=("https://attack.mitre.org/techniques/T1496/001/",),
+    attack=("T1496.001",),
+)
+
+_KINDS = ("protocol", "algorithm", "options", "pool", "symbols", "messages", "node")
+_GPU = re.compile(rb"libOpenCL\.so|OpenCL\.dll|libcuda\.so|nvcuda\.dll|libnvidia-ml\.so|libamdhip64\.so|nvrtc")
+_EXECUTABLE = re.compile(rb"\x7fELF[\x01\x02][\x01\x02]\x01|This program cannot be run in DOS mode")
+_WEB = re.compile(rb"(?i)<script|importScripts|new\s+\w+\.(?:Anonymous|User|Token)\s*\(")
+_DOCUMENT = re.compile(rb"(?i)\.(?:md|rst|adoc|txt|pod|tex|po|list)(?:\.gz)?$")
+
+
+def inspect(content: Content) -> Iterator[Evidence | Notification]:
+    """One Evidence for each class of sign, in a program of any form; nothing for documents and data."""
+    form = forms.form(content.name, content.head)
+    language = None if form else lexing.language(content.name, content.head)
+    if (
+        form is None
+        and language is None
+        and not content.is_text
+        and archives.kind(content.head) is None
+        and _holds_program(content)
+    ):
+        form = forms.EMBEDDED
+    yield from _web(content, form, language)
+    if form is not None:
+        yield from _compiled(content, form)
+    elif language is not None and language != "shell" and _talks(content):
+        yield from scripts.inspect(content, language, programs.DETECTOR)
+
+
+def _talks(content: Content) -> bool:
+    """Whether the rules saw more in the script than a name that a text may carry."""
+    return any(m.rule.evidence not in ("family", "wallet", "packing", "source") for m in traits.of(content, "miner"))
+
+
+def _holds_program(content: Content) -> bool:
+    """Whether a program begins somewhere before the last match: appended to a picture, kept in a database."""
+    last = max((s.offset for m in traits.of(content, "miner") for s in m.strings), default=0)
+    return _EXECUTABLE.search(content.data[:last]) is not None
+
+
+def _compiled(content: Content, form: str) -> Iterator[Evidence]:
+    found = traits.traits(content, _KINDS)
+    if not found:
+        return
+    family = traits.family(content)
+    for trait in found:
+        facts: dict[str, Json] = {"rule": trait.rule, "form": form, "strings": list(trait.texts)}
+        if family:
+            facts["family"] = family
+        if trait.kind == "pool":
+            facts["pools"] = traits.pool_hosts(trait.texts)
+        yield _piece(content, trait.kind, trait.offset, ", ".join(trait.texts[:6]), facts)
+    gpu = _GPU.search(content.data)
+    if gpu:
+        yield _piece(content, "gpu", gpu.start(), gpu.group().decode("ascii"), {"form": form})
+    wallet = next(iter(traits.valid_wallets(content)), None)
+    if wallet:
+        facts = {"form": form, "coin": wallet.coin, "wallet": wallet.address}
+        yield _piece(content, "wallet", wallet.offset, wallet.address, facts)
+
+
+def _piece(content: Content, kind: str, offset: int, excerpt: str, facts: dict[str, Json]) -> Evidence:
+    return Evidence(programs.DETECTOR, kind, content.path, content.inner, offset, None, printable(excerpt), facts)
+
+
+def _web(content: Content, form: str | None, language: str | None) -> Iterator[Evidence]:
+    """A page or a script that starts a web miner; and WebAssembly with CryptoNight's functions."""
+    for match in traits.of(content, "miner"):
+        if match.rule.evidence == "web" and language == "javascript" and not _DOCUMENT.search(content.name):
+            for string in traits.counted(content, match):
+                around = bytes(content.data[max(0, string.offset - 120) : string.offset + string.length])
+                if _WEB.search(around):
+                    facts: dict[str, Json] = {"form": forms.SCRIPT, "family": "web miner"}
+                    yield Evidence(
+                        programs.DETECTOR,
+                        "web",
+                        content.path,
+                        content.inner,
+                        string.offset,
+                        content.line_of(string.offset),
+                        printable(string.data, 120),
+                        facts,
+                    )
+                    break
+        if match.rule.rule.id == "miner/symbols-cryptonight" and form == forms.WASM:
+            first = match.strings[0]
+            facts = {"form": form, "family": "web miner"}
+            yield _piece(content, "web", first.offset, "WebAssembly that computes CryptoNight", facts)
+
+
+def judge(view: ImageView) -> Iterator[Finding]:
+    """One finding for each place where a program lies that mines, or that could (note)."""
+    for group in programs.merged(programs.programs(view)):
+        program = group[0]
+        first = program.first
+        severity = program.verdict.severity
+        if first.state is not State.VISIBLE and severity is Severity.CRITICAL:
+            severity = Severity.HIGH
+        yield view.finding(
+            MINER_BINARY,
+            at=first.location,
+            state=first.state,
+            hidden_by=first.hidden_by,
+            severity=severity,
+            confidence=program.verdict.confidence,
+            message=_message(program),
+            evidence=programs.evidence(program),
+            details=_details(program, view),
+            related=_related(group),
+        )
+
+
+def _related(group: list[programs.Program]) -> Iterable[Location]:
+    seen = {group[0].first.location}
+    for program in group:
+        for sighting in program.sightings:
+            place = sighting.location
+            if (
+                place not in seen
+                and len(seen) < 20
+                and (sighting.evidence.path != group[0].first.evidence.path or sighting.layer != group[0].first.layer)
+            ):
+                seen.add(place)
+                yield place
+
+
+def _message(program: programs.Program) -> str:
+    first = program.first.evidence
+    form = str(first.facts.get("form", "file"))
+    if not program.mines:
+        if "node" in program.verdict.support:
+            return f"A node that can mine on its own if told to: {said(program.verdict.core) or 'has mining options'}."
+        return f"Proof-of-work code without a sign of a pool: {said(program.verdict.core)}."
+    name = f"{program.family}: " if program.family else ""
+    also = said(k for k in program.verdict.support if k in ("packing", "gpu"))
+    hiding = "; it " + ", ".join(program.hiding) if program.hiding else ""
+    return f"{name}{form} that {said(program.verdict.core)}{', and ' + also if also else ''}{hiding}."
+
+
+def _details(program: programs.Program, view: ImageView) -> dict[str, Json]:
+    facts = [s.evidence.facts for s in program.sightings]
+    pools = dict.fromkeys(str(p) for f in facts for p in _listed(f.get("pools")) + _listed(f.get("pool")))
+    details: dict[str, Json] = {
+        "family": program.family,
+        "form": str(facts[0].get("form", "")),
+        "classes": list(program.verdict.core),
+        "support": list(program.verdict.support),
+        "disguise": list(program.hiding),
+        "pools": list(pools)[:20],
+        "package": view.owner(program.first.evidence.path),
+    }
+    wallets = list(dict.fromkeys(str(f["wallet"]) for f in facts if "wallet" in f))
+    if wallets:
+        details["wallets"] = wallets[:5]
+    return details
+
+
+def _listed(value: Json) -> list[Json]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+PLUGIN = Detector(
+    "miner_binary",
+    version=1,
+    rules=(MINER_BINARY,),
+    wants=Wants(behaviours=("miner",)),
+    inspect=inspect,
+    judge=judge,
+)
