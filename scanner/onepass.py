@@ -28,7 +28,7 @@ from scanner.oci.table import FILE, OPAQUE, WHITEOUT, EntryTable
 from scanner.oci.tar import TarWalk
 from scanner.oci.tree import TreeWalk
 from scanner.prefilter import Matcher, Prefilter, build
-from scanner.record import Carrier, LayerRecord, pack_files
+from scanner.record import Carrier, FilePack, LayerRecord, unpack_files
 from scanner.ruleset import Ruleset
 
 VERSION = 1
@@ -36,7 +36,7 @@ VERSION = 1
 
 AHEAD = 6
 HEAD = 512
-IN_FLIGHT = 24 << 20
+IN_FLIGHT = 16 << 20
 KEPT = re.compile(rb"\Avar/lib/dpkg/(?:info/[^/]+\.list|status\.d/[^/]+)\Z|\Alib/apk/db/installed\Z")
 """Package databases: who owns a file is asked of the whole image, later."""
 MAX_KEPT = 64 << 20
@@ -184,7 +184,7 @@ class _Run:
         self.seen: dict[int, _Seen] = {}
         self.notes: list[Notification] = []
         self.counts: dict[tuple[str, str], int] = {}
-        self.kept: dict[bytes, bytes] = {}
+        self.kept = FilePack()
         self.kept_bytes = 0
         self.looked = self.matched = self.unpacked = 0
         stack.callback(self.close_spools)
@@ -308,7 +308,7 @@ class _Run:
                 Notification("content", Level.WARNING, f"package database larger than {MAX_KEPT} bytes: not read", path)
             )
             return
-        self.kept[path] = data
+        self.kept.add(path, data)
 
     def inspect_small(self, row: int, data: bytes, yara: bool) -> "_Seen":
         try:
@@ -389,6 +389,7 @@ class _Run:
             )
             for row in sorted(self.seen)
         )
+        kept = self.kept.dump()
         record = LayerRecord(
             diff_id=self.walk.diff_id,
             size=self.size,
@@ -403,9 +404,9 @@ class _Run:
                 "unpacked": self.unpacked,
             },
             table=lambda: table,
-            kept=lambda: self.kept,
+            kept=lambda: unpack_files(kept),
         )
-        return record, table.dump(), pack_files(self.kept)
+        return record, table.dump(), kept
 
 
 @dataclass
@@ -421,7 +422,7 @@ class _Seen:
 
 def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budget, seen: _Seen) -> None:
     """Show one file to the rules and the detectors that want it, then the same for what it holds inside."""
-    if yara:
+    if yara and (not engine.use_prefilter or engine.matcher.rules(content.data) != frozenset()):
         seen.matched = 1
         try:
             result = engine.ruleset.match(content.data, seconds=engine.limits.yara_seconds, path=content.name)
@@ -442,7 +443,10 @@ def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budge
     for inner in _inside(content, engine, budget, seen):
         seen.unpacked += 1
         head = inner.head[:HEAD]
-        hit = not engine.use_prefilter or engine.prefilter.needs(head) or engine.matcher.search(inner.data)
+        hit = not engine.use_prefilter or engine.prefilter.needs(head)
+        # a stored member is a part of what was looked at already: where nothing matched, nothing matches
+        if not hit and (yara or inner.data.obj is not content.data.obj):
+            hit = engine.matcher.search(inner.data)
         if hit or engine.looks_wanted(inner.name, head):
             inspect(inner, hit, engine, budget, seen)
 

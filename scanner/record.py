@@ -130,17 +130,24 @@ def load(stored: Stored) -> LayerRecord:
         raise ParseError(f"not a layer's record: {e}") from e
 
 
-def pack_files(files: Mapping[bytes, bytes]) -> bytes:
-    """Files as one compressed run of (length of path, length of content, path, content)."""
-    squeeze = zlib.compressobj(1)
-    parts = []
-    for path, content in sorted(files.items()):
-        parts.append(squeeze.compress(struct.pack("<II", len(path), len(content)) + path + content))
-    return b"".join([*parts, squeeze.flush()])
+class FilePack:
+    """Files as one compressed run of (length of path, length of content, path, content), in the order they came."""
+
+    def __init__(self) -> None:
+        self._squeeze = zlib.compressobj(1)
+        self._parts: list[bytes] = []
+
+    def add(self, path: bytes, content: bytes) -> None:
+        head = struct.pack("<II", len(path), len(content))
+        self._parts.append(self._squeeze.compress(head + path + content))
+
+    def dump(self) -> bytes:
+        """The run; nothing can be added after it."""
+        return b"".join([*self._parts, self._squeeze.flush()])
 
 
 def unpack_files(raw: bytes) -> dict[bytes, bytes]:
-    """What `pack_files` packed; raises ParseError otherwise."""
+    """What a FilePack packed; raises ParseError otherwise."""
     try:
         data, files, at = _expand(raw), {}, 0
         while at < len(data):

@@ -14,7 +14,7 @@ from scanner.cache import Cache
 from scanner.errors import ParseError
 from scanner.model import Evidence, Level, Notification
 from scanner.oci.table import FILE, EntryTable
-from scanner.record import Carrier, LayerRecord, Stored, dump, load, pack_files, unpack_files
+from scanner.record import Carrier, FilePack, LayerRecord, Stored, dump, load, unpack_files
 
 STORED = Stored(b"seen", b"table", b"kept")
 
@@ -121,9 +121,16 @@ def record() -> LayerRecord:
     )
 
 
+def packed(files):
+    pack = FilePack()
+    for path, content in files.items():
+        pack.add(path, content)
+    return pack.dump()
+
+
 def test_a_record_survives():
     original = record()
-    again = load(dump(original, original.table().dump(), pack_files(original.kept())))
+    again = load(dump(original, original.table().dump(), packed(original.kept())))
     assert again.carriers == original.carriers
     assert again.notifications == original.notifications
     assert (again.diff_id, again.size, again.statistics) == ("sha256:1", 2048, {"files": 1})

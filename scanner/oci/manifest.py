@@ -1,270 +1,357 @@
-"""Manifests, indexes and configs read with suspicion: bounded, verified by digest, every type checked.
+"""Indexes, manifests and image configs: JSON that a stranger wrote, read the way engines read it.
 
-OCI image-spec v1.1 (image-index.md, manifest.md, config.md), Docker image manifest v2 schema 2 and `docker save`'s
-manifest.json.
+Sources: image-spec v1.1 (image-index.md, manifest.md, config.md), Docker image manifest V2 schema 2, and Go's
+encoding/json, which takes a field's name in any case.
 """
 
 import hashlib
 import json
-import platform as host
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NoReturn, TypeVar
 
-from scanner.errors import DigestMismatch, SourceError, TargetError
-from scanner.model import Descriptor, Image, ImageConfig, Layer, Level, Limits, Notification, printable
+from scanner.errors import SourceError
+from scanner.model import Descriptor, Image, ImageConfig, Layer, Level, Notification, printable
+from scanner.oci.platforms import UNKNOWN
+from scanner.oci.reference import DIGEST
 
-DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z")
-INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
-MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
-SCHEMA1 = "application/vnd.docker.distribution.manifest.v1"
-MOST_MANIFESTS = 10_000
-MOST_LAYERS = 10_000
-MAX_INDEX_DEPTH = 4
+MAX_VALUES = 1_000_000
+"""Values in one document: what keeps a few megabytes of `[[],[],…` from becoming gigabytes of objects."""
+MAX_LAYERS = 1_000
+"""Engines stop at 127 (overlay2's limit of lower directories)."""
 
-Fetch = Callable[[Descriptor], bytes]
-"""Gives the bytes of a small blob (manifest, index, config); they are verified by whoever asked."""
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+INDEXES = (OCI_INDEX, DOCKER_LIST)
+MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
+SCHEMA1 = (
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+)
 
+_CONFIGS = (OCI_CONFIG, DOCKER_CONFIG, "application/octet-stream", "")
+"""Docker 1.10 pushed configs as octet-stream."""
+_LAYERS = (
+    OCI_LAYER,
+    "application/vnd.oci.image.layer.nondistributable.v1.tar",
+    DOCKER_LAYER,
+    "application/vnd.docker.image.rootfs.foreign.diff.tar",
+)
+_REFERENCE_NAME = "org.opencontainers.image.ref.name"
+_CONTAINERD_NAME = "io.containerd.image.name"
 
-def parse(data: bytes, what: str, limits: Limits) -> Any:
-    """A JSON document; raises SourceError for anything that is none, or is too large or too deep to be an honest one."""
-    if len(data) > limits.document_bytes:
-        raise SourceError(f"{what} has {len(data)} bytes; no honest one is larger than {limits.document_bytes}")
-    try:
-        return json.loads(data)
-    except RecursionError as e:
-        raise SourceError(f"{what} is nested too deeply to be an honest one") from e
-    except ValueError as e:
-        raise SourceError(f"{what} is not JSON: {printable(str(e))}. The image is damaged; save it again.") from e
-
-
-def mapping(value: Any, what: str) -> Mapping[str, Any]:
-    """The value as a JSON object; raises SourceError naming what it should have been."""
-    if not isinstance(value, dict):
-        raise SourceError(f"{what} is {_kind(value)}, not an object")
-    return value
-
-
-def sequence(value: Any, what: str, most: int = MOST_MANIFESTS) -> Sequence[Any]:
-    """The value as a JSON array of at most `most` items; null counts as empty, as Go writes it."""
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise SourceError(f"{what} is {_kind(value)}, not an array")
-    if len(value) > most:
-        raise SourceError(f"{what} has {len(value)} items; no honest image has more than {most}")
-    return value
+T = TypeVar("T")
 
 
-def string(value: Any, what: str) -> str:
-    """The value as a string; raises SourceError for anything else."""
-    if not isinstance(value, str):
-        raise SourceError(f"{what} is {_kind(value)}, not a string")
-    return value
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One line of an index: `platform` as it says (None: it does not), `names` the references it carries."""
 
-
-def digest_of(value: Any, what: str) -> str:
-    """The value as a digest that is safe to build a path or an address from; raises SourceError otherwise."""
-    text = string(value, what)
-    if not DIGEST.match(text):
-        raise SourceError(f"{what} is no sha256 or sha512 digest: {printable(text)}")
-    return text
-
-
-def _kind(value: Any) -> str:
-    return {dict: "an object", list: "an array", str: "a string", type(None): "missing"}.get(type(value), "a number")
-
-
-def verified(data: bytes, digest: str, what: str) -> bytes:
-    """The bytes, if they have that digest; raises DigestMismatch naming both otherwise."""
-    algorithm = digest.partition(":")[0]
-    read = f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
-    if read != digest:
-        raise DigestMismatch(what, digest, read)
-    return data
-
-
-def descriptor(value: Any, what: str) -> Descriptor:
-    """An OCI descriptor (descriptor.md); raises SourceError for a broken one."""
-    fields = mapping(value, what)
-    size = fields.get("size")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise SourceError(f"{what} has no sound size")
-    media_type = fields.get("mediaType", "")
-    return Descriptor(string(media_type, f"{what}'s mediaType"), digest_of(fields.get("digest"), f"{what}'s digest"), size)
+    descriptor: Descriptor
+    platform: str | None
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """An image manifest: its own digest, its config and its layers, lowest first."""
+    """One image's parts, the lowest layer first."""
 
-    digest: str
     config: Descriptor
     layers: tuple[Descriptor, ...]
 
 
-def machine() -> str:
-    """This machine's platform as images name it, such as linux/amd64."""
-    names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386", "i386": "386"}
-    return f"linux/{names.get(host.machine(), host.machine())}"
+def digest_of(data: bytes, like: str = "sha256:") -> str:
+    """The digest of a document, with the algorithm of another digest."""
+    name = "sha512" if like.startswith("sha512:") else "sha256"
+    return f"{name}:{hashlib.new(name, data).hexdigest()}"
 
 
-def matches(platform: str, wanted: str) -> bool:
-    """Whether an image's platform is the one wanted; a variant only counts where both name one."""
-    have, want = platform.split("/"), wanted.split("/")
-    return have[:2] == want[:2] and (len(have) < 3 or len(want) < 3 or have[2] == want[2])
-
-
-def resolve(top: Descriptor, fetch: Fetch, platform: str | None, limits: Limits) -> Manifest:
-    """Walk from an index or a manifest to the one image manifest of the platform (None: this machine's).
-
-    Attestations (platform unknown/unknown) and artifacts are passed over. Raises SourceError, or TargetError where the
-    platform is not among those offered.
-    """
-    offered: list[tuple[str, Descriptor]] = []
-    seen: set[str] = set()
-
-    def walk(item: Descriptor, named: str | None, depth: int) -> None:
-        assert item.digest is not None
-        if item.digest in seen:
-            return
-        seen.add(item.digest)
-        if len(seen) > MOST_MANIFESTS or depth > MAX_INDEX_DEPTH:
-            raise SourceError("the image index is larger or deeper than any honest one")
-        data = verified(fetch(item), item.digest, f"the manifest {item.digest}")
-        document = mapping(parse(data, f"the manifest {item.digest}", limits), f"the manifest {item.digest}")
-        media_type = document.get("mediaType") or item.media_type
-        if "manifests" in document or media_type in INDEXES:
-            for entry in sequence(document.get("manifests"), "the index's manifests"):
-                walk(descriptor(entry, "an entry of the index"), platform_of(entry), depth + 1)
-            return
-        if document.get("schemaVersion") == 1 or str(media_type).startswith(SCHEMA1):
-            raise SourceError("the image has a schema 1 manifest, which engines no longer read; push it again with a current one")
-        if not _is_image(document):
-            return
-        offered.append((named or "", item))
-
-    def _is_image(document: Mapping[str, Any]) -> bool:
-        config = document.get("config")
-        kind = config.get("mediaType", "") if isinstance(config, dict) else ""
-        artifact = document.get("artifactType") or (kind and "config" in kind and "image" not in kind)
-        return isinstance(config, dict) and "layers" in document and not artifact
-
-    walk(top, None, 0)
-    images = [(p, d) for p, d in offered if p != "unknown/unknown"]
-    if not images:
-        raise SourceError("there is no image in the index: only attestations or artifacts")
-    if (len(images) == 1 and platform is None) or (len(images) == 1 and not images[0][0]):
-        chosen = images[0][1]
-    else:
-        wanted = platform or machine()
-        fitting = [d for p, d in images if matches(p, wanted)]
-        if not fitting:
-            there = ", ".join(sorted({p or "unnamed" for p, _ in images}))
-            raise TargetError(f"the image is not there for {wanted}; choose with --platform: {there}")
-        chosen = fitting[0]
-    assert chosen.digest is not None
-    what = f"the manifest {chosen.digest}"
-    return manifest(verified(fetch(chosen), chosen.digest, what), chosen.digest, limits)
-
-
-def platform_of(entry: Any) -> str | None:
-    """The platform an index names for an entry, None if it names none."""
-    value = entry.get("platform") if isinstance(entry, dict) else None
-    if not isinstance(value, dict):
-        return None
-    parts = [value.get("os"), value.get("architecture"), value.get("variant")]
-    return "/".join(str(p) for p in parts if isinstance(p, str) and p) or None
-
-
-def manifest(data: bytes, digest: str, limits: Limits) -> Manifest:
-    """An image manifest from its bytes; raises SourceError for a broken one."""
-    what = f"the manifest {digest}"
-    document = mapping(parse(data, what, limits), what)
-    layers = []
-    for entry in sequence(document.get("layers"), f"{what}'s layers", MOST_LAYERS):
-        layer = descriptor(entry, f"a layer of {what}")
-        if layer.media_type.endswith(("foreign.diff.tar.gzip", "nondistributable.v1.tar+gzip")) and entry.get("urls"):
-            raise SourceError(f"{what} has a foreign layer that lies elsewhere ({layer.digest}); it cannot be read from here")
-        layers.append(layer)
-    return Manifest(digest, descriptor(document.get("config"), f"{what}'s config"), tuple(layers))
-
-
-def image(data: bytes, digest: str, layers: int, limits: Limits) -> tuple[Image, tuple[Notification, ...]]:
-    """The Image that a config blob describes, and what is to be said of it.
-
-    `layers` is how many the manifest names; raises SourceError if the config's diff_ids are not as many. A history that
-    does not fit leaves the instructions unknown, with a note.
-    """
-    what = f"the config {digest}"
-    document = mapping(parse(data, what, limits), what)
-    rootfs = mapping(document.get("rootfs"), f"{what}'s rootfs")
-    diff_ids = [digest_of(d, f"a diff_id of {what}") for d in sequence(rootfs.get("diff_ids"), f"{what}'s diff_ids", MOST_LAYERS)]
-    if len(diff_ids) != layers:
+def verify(data: bytes, digest: str, what: str) -> bytes:
+    """The document itself; raises SourceError naming both digests where it is another one."""
+    read = digest_of(data, digest)
+    if read != digest:
         raise SourceError(
-            f"{what} names {len(diff_ids)} layers, its manifest {layers}; no engine would start such an image, "
-            "and no scan of it could be whole"
+            f"{what} does not match its digest: expected {digest}, read {read}. "
+            "It was changed or cut off after it was saved; save the image again."
         )
+    return data
+
+
+def kind(data: bytes, what: str, media_type: str = "") -> str:
+    """`index` or `manifest`, by the document's own fields. `media_type` is what its container calls it.
+
+    A document that could be read as either is refused (CVE-2021-41190), and so is what is neither.
+    """
+    document = document_of(data, what)
+    stated = document.text("mediaType") or media_type
+    if stated in SCHEMA1 or (document.value("schemaVersion") == 1 and not document.has("config")):
+        raise SourceError(
+            f"{what} is a schema 1 manifest, which no registry has written since 2016; pull and push the image again"
+        )
+    index = document.has("manifests")
+    manifest = document.has("layers") or document.has("config")
+    if index and manifest:
+        raise SourceError(f"{what} is an index and a manifest at once; tools would disagree on it, so it is refused")
+    if not index and not manifest:
+        raise SourceError(f"{what} is neither an index nor a manifest")
+    if (index and stated in MANIFESTS) or (manifest and stated in INDEXES):
+        raise SourceError(f"{what} is not what its media type says ({stated})")
+    return "index" if index else "manifest"
+
+
+def index(data: bytes, what: str) -> tuple[Child, ...]:
+    """The lines of an index or a manifest list, in their order, attestations (platform unknown/unknown) left out."""
+    children = []
+    for number, entry in enumerate(document_of(data, what).objects("manifests")):
+        child = _child(entry, f"{what}, manifest {number}")
+        if child.platform != UNKNOWN:
+            children.append(child)
+    return tuple(children)
+
+
+def manifest(data: bytes, what: str) -> Manifest:
+    """One image's manifest. Raises SourceError for anything else, such as an attestation or a chart."""
+    document = document_of(data, what)
+    config = _descriptor(document.object("config"), f"{what}, config")
+    if config.media_type not in _CONFIGS:
+        raise SourceError(f"{what} holds {printable(config.media_type)}, which is no container image")
+    layers = tuple(_descriptor(o, f"{what}, layer {i}") for i, o in enumerate(document.objects("layers")))
+    if len(layers) > MAX_LAYERS:
+        raise SourceError(f"{what} has {len(layers)} layers, more than any engine takes ({MAX_LAYERS} are read)")
+    for number, layer in enumerate(layers):
+        base = layer.media_type.removesuffix("+gzip").removesuffix("+zstd").removesuffix(".gzip").removesuffix(".zstd")
+        if layer.media_type.endswith("+encrypted"):
+            raise SourceError(f"{what}, layer {number} is encrypted; decrypt the image first")
+        if base and base not in _LAYERS:
+            raise SourceError(f"{what}, layer {number} is {printable(layer.media_type)}, which is no file system layer")
+    return Manifest(config, layers)
+
+
+def is_image(data: bytes, what: str) -> bool:
+    """Whether a manifest's config is an image's; charts, signatures and attestations have others."""
+    config = document_of(data, what).object("config")
+    return config.text("mediaType") in _CONFIGS
+
+
+def image(data: bytes, what: str, digest: str | None = None) -> tuple[Image, tuple[Notification, ...]]:
+    """The Image of a config document, `digest` its id (computed if None).
+
+    A history that does not fit the layers costs only their instructions, and a note: no engine reads it.
+    """
+    document = document_of(data, what)
+    rootfs = document.object("rootfs")
+    if rootfs.text("type") != "layers":
+        raise SourceError(f"{what}: rootfs.type is {printable(rootfs.text('type'))!r}, not 'layers'")
+    diff_ids = rootfs.strings("diff_ids")
+    if len(diff_ids) > MAX_LAYERS:
+        raise SourceError(f"{what} has {len(diff_ids)} layers, more than any engine takes ({MAX_LAYERS} are read)")
+    for diff_id in diff_ids:
+        if not DIGEST.fullmatch(diff_id) or not diff_id.startswith("sha256:"):
+            raise SourceError(f"{what}: the diff_id {printable(diff_id)!r} is no sha256 digest")
+    history = [(entry.text("created_by"), entry.flag("empty_layer")) for entry in document.objects("history")]
+    instructions = [created_by for created_by, empty in history if not empty]
     notes: tuple[Notification, ...] = ()
-    history = [
-        entry
-        for entry in sequence(document.get("history"), f"{what}'s history", 4 * MOST_LAYERS)
-        if isinstance(entry, dict) and not entry.get("empty_layer")
-    ]
-    steps: list[str | None] = [_text(entry.get("created_by")) for entry in history]
-    if len(steps) != len(diff_ids):
-        if steps:
-            message = f"the history names {len(steps)} layers and there are {len(diff_ids)}: instructions are unknown"
-            notes = (Notification("source", Level.NOTE, message),)
-        steps = [None] * len(diff_ids)
-    config = document.get("config")
-    names = [document.get("os"), document.get("architecture"), document.get("variant")]
+    if instructions and len(instructions) != len(diff_ids):
+        notes = (
+            Notification(
+                "source",
+                Level.NOTE,
+                f"the image's history names {len(instructions)} layers, there are {len(diff_ids)}: "
+                "which instruction made which layer is not known",
+            ),
+        )
+        instructions = []
     return (
         Image(
-            id=digest,
-            platform="/".join(n for n in names if isinstance(n, str) and n) or "unknown",
-            created=_text(document.get("created")),
-            config=_config(config if isinstance(config, dict) else {}),
-            layers=tuple(Layer(i, d, by) for i, (d, by) in enumerate(zip(diff_ids, steps, strict=True))),
+            id=digest or digest_of(data),
+            platform=_platform(document),
+            created=document.text("created") or None,
+            config=_config(document.object("config")),
+            layers=tuple(
+                Layer(i, diff_id, instructions[i] or None if instructions else None)
+                for i, diff_id in enumerate(diff_ids)
+            ),
         ),
         notes,
     )
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+def check_layout(data: bytes, what: str) -> None:
+    """The `oci-layout` file (image-layout.md); raises SourceError for a version that is not 1."""
+    version = document_of(data, what).text("imageLayoutVersion")
+    if version.partition(".")[0] != "1":
+        raise SourceError(f"{what} is of version {printable(version)!r}; 1.0.0 can be read")
 
 
-def _words(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(v for v in value if isinstance(v, str)) if isinstance(value, list) else ()
+def document_of(data: bytes, what: str) -> "Document":
+    """The JSON object in `data`. Raises SourceError for anything else, and for what readers could disagree on."""
+    value = json_of(data, what)
+    if not isinstance(value, dict):
+        raise SourceError(f"{what} is {_type_name(value)}, not a JSON object")
+    return Document(value, what)
 
 
-def _config(config: Mapping[str, Any]) -> ImageConfig:
-    labels, health = config.get("Labels"), config.get("Healthcheck")
+def json_of(data: bytes, what: str) -> object:
+    """Any JSON value, as strict as RFC 8259 and stricter: no name twice in one object. The caller bounds the size."""
+    if data.count(b"{") + data.count(b"[") + data.count(b",") > MAX_VALUES:
+        raise SourceError(f"{what} has more than {MAX_VALUES} values; it is no image's document")
+
+    def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
+        made = dict(items)
+        if len(made) != len(items):
+            seen: set[str] = set()
+            twice = next(k for k, _ in items if k in seen or seen.add(k))  # type: ignore[func-returns-value]
+            raise SourceError(f"{what} names {printable(twice)!r} twice in one object; tools would disagree on it")
+        return made
+
+    def constant(name: str) -> NoReturn:
+        raise ValueError(f"{name} is no JSON")
+
+    try:
+        return json.loads(data.decode("utf-8", "replace"), object_pairs_hook=pairs, parse_constant=constant)
+    except RecursionError:
+        raise SourceError(f"{what} is nested too deep to be read") from None
+    except ValueError as e:
+        raise SourceError(f"{what} is no valid JSON: {printable(str(e))}") from e
+
+
+class Document:
+    """One JSON object and what it is called in messages; every accessor raises SourceError for a value of a wrong type.
+
+    A field that is absent or null is empty, as in Go. A name in another case is the same field, as in Go; twice is refused.
+    """
+
+    def __init__(self, fields: Mapping[str, object], what: str) -> None:
+        self._fields = fields
+        self._what = what
+
+    def value(self, name: str) -> object:
+        folded = name.casefold()
+        found = [key for key in self._fields if key.casefold() == folded]
+        if len(found) > 1:
+            raise SourceError(
+                f"{self._what} has both {' and '.join(map(printable, found))}; tools would disagree on it"
+            )
+        return self._fields[found[0]] if found else None
+
+    def has(self, name: str) -> bool:
+        return self.value(name) is not None
+
+    def text(self, name: str) -> str:
+        return _clean(self._of(name, str, ""))
+
+    def flag(self, name: str) -> bool:
+        return self._of(name, bool, False)
+
+    def size(self, name: str) -> int:
+        """A count of bytes, -1 where there is none."""
+        value = self.value(name)
+        if value is None:
+            return -1
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+            raise SourceError(f"{self._what}: {name} is {_type_name(value)} that is no size")
+        return value
+
+    def object(self, name: str) -> "Document":
+        return Document(self._of(name, dict, {}), f"{self._what}, {name}")
+
+    def objects(self, name: str) -> "list[Document]":
+        made = []
+        for number, value in enumerate(self._of(name, list, [])):
+            if not isinstance(value, dict):
+                raise SourceError(f"{self._what}: {name}[{number}] is {_type_name(value)}, not an object")
+            made.append(Document(value, f"{self._what}, {name}[{number}]"))
+        return made
+
+    def strings(self, name: str) -> list[str]:
+        values = self._of(name, list, [])
+        for number, value in enumerate(values):
+            if not isinstance(value, str):
+                raise SourceError(f"{self._what}: {name}[{number}] is {_type_name(value)}, not a string")
+        return [_clean(v) for v in values]
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """A list of strings, or one string, as old engines wrote Cmd and Entrypoint."""
+        return (self.text(name),) if isinstance(self.value(name), str) else tuple(self.strings(name))
+
+    def keys(self, name: str) -> tuple[str, ...]:
+        return tuple(sorted(map(_clean, self._of(name, dict, {}))))
+
+    def mapping(self, name: str) -> tuple[tuple[str, str], ...]:
+        """An object of strings, sorted."""
+        values = self._of(name, dict, {})
+        for key, value in values.items():
+            if not isinstance(value, str):
+                raise SourceError(f"{self._what}: {name}.{printable(key)} is {_type_name(value)}, not a string")
+        return tuple(sorted((_clean(k), _clean(v)) for k, v in values.items()))
+
+    def _of(self, name: str, kind: type[T], empty: T) -> T:
+        value = self.value(name)
+        if value is None:
+            return empty
+        if not isinstance(value, kind):
+            raise SourceError(f"{self._what}: {name} is {_type_name(value)}, not {_NAMES[kind]}")
+        return value
+
+
+_NAMES: Mapping[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+}
+
+
+def _type_name(value: object) -> str:
+    return _NAMES.get(type(value), "null")
+
+
+def _clean(text: str) -> str:
+    """Half of a surrogate pair is no text; Go reads it as U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _child(entry: Document, what: str) -> Child:
+    platform = None
+    stated = entry.object("platform")
+    if stated.has("os") or stated.has("architecture"):
+        platform = _platform(stated)
+    annotations = dict(entry.mapping("annotations"))
+    names = (annotations.get(_CONTAINERD_NAME), annotations.get(_REFERENCE_NAME))
+    return Child(_descriptor(entry, what), platform, tuple(dict.fromkeys(n for n in names if n)))
+
+
+def _platform(document: Document) -> str:
+    parts = (document.text("os") or "unknown", document.text("architecture") or "unknown", document.text("variant"))
+    return "/".join(p for p in parts if p)
+
+
+def _descriptor(entry: Document, what: str) -> Descriptor:
+    digest = entry.text("digest")
+    if not DIGEST.fullmatch(digest):
+        raise SourceError(f"{what}: {printable(digest)!r} is no sha256 or sha512 digest")
+    return Descriptor(entry.text("mediaType"), digest, entry.size("size"))
+
+
+def _config(config: Document) -> ImageConfig:
     return ImageConfig(
-        user=_text(config.get("User")) or "",
-        env=_words(config.get("Env")),
-        entrypoint=_words(config.get("Entrypoint")),
-        cmd=_words(config.get("Cmd")),
-        working_dir=_text(config.get("WorkingDir")) or "",
-        exposed_ports=_keys(config.get("ExposedPorts")),
-        volumes=_keys(config.get("Volumes")),
-        labels=tuple(sorted((k, v) for k, v in labels.items() if isinstance(v, str))) if isinstance(labels, dict) else (),
-        healthcheck=_words(health.get("Test")) if isinstance(health, dict) else (),
-        on_build=_words(config.get("OnBuild")),
-        stop_signal=_text(config.get("StopSignal")) or "",
+        user=config.text("User"),
+        env=tuple(config.strings("Env")),
+        entrypoint=config.words("Entrypoint"),
+        cmd=config.words("Cmd"),
+        working_dir=config.text("WorkingDir"),
+        exposed_ports=config.keys("ExposedPorts"),
+        volumes=config.keys("Volumes"),
+        labels=config.mapping("Labels"),
+        healthcheck=config.object("Healthcheck").words("Test"),
+        on_build=tuple(config.strings("OnBuild")),
+        stop_signal=config.text("StopSignal"),
     )
-
-
-def _keys(value: Any) -> tuple[str, ...]:
-    return tuple(sorted(value)) if isinstance(value, dict) else ()
-
-
-def repository(name: str) -> str:
-    """An image's name without tag and digest: `host:5000/team/app:1@sha256:…` is `host:5000/team/app`."""
-    name = name.partition("@")[0]
-    head, slash, last = name.rpartition("/")
-    return head + slash + last.partition(":")[0]

@@ -1,308 +1,347 @@
-"""Images in a tar: `docker save` in every form, podman's and skopeo's archives, an OCI layout that was tarred.
+"""Images saved as one tar: what `docker save`, `podman save`, skopeo, containerd and the builders write.
 
-Legacy: manifest.json names config and layers by path; a layer that two images share may be a link to the other's.
-OCI: index.json, oci-layout and blobs/ALGORITHM/HEX (image-layout.md). Engine 25 and later write both into one archive.
+Two tables of contents occur, alone or together: Docker's `manifest.json` (Docker Image Specification v1.2) and the OCI
+image layout's `index.json` (image-spec v1.1, image-layout.md). Engines differ in which one they load, so where both
+are there they must mean the same image.
 """
 
-import hashlib
 import os
 import posixpath
-import stat
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
 
-from scanner.errors import LayerError, LimitError, SourceError, TargetError
-from scanner.model import Descriptor, Image, Limits, Notification, printable
-from scanner.oci.blob import Readable, StoredFile, TarBlob
-from scanner.oci.compression import compression, decompressed
-from scanner.oci.manifest import (
-    Fetch,
-    Manifest,
-    descriptor,
-    digest_of,
-    image,
-    machine,
-    mapping,
-    matches,
-    parse,
-    platform_of,
-    resolve,
-    sequence,
-    string,
-    verified,
+from scanner.errors import SourceError, TargetError
+from scanner.model import Descriptor, Layer, Limits, printable
+from scanner.oci import manifest
+from scanner.oci.blob import StoredFile, TarBlob
+from scanner.oci.compression import LONGEST_MAGIC, compression
+from scanner.oci.files import content, part, reader
+from scanner.oci.manifest import Document
+from scanner.oci.reference import DIGEST, parse
+from scanner.oci.store import Budget, Candidate, Loaded, candidates, check_counts, choose
+from scanner.oci.tar import BLOCK, MAX_EXTENDED, number, pax_records
+
+MAX_LINKS = 8
+_AHEAD = 64 << 10
+_BLOB = re.compile(rb"blobs/(sha256|sha512)/([0-9a-f]+)")
+_NAMED_BY_DIGEST = re.compile(rb"(?:blobs/sha256/|sha256:)?([0-9a-f]{64})(?:\.json)?")
+_FIRST = re.compile(
+    rb"(?:blobs(?:/.*)?|[0-9a-f]{64}(?:/.*|\.json|\.tar(?:\.gz)?)?|sha256:[0-9a-f]{64}"
+    rb"|manifest\.json|index\.json|oci-layout|repositories)",
+    re.DOTALL,
 )
-from scanner.oci.table import FILE, HARDLINK, SYMLINK, EntryTable
-from scanner.oci.tar import index
-
-REF_NAME = "org.opencontainers.image.ref.name"
-FULL_NAME = "io.containerd.image.name"
-_COPY = 1 << 20
-_MOST_LINKS = 8
-
-
-class FileReader:
-    """A stretch of an open regular file as a stream of its own: several may read one descriptor at once."""
-
-    def __init__(self, file: StoredFile) -> None:
-        self._fd, self._at, self._end = file.fd, file.offset, file.offset + file.size
-
-    def read(self, size: int = -1, /) -> bytes:
-        left = self._end - self._at
-        data = os.pread(self._fd, left if size < 0 else min(size, left), self._at)
-        if not data and left:
-            raise LayerError(f"the file ends {left} bytes too early; it was cut off or is being written")
-        self._at += len(data)
-        return data
-
-    def close(self) -> None:
-        """The descriptor belongs to the OpenImage."""
+"""How the first member of a saved image is named, by any tool that saves images; no root file system begins so."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """An image and its layers, as a source hands them over; `name` is the reference it was found under, if it has one."""
+class Member:
+    """Where a member's content lies; `link` is what a symbolic link points to, or a hard link's first name."""
 
-    image: Image
-    blobs: tuple[TarBlob, ...]
-    manifest: str | None
-    name: str | None
-    notifications: tuple[Notification, ...]
+    kind: bytes
+    offset: int
+    size: int
+    link: bytes = b""
+    contiguous: bool = True
 
 
-def open_plain(path: Path, resources: ExitStack, limits: Limits) -> StoredFile:
-    """The tar at `path`, plain: a compressed one is unpacked once into an unnamed file, for its parts are read in no order.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image of `manifest.json`: names of members, and references."""
 
-    Raises TargetError for what cannot be opened, SourceError for a compressed file that is damaged or a bomb.
+    config: str
+    tags: tuple[str, ...]
+    layers: tuple[str, ...]
+
+
+class Beginning(Enum):
+    """What the first member of a file says about all of it."""
+
+    SAVED_IMAGE = "a saved image"
+    TREE = "a tar of files"
+    EMPTY = "an empty tar"
+    NO_TAR = "no tar"
+
+
+def beginning(first: bytes) -> Beginning:
+    """What a file is, by its first bytes, uncompressed (64 KiB are plenty)."""
+    try:
+        for name, member in _headers(first):
+            if name:
+                image = _FIRST.fullmatch(name) is not None and member.kind != b"2"
+                return Beginning.SAVED_IMAGE if image else Beginning.TREE
+    except ValueError:
+        return Beginning.NO_TAR
+    if len(first) < BLOCK:
+        return Beginning.NO_TAR
+    return Beginning.TREE if any(first[:BLOCK]) else Beginning.EMPTY
+
+
+def open_saved(
+    file: StoredFile, what: str, limits: Limits, selector: str | None = None, platform: str | None = None
+) -> tuple[Loaded, tuple[str, ...]]:
+    """The image meant, and the names it was saved under. `file` is the uncompressed tar.
+
+    Raises SourceError for a tar that is broken or contradicts itself, TargetError where no image, or not one, is meant.
     """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as e:
-        raise TargetError(f"cannot open {printable(str(path))}: {e.strerror or e}") from e
-    resources.callback(os.close, fd)
-    info = os.fstat(fd)
-    if not stat.S_ISREG(info.st_mode):
-        raise TargetError(f"{printable(str(path))} is no regular file")
-    whole = StoredFile(fd, 0, info.st_size)
-    if compression(os.pread(fd, 8, 0)) is None:
-        return whole
-    return spooled(decompressed(FileReader(whole), limits, printable(str(path))), resources)
+    archive = Archive(file, what, limits)
+    if b"index.json" in archive.members and b"oci-layout" in archive.members:
+        manifest.check_layout(archive.read(b"oci-layout", "oci-layout"), f"{what}: oci-layout")
+        roots = manifest.index(archive.read(b"index.json", "index.json"), f"{what}: index.json")
+        chosen, loaded = choose(candidates(archive, roots, what), what, selector, platform)
+        if b"manifest.json" in archive.members and platform is None:
+            archive.must_agree(chosen, loaded)
+        return loaded, chosen.names
+    if b"manifest.json" in archive.members:
+        chosen, loaded = choose(archive.docker_candidates(), what, selector, platform)
+        return loaded, chosen.names
+    if b"repositories" in archive.members:
+        raise SourceError(f"{what} was saved by a Docker older than 1.10; load it into an engine and save it again")
+    raise TargetError(f"{what} is no saved image: it has neither manifest.json nor index.json with oci-layout")
 
 
-def spooled(stream: Readable, resources: ExitStack) -> StoredFile:
-    """A stream copied into an unnamed file; raises SourceError if it breaks off or the disk is full."""
-    try:
-        file: IO[bytes] = resources.enter_context(tempfile.TemporaryFile(buffering=0))
-        size = 0
-        while data := stream.read(_COPY):
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
-            size += len(data)
-    except OSError as e:
-        raise SourceError(
-            f"the image cannot be kept in {tempfile.gettempdir()} while it is read: {e.strerror or e}. "
-            "Name a larger place in TMPDIR."
-        ) from e
-    except (LayerError, LimitError) as e:
-        raise SourceError(str(e)) from e
-    return StoredFile(file.fileno(), 0, size)
-
-
-class Members:
-    """The files of an outer tar by name; the last of a name counts, links are followed inside the tar only."""
+class Archive:
+    """A saved image's members, by name, and its blobs by digest: a Store."""
 
     def __init__(self, file: StoredFile, what: str, limits: Limits) -> None:
-        self._file, self._what, self._limits = file, what, limits
-        try:
-            self._table: EntryTable = index(file.fd, file.size, what, limits)
-        except LayerError as e:
-            raise SourceError(str(e)) from e
-        self._rows = {path: row for row, path in enumerate(self._table.paths()) if self._table.is_entry(row)}
+        self._file = file
+        self._what = what
+        self._budget = Budget(limits)
+        self._digests: dict[bytes, str] = {}
+        self.members = _members(file, what, limits)
 
-    def __contains__(self, path: bytes) -> bool:
-        return path in self._rows
+    def read(self, name: bytes, called: str) -> bytes:
+        """A small member, whole."""
+        what = f"{self._what}: {called}"
+        stored = self._find(name)
+        if stored is None:
+            raise SourceError(f"{what} is missing; the archive was cut off or changed, save the image again")
+        self._budget.take(stored.size, what)
+        return content(stored, what)
 
-    def find(self, path: str) -> StoredFile:
-        """Where a member's bytes lie; raises SourceError if there is none, or it is no file."""
-        name = posixpath.normpath(path.encode("utf-8", "surrogateescape")).lstrip(b"/")
-        for _ in range(_MOST_LINKS):
-            row = self._rows.get(name)
-            if row is None:
-                raise SourceError(f"{self._what} names {printable(path)}, which is not in it; it was cut off or changed")
-            kind = self._table.kinds[row]
-            if kind == FILE:
-                return StoredFile(self._file.fd, self._table.offsets[row], self._table.stored[row])
-            if kind == SYMLINK:
-                name = posixpath.normpath(posixpath.join(posixpath.dirname(name), self._table.link(row)))
-            elif kind == HARDLINK:
-                name = self._table.link(row)
-            else:
-                break
-        raise SourceError(f"{printable(path)} in {self._what} is no file")
+    def has(self, digest: str) -> bool:
+        return self._find(_path(digest)) is not None
 
-    def document(self, path: str) -> bytes:
-        """A small member's bytes; raises SourceError if it is larger than any honest document."""
-        found = self.find(path)
-        if found.size > self._limits.document_bytes:
-            raise SourceError(f"{printable(path)} in {self._what} has {found.size} bytes; no honest one is so large")
-        return FileReader(found).read(found.size) if found.size else b""
+    def document(self, descriptor: Descriptor, what: str) -> bytes:
+        assert descriptor.digest is not None, "a descriptor of the image's own always has one"
+        return manifest.verify(
+            self.read(_path(descriptor.digest), _path(descriptor.digest).decode()), descriptor.digest, what
+        )
 
+    def blob(self, layer: Layer, descriptor: Descriptor) -> TarBlob:
+        assert descriptor.digest is not None, "a descriptor of the image's own always has one"
+        return self._blob(layer, _path(descriptor.digest), descriptor)
 
-def is_saved(path: Path) -> bool:
-    """Whether a file looks like an archive of images: compressed ones are looked into as far as needed."""
-    with ExitStack() as resources:
-        try:
-            members = Members(open_plain(path, resources, Limits()), str(path), Limits())
-        except (SourceError, TargetError, LimitError):
-            return False
-        return b"manifest.json" in members or b"index.json" in members
+    def entries(self) -> tuple[Entry, ...]:
+        """The images of `manifest.json`."""
+        name = f"{self._what}: manifest.json"
+        value = manifest.json_of(self.read(b"manifest.json", "manifest.json"), name)
+        if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
+            raise SourceError(f"{name} is not a list of objects")
+        made = []
+        for i, fields in enumerate(value):
+            document = Document(fields, f"{name}, image {i}")
+            config, layers = document.text("Config"), tuple(document.strings("Layers"))
+            if not config:
+                raise SourceError(f"{name}, image {i} names no config")
+            if len(layers) > manifest.MAX_LAYERS:
+                raise SourceError(f"{name}, image {i} has {len(layers)} layers, more than any engine takes")
+            made.append(Entry(config, tuple(document.strings("RepoTags")), layers))
+        return tuple(made)
 
+    def docker_candidates(self) -> Iterator[Candidate]:
+        for i, entry in enumerate(self.entries()):
+            digest = self.config_digest(entry)
+            yield Candidate(entry.tags, (digest,), None, i, partial(self._load, entry))
 
-def open_saved(file: StoredFile, what: str, reference: str | None, platform: str | None, limits: Limits) -> Opened:
-    """The image in an archive; `reference` chooses where there are several. Raises SourceError or TargetError."""
-    members = Members(file, what, limits)
-    if b"index.json" in members and b"oci-layout" in members:
+    def config_digest(self, entry: Entry) -> str:
+        """Of the config's bytes, which must be what the config's name says, where it is named by its digest."""
+        path = _clean(os.fsencode(entry.config))
+        if path not in self._digests:
+            data = self.read(path, printable(entry.config))
+            if (named := _NAMED_BY_DIGEST.fullmatch(path)) is not None:
+                manifest.verify(data, f"sha256:{named[1].decode()}", f"the config of {self._what}")
+            self._digests[path] = manifest.digest_of(data)
+        return self._digests[path]
 
-        def find(item: Descriptor) -> StoredFile:
-            assert item.digest is not None
-            return members.find("blobs/" + item.digest.replace(":", "/"))
-
-        return open_layout(members.document("index.json"), find, what, reference, platform, limits)
-    if b"manifest.json" in members:
-        return _legacy(members, what, reference, platform, limits)
-    raise SourceError(
-        f"{what} holds no image: neither manifest.json nor an OCI index. "
-        "If it is a tree (docker export), name it rootfs:FILE."
-    )
-
-
-def _legacy(members: Members, what: str, reference: str | None, platform: str | None, limits: Limits) -> Opened:
-    entries = sequence(parse(members.document("manifest.json"), "manifest.json", limits), "manifest.json")
-    if not entries:
-        raise SourceError(f"{what} holds no image: its manifest.json is empty")
-    named = [(_tags(entry), mapping(entry, "an entry of manifest.json")) for entry in entries]
-    tags, entry = choose(named, what, reference, lambda e: str(e.get("Config")))
-    config_path = string(entry.get("Config"), "manifest.json's Config")
-    config = members.document(config_path)
-    digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
-    stem = posixpath.basename(config_path).removesuffix(".json")
-    if len(stem) == 64 and f"sha256:{stem}" != digest:
-        verified(config, f"sha256:{stem}", f"the config {config_path}")
-    paths = [string(p, "a layer in manifest.json") for p in sequence(entry.get("Layers"), "manifest.json's Layers")]
-    found, notes = image(config, digest, len(paths), limits)
-    _right_platform(found, platform)
-    blobs = []
-    for layer, path in zip(found.layers, paths, strict=True):
-        file = members.find(path)
-        blobs.append(TarBlob(layer, Descriptor("", None, file.size), _opener(file), file))
-    return Opened(found, tuple(blobs), None, tags[0] if tags else None, notes)
-
-
-def _tags(entry: Any) -> list[str]:
-    value = entry.get("RepoTags") if isinstance(entry, dict) else None
-    return [t for t in value if isinstance(t, str)] if isinstance(value, list) else []
-
-
-def _right_platform(found: Image, platform: str | None) -> None:
-    if platform is not None and not matches(found.platform, platform):
-        raise TargetError(f"the image is for {found.platform}, not for {platform}")
-
-
-def _opener(file: StoredFile) -> Callable[[], Readable]:
-    return lambda: FileReader(file)
-
-
-def choose(
-    named: Iterable[tuple[list[str], Mapping[str, Any]]],
-    what: str,
-    reference: str | None,
-    identity: Callable[[Mapping[str, Any]], str],
-) -> tuple[list[str], Mapping[str, Any]]:
-    """The one entry that `reference` names (a tag, a whole name, or a digest); the only one without it.
-
-    Raises TargetError listing what is there.
-    """
-    candidates = list(named)
-    if reference is not None:
-        fits = [
-            (names, entry)
-            for names, entry in candidates
-            if reference in (*names, *(n.rpartition(":")[2] for n in names), identity(entry))
-        ]
-    else:
-        fits = candidates
-    if len({identity(entry) for _, entry in fits}) == 1:
-        names = [n for some, _ in fits for n in some]
-        if reference in names:
-            names = [reference, *names]
-        return names, fits[0][1]
-    there = ", ".join(sorted(names[0] if names else identity(entry) for names, entry in candidates)[:20])
-    if reference is not None and not fits:
-        raise TargetError(f"{what} holds no {printable(reference)}; there are: {printable(there, 1000)}")
-    raise TargetError(f"{what} holds several images; choose one with {what}@NAME: {printable(there, 1000)}")
-
-
-def open_layout(
-    index_json: bytes,
-    find: Callable[[Descriptor], StoredFile],
-    what: str,
-    reference: str | None,
-    platform: str | None,
-    limits: Limits,
-) -> Opened:
-    """The image in an OCI layout whose blobs `find` finds. Raises SourceError or TargetError."""
-
-    def fetch(item: Descriptor) -> bytes:
-        file = find(item)
-        if file.size > limits.document_bytes:
-            raise SourceError(f"the blob {item.digest} has {file.size} bytes; no honest manifest or config is so large")
-        return FileReader(file).read(file.size) if file.size else b""
-
-    document = mapping(parse(index_json, "index.json", limits), "index.json")
-    entries = sequence(document.get("manifests"), "index.json's manifests")
-    if not entries:
-        raise SourceError(f"{what} holds no image: its index.json names no manifest")
-    by_digest = [(_names(entry), mapping(entry, "an entry of index.json")) for entry in entries]
-    platforms = {str(entry.get("platform")) for _, entry in by_digest}
-    if reference is None and len(by_digest) > 1 and len(platforms) == len(by_digest) and not any(n for n, _ in by_digest):
-        # one image for several platforms, its manifests in the outermost index
-        names: list[str] = []
-        found = _of_platform([entry for _, entry in by_digest], fetch, platform, limits)
-    else:
-        names, entry = choose(by_digest, what, reference, lambda e: digest_of(e.get("digest"), "a digest in index.json"))
-        found = resolve(descriptor(entry, "an entry of index.json"), fetch, platform, limits)
-    assert found.config.digest is not None
-    config = verified(fetch(found.config), found.config.digest, f"the config {found.config.digest}")
-    result, notes = image(config, found.config.digest, len(found.layers), limits)
-    _right_platform(result, platform)
-    blobs = []
-    for layer, stored in zip(result.layers, found.layers, strict=True):
-        file = find(stored)
-        if file.size != stored.size:
+    def must_agree(self, chosen: Candidate, loaded: Loaded) -> None:
+        """Raise SourceError unless manifest.json, which some engines load, means the image that index.json means."""
+        entries = self.entries()
+        names = {_normal(n) for n in chosen.names}
+        entries = tuple(e for e in entries if names & {_normal(t) for t in e.tags}) or entries
+        digests = {self.config_digest(e) for e in entries}
+        if digests and loaded.image.id not in digests:
             raise SourceError(
-                f"the blob {stored.digest} of layer {layer.index} has {file.size} bytes, its manifest says {stored.size}; "
-                "the image was cut off or changed"
+                f"{self._what}: index.json means the image {loaded.image.id} ({loaded.image.platform}), manifest.json means "
+                f"{', '.join(sorted(digests)[:3])}: which one runs depends on the engine. Choose one with --platform, or "
+                "save the image again."
             )
-        blobs.append(TarBlob(layer, stored, _opener(file), file))
-    return Opened(result, tuple(blobs), found.digest, names[0] if names else None, notes)
+
+    def _load(self, entry: Entry) -> Loaded:
+        path = _clean(os.fsencode(entry.config))
+        what = f"the config of {self._what}"
+        image, notes = manifest.image(self.read(path, printable(entry.config)), what)
+        check_counts(len(entry.layers), image, self._what)
+        blobs = []
+        for layer, name in zip(image.layers, entry.layers, strict=True):
+            member = _clean(os.fsencode(name))
+            named = _BLOB.fullmatch(member)
+            digest = f"{named[1].decode()}:{named[2].decode()}" if named else ""
+            descriptor = Descriptor("", digest if DIGEST.fullmatch(digest) else None, -1)
+            blobs.append(self._blob(layer, member, descriptor))
+        return Loaded(image, tuple(blobs), None, notes)
+
+    def _blob(self, layer: Layer, name: bytes, descriptor: Descriptor) -> TarBlob:
+        stored = self._find(name)
+        what = f"{self._what}: layer {layer.index} ({printable(name)})"
+        if stored is None:
+            raise SourceError(f"{what} is missing; the archive was cut off or changed, save the image again")
+        if not descriptor.media_type:
+            suffix = {"gzip": ".gzip", "zstd": ".zstd", None: ""}
+            first = compression(_pread(stored, LONGEST_MAGIC))
+            descriptor = replace(descriptor, media_type=manifest.DOCKER_LAYER + suffix.get(first, f".{first}"))
+        return TarBlob(layer, replace(descriptor, size=stored.size), partial(reader, stored, what), stored)
+
+    def _find(self, name: bytes) -> StoredFile | None:
+        """A regular member, through links inside the archive: old engines write a layer that occurs twice as a link."""
+        for _ in range(MAX_LINKS):
+            member = self.members.get(name)
+            if member is None:
+                return None
+            if member.kind == b"2":
+                name = _clean(posixpath.join(posixpath.dirname(name), member.link))
+            elif member.kind == b"1":
+                name = _clean(member.link)
+            elif member.kind not in (b"0", b"\0", b"7"):
+                return None
+            elif not member.contiguous:
+                raise SourceError(
+                    f"{self._what}: {printable(name)} is stored sparse; save the image again without --sparse"
+                )
+            else:
+                return part(self._file, member.offset, member.size)
+        return None
 
 
-def _of_platform(entries: list[Mapping[str, Any]], fetch: Fetch, platform: str | None, limits: Limits) -> Manifest:
-    wanted = platform or machine()
-    for entry in entries:
-        if matches(platform_of(entry) or "", wanted):
-            return resolve(descriptor(entry, "an entry of index.json"), fetch, platform, limits)
-    there = ", ".join(sorted(platform_of(e) or "unnamed" for e in entries))
-    raise TargetError(f"the image is not there for {wanted}; choose with --platform: {there}")
+def _members(file: StoredFile, what: str, limits: Limits) -> dict[bytes, Member]:
+    """The tar's members by cleaned name, the last of a name, as unpacking it would leave them."""
+    members: dict[bytes, Member] = {}
+    twice: set[bytes] = set()
+    window = _Window(file)
+    count = 0
+    try:
+        for name, member in _headers(window):
+            count += 1
+            if count > limits.archive_members:
+                raise SourceError(
+                    f"{what} has more than {limits.archive_members} members, an image saved by an engine some hundred; "
+                    "for a plain tree write rootfs:FILE, or raise the limit with --limit archive-members=N"
+                )
+            if member.offset + member.size > file.size:
+                raise SourceError(
+                    f"{what} breaks off inside {printable(name)}: {member.offset + member.size} bytes are needed, there are "
+                    f"{file.size}. It was cut off when it was saved or copied; save the image again."
+                )
+            if name in members:
+                twice.add(name)
+            members[name] = member
+    except ValueError as e:
+        raise SourceError(f"{what} is no tar, or a broken one, at byte {window.last}: {printable(str(e))}") from e
+    except OSError as e:
+        raise SourceError(f"cannot read {what}: {e.strerror or e}") from e
+    for name in (b"manifest.json", b"index.json", b"oci-layout"):
+        if name in twice:
+            raise SourceError(f"{what} holds {name.decode()} twice; tools would disagree on it")
+    return members
 
 
-def _names(entry: Any) -> list[str]:
-    notes = entry.get("annotations") if isinstance(entry, dict) else None
-    if not isinstance(notes, dict):
-        return []
-    return [n for key in (FULL_NAME, REF_NAME) if isinstance(n := notes.get(key), str) and n]
+class _Window:
+    """A file as a sequence of bytes, read a little ahead of where it is looked at: headers mostly lie side by side."""
 
+    def __init__(self, file: StoredFile) -> None:
+        self._file = file
+        self._begin, self._data = 0, b""
+        self.last = 0
+
+    def __len__(self) -> int:
+        return self._file.size
+
+    def __getitem__(self, key: slice) -> bytes:
+        start, stop = key.start, min(key.stop, self._file.size)
+        self.last = start
+        if not (self._begin <= start and stop <= self._begin + len(self._data)):
+            size = max(stop - start, BLOCK if start > self._begin + len(self._data) else _AHEAD)
+            self._begin, self._data = start, os.pread(self._file.fd, size, self._file.offset + start)
+        return self._data[start - self._begin : stop - self._begin]
+
+
+def _headers(data: "bytes | _Window") -> Iterator[tuple[bytes, Member]]:
+    """Names and places of a tar's members. Raises ValueError where a header is broken."""
+    at = 0
+    records: dict[bytes, bytes] = {}
+    standing: dict[bytes, bytes] = {}
+    while at + BLOCK <= len(data):
+        header = data[at : at + BLOCK]
+        if not any(header):
+            return
+        if number(header[148:156]) != sum(header) - sum(header[148:156]) + 256:
+            raise ValueError("the header's checksum does not fit")
+        kind, size = header[156:157], number(header[124:136])
+        if not 0 <= size < 1 << 62:
+            raise ValueError("an impossible size")
+        begin = at + BLOCK
+        if kind in (b"x", b"g", b"L", b"K"):
+            if size > MAX_EXTENDED:
+                raise ValueError(f"an extended header of {size} bytes")
+            extended = data[begin : begin + size]
+            if len(extended) < size:
+                raise ValueError("it breaks off inside an extended header")
+            if kind == b"x":
+                records.update(pax_records(extended))
+            elif kind == b"g":
+                standing.update(pax_records(extended))
+            else:
+                records[b"path" if kind == b"L" else b"linkpath"] = extended.partition(b"\0")[0]
+            at = begin + size + -size % BLOCK
+            continue
+        name = header[:100].partition(b"\0")[0]
+        if header[257:263] == b"ustar\0" and header[345]:
+            name = header[345:500].partition(b"\0")[0] + b"/" + name
+        every = {**standing, **records}
+        records = {}
+        size = int(every.get(b"size", size))
+        if not 0 <= size < 1 << 62:
+            raise ValueError("an impossible size")
+        if kind in (b"1", b"2", b"3", b"4", b"5", b"6"):
+            size = 0
+        link = every.get(b"linkpath", header[157:257].partition(b"\0")[0])
+        sparse = kind == b"S" or any(key.startswith(b"GNU.sparse.") for key in every)
+        yield _clean(every.get(b"path", name)), Member(kind, begin, size, link, not sparse)
+        at = begin + size + -size % BLOCK
+    if at < len(data) and isinstance(data, _Window):
+        raise ValueError("it breaks off inside a header")
+
+
+def _clean(name: bytes) -> bytes:
+    """A member's name as a path below the top: `./a` and `/a` are `a`, and nothing climbs out."""
+    return posixpath.normpath(b"/" + name).lstrip(b"/")
+
+
+def _path(digest: str) -> bytes:
+    return b"blobs/" + digest.replace(":", "/").encode()
+
+
+def _pread(file: StoredFile, size: int) -> bytes:
+    try:
+        return os.pread(file.fd, min(size, file.size), file.offset)
+    except OSError as e:
+        raise SourceError(f"cannot read the archive: {e.strerror or e}") from e
+
+
+def _normal(name: str) -> str:
+    try:
+        return parse(name).familiar
+    except TargetError:
+        return name

@@ -1,70 +1,58 @@
-"""`rootfs:DIR` and `rootfs:FILE`: a tree without image metadata, unpacked or as `docker export` writes it."""
+"""A file system without an image around it: a directory, or the tar that `docker export` writes."""
 
 import os
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from scanner.errors import TargetError
 from scanner.model import Descriptor, Image, ImageConfig, Layer, Target, printable
-from scanner.oci.blob import StoredFile, TarBlob, TreeBlob
+from scanner.oci.blob import Blob, TarBlob, TreeBlob
 from scanner.oci.compression import compression
-from scanner.oci.saved import FileReader
+from scanner.oci.files import reader
+from scanner.oci.manifest import OCI_LAYER
+from scanner.oci.platforms import UNKNOWN
+from scanner.oci.saved import Beginning, beginning
+from scanner.sources.paths import exists, first_bytes, look, seekable, stem
 from scanner.sources.plugin import OpenImage, Source, SourceOptions
 
+LAYER = Layer(0, None)
 
-def open_rootfs(name: str, _: SourceOptions) -> OpenImage:
-    """The tree as an image of one layer, without id, config or history."""
-    path = Path(name)
-    layer = Layer(0, None)
-    image = Image(None, "unknown", None, ImageConfig(), (layer,))
-    target = Target("rootfs", name, path.resolve().name or "root")
+
+def open_rootfs(name: str, options: SourceOptions) -> OpenImage:
+    """A directory, read in place, or a tar; `-` is a tar on standard input."""
+    with ExitStack() as stack:
+        blob: Blob = _tree(name) if exists(name) and Path(name).is_dir() else _tar(name, options, stack)
+        image = Image(None, UNKNOWN, None, ImageConfig(), (LAYER,))
+        return OpenImage(Target("rootfs", name, stem(name)), image, (blob,), (), stack.pop_all())
+
+
+def _tree(name: str) -> TreeBlob:
     try:
-        if path.is_dir():
-            root = path.resolve()
-            if not os.access(root, os.R_OK | os.X_OK):
-                raise TargetError(f"the directory {printable(name)} cannot be read: permission denied")
-            if not any(root.iterdir()):
-                raise TargetError(f"the directory {printable(name)} is empty: there is nothing to scan")
-            return OpenImage(target, image, (TreeBlob(layer, root),))
-        if not path.exists():
-            raise TargetError(f"there is no file or directory {printable(name)}")
-        with ExitStack() as resources:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            resources.callback(os.close, fd)
-            if not path.is_file() or not _is_tar(fd):
-                raise TargetError(f"{printable(name)} is neither a directory nor a tar (plain, gzip or zstd)")
-            file = StoredFile(fd, 0, os.fstat(fd).st_size)
-            blob = TarBlob(layer, Descriptor("", None, file.size), lambda: FileReader(file), file)
-            return OpenImage(target, image, (blob,), resources=resources.pop_all())
-    except OSError as e:
-        raise TargetError(f"cannot open {printable(name)}: {e.strerror or e}") from e
+        root = Path(name).resolve(strict=True)
+        with os.scandir(root) as listing:
+            if next(listing, None) is None:
+                raise TargetError(f"{printable(name)} is an empty directory: there is nothing to scan")
+    except (OSError, RuntimeError) as e:
+        raise TargetError(f"cannot read {printable(name)}: {getattr(e, 'strerror', None) or e}") from e
+    return TreeBlob(LAYER, root)
 
 
-def _is_tar(fd: int) -> bool:
-    head = os.pread(fd, 512, 0)
-    if compression(head):
-        return True
-    # v7 headers carry no magic: the checksum tells (tar(5))
-    try:
-        return head[257:262] == b"ustar" or int(head[148:156].strip(b" \0") or b"-1", 8) == sum(head[:148] + head[156:]) + 256
-    except ValueError:
-        return False
+def _tar(name: str, options: SourceOptions, resources: ExitStack) -> TarBlob:
+    what = printable(name)
+    stored = seekable(name, what, options.limits, resources, unpacked=False)
+    found = beginning(first_bytes(stored))
+    if found in (Beginning.EMPTY, Beginning.NO_TAR):
+        raise TargetError(f"{what} is {found.value}; a directory or a tar of a file system is needed here")
+    packed = compression(os.pread(stored.fd, 8, stored.offset))
+    descriptor = Descriptor(OCI_LAYER + (f"+{packed}" if packed else ""), None, stored.size)
+    return TarBlob(LAYER, descriptor, partial(reader, stored, what), stored)
 
 
-def _recognises(path: Path) -> bool:
-    if path.is_dir():
-        return True
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return _is_tar(file.fileno())
+def recognises(path: Path) -> bool:
+    return path.is_dir() or beginning(look(path)) is Beginning.TREE
 
 
 PLUGIN = Source(
-    scheme="rootfs",
-    summary="a directory tree, or one in a tar (docker export)",
-    example="rootfs:/srv/tree",
-    open=open_rootfs,
-    recognises=_recognises,
-    order=90,
+    "rootfs", "a directory tree, or a tar of one (docker export)", "rootfs:/mnt/tree", open_rootfs, recognises, order=90
 )
