@@ -74,7 +74,9 @@ class Cache:
             )
             size = db.execute("SELECT coalesce(sum(length(seen) + length(entries) + length(kept)), 0) FROM layer")
             if size.fetchone()[0] > MAX_BYTES:
-                db.execute("DELETE FROM layer WHERE key IN (SELECT key FROM layer ORDER BY used LIMIT (SELECT count(*) / 4 + 1 FROM layer))")
+                db.execute(
+                    "DELETE FROM layer WHERE key IN (SELECT key FROM layer ORDER BY used LIMIT (SELECT count(*) / 4 + 1 FROM layer))"
+                )
 
     def drop(self, key: str) -> None:
         """Forget a record that turned out to be unreadable."""

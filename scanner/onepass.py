@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from scanner.content import Content, archives, elf
+from scanner.content import Content, archives, elf, upx
 from scanner.content.worker import Worker
 from scanner.detectors.plugin import Detector
 from scanner.errors import ScannerError, TargetError
@@ -81,10 +82,7 @@ class Engine:
 
     @cached_property
     def wanted(self) -> tuple[tuple[Detector, re.Pattern[bytes] | None], ...]:
-        return tuple(
-            (d, _any(d.wants.paths) if d.wants.paths else None)
-            for d in self.detectors
-        )
+        return tuple((d, _any(d.wants.paths) if d.wants.paths else None) for d in self.detectors)
 
     @cached_property
     def magics(self) -> tuple[bytes, ...]:
@@ -116,7 +114,12 @@ class Engine:
 
 def _any(patterns: Sequence[bytes]) -> re.Pattern[bytes]:
     """One pattern for all; a leading `(?i)` counts for its own part only."""
-    return re.compile(b"|".join(re.sub(rb"\A\(\?([aimsx]+)\)", rb"(?\1:", p) + b")" if p.startswith(b"(?i)") else b"(?:" + p + b")" for p in patterns))
+    return re.compile(
+        b"|".join(
+            re.sub(rb"\A\(\?([aimsx]+)\)", rb"(?\1:", p) + b")" if p.startswith(b"(?i)") else b"(?:" + p + b")"
+            for p in patterns
+        )
+    )
 
 
 def scan_layer(
@@ -141,7 +144,9 @@ def scan_layer(
         except TargetError:
             raise
         except (ScannerError, OSError) as e:
-            why = str(e) if isinstance(e, ScannerError) else f"layer {blob.layer.index} cannot be read: {e.strerror or e}"
+            why = (
+                str(e) if isinstance(e, ScannerError) else f"layer {blob.layer.index} cannot be read: {e.strerror or e}"
+            )
             run.notify(Notification("layer", Level.ERROR, why))
         run.collect(wait=True)
         if isinstance(walk, TreeWalk):
@@ -470,7 +475,7 @@ def _inside(content: Content, engine: Engine, budget: archives.Budget, seen: _Se
         seen.notes.append(Notification("content", Level.NOTE, what, content.path, content.inner))
         return
     try:
-        for item in archives.members(content, budget):
+        for item in chain(_unpacked(content, engine, budget), archives.members(content, budget)):
             if isinstance(item, Notification):
                 seen.notes.append(item)
             else:
@@ -478,6 +483,28 @@ def _inside(content: Content, engine: Engine, budget: archives.Budget, seen: _Se
     except (ScannerError, OSError, MemoryError, RecursionError) as e:
         what = f"could not be unpacked: {type(e).__name__}: {printable(str(e))}"
         seen.notes.append(Notification("spool", Level.WARNING, what, content.path, content.inner))
+
+
+def _unpacked(content: Content, engine: Engine, budget: archives.Budget) -> Iterator[Content | Notification]:
+    """A packed program as it was before. Our own code does it, in the worker: how long it takes is the packer's choice."""
+    if not content.head.startswith(b"\x7fELF") or (packing := upx.look(content.data)) is None:
+        return
+    name = b"(unpacked)"
+    if name in content.inner:
+        return
+    depth, problem = len(content.inner), None
+    if packing.first < 0 or content.size > upx.MAX_PACKED:
+        problem = "no block of it can be unpacked" if packing.first < 0 else f"it is larger than {upx.MAX_PACKED} bytes"
+    else:
+        try:
+            with engine.worker.opened(upx.unpack, content.data, {}, budget, depth) as (facts, held):
+                yield replace(content, data=held.view, inner=(*content.inner, name), matches=())
+                problem = held.error or (facts.get("problem") if isinstance(facts, dict) else None)
+        except ScannerError as e:
+            problem = str(e)
+    if problem is not None:
+        what = f"is packed by UPX or a lookalike and was not unpacked to its end: {printable(str(problem))}"
+        yield Notification("worker", Level.WARNING, what, content.path, content.inner)
 
 
 class _Match:

@@ -15,14 +15,12 @@ from scanner.detectors.plugin import Detector
 from scanner.errors import ParseError, ScannerError
 from scanner.model import (
     Finding,
-
     Json,
     Level,
     Limits,
     Notification,
     Report,
     Rule,
-
     State,
     Tool,
     printable,
@@ -207,7 +205,14 @@ def _judge(
             what = f"the detector {detector.name} could not judge: {type(e).__name__}: {printable(str(e))}"
             notes.append(Notification("detector", Level.ERROR, what))
     findings.sort(
-        key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule_id, f.locations[0].display, f.message, f.fingerprint)
+        key=lambda f: (
+            -f.severity.rank,
+            -f.confidence.rank,
+            f.rule_id,
+            f.locations[0].display,
+            f.message,
+            f.fingerprint,
+        )
     )
     return tuple(findings), notes
 
@@ -240,7 +245,9 @@ def _join(opened: OpenImage, records: Sequence[LayerRecord]) -> tuple[ImageView,
             sightings += (
                 Sighting(e, layer, fate.state, fate.hidden_by, carrier.mode, tuple(alive)) for e in carrier.evidence
             )
-    sightings.sort(key=lambda s: (s.layer.index, s.evidence.path, s.evidence.inner, s.evidence.offset or 0, s.evidence.kind))
+    sightings.sort(
+        key=lambda s: (s.layer.index, s.evidence.path, s.evidence.inner, s.evidence.offset or 0, s.evidence.kind)
+    )
     packages = Packages([record.kept for record in records])
     view = ImageView(opened.target, opened.image, tuple(sightings), packages)
     return view, notes
@@ -282,5 +289,3 @@ def scan_image(
         cache=None if cache is False else Cache(None if cache is True else Path(cache)),
     )
     return scan(target, options)
-
-

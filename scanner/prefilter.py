@@ -376,7 +376,9 @@ class _Condition:
         body = t[colon + 2 : -1]
         if (at := _find(t[:colon], "of")) is not None:
             strings = self._set(t[at + 1 : colon])
-            return UNPROVED if strings is None else _count(t[1:at], [self._expression(body, s, hidden) for s in strings])
+            return (
+                UNPROVED if strings is None else _count(t[1:at], [self._expression(body, s, hidden) for s in strings])
+            )
         if t[1].text == "any":
             variables = {k.text for k in t[2:colon] if k.kind == "word"}
             return self._expression(body, None, hidden | variables)

@@ -98,7 +98,14 @@ def load(stored: Stored) -> LayerRecord:
                 bool(superseded),
                 tuple(
                     Evidence(
-                        str(detector), str(kind), path, tuple(map(_bytes, inner)), offset, line, str(excerpt), dict(facts)
+                        str(detector),
+                        str(kind),
+                        path,
+                        tuple(map(_bytes, inner)),
+                        offset,
+                        line,
+                        str(excerpt),
+                        dict(facts),
                     )
                     for detector, kind, inner, offset, line, excerpt, facts in evidence
                 ),

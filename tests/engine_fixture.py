@@ -72,11 +72,27 @@ def started_engine() -> Iterator[Engine]:
     host = f"unix://{folder}/docker.sock"
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.callback(subprocess.run, ["umount", "-l", folder / "exec/netns/default"], capture_output=True, check=False)
+        stack.callback(
+            subprocess.run, ["umount", "-l", folder / "exec/netns/default"], capture_output=True, check=False
+        )
         log = stack.enter_context((folder / "log").open("wb"))
         process = subprocess.Popen(
-            [dockerd, "--data-root", folder / "data", "--exec-root", folder / "exec", "--pidfile", folder / "pid", "-H", host]
-            + ["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false", "--log-level=error"],
+            [
+                dockerd,
+                "--data-root",
+                folder / "data",
+                "--exec-root",
+                folder / "exec",
+                "--pidfile",
+                folder / "pid",
+                "-H",
+                host,
+                "--bridge=none",
+                "--iptables=false",
+                "--ip-forward=false",
+                "--ip-masq=false",
+                "--log-level=error",
+            ],
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
@@ -157,7 +173,10 @@ def started_registry(folder: Path, auth: str = "", config: str = "{}") -> Iterat
         try:
             end = time.monotonic() + 20
             while True:
-                with suppress(OSError), socket.create_connection((host.partition(":")[0], int(host.rpartition(":")[2])), 1):
+                with (
+                    suppress(OSError),
+                    socket.create_connection((host.partition(":")[0], int(host.rpartition(":")[2])), 1),
+                ):
                     break
                 if process.poll() is not None or time.monotonic() > end:
                     missing(f"a docker-registry that starts (it said: {(folder / 'log').read_text()[-500:]})")
@@ -194,8 +213,14 @@ def token_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registr
     openssl = program("openssl")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2"]
-        + ["-subj", "/CN=test"],
+        [
+            openssl,
+            *"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test".split(),
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
         check=True,
         capture_output=True,
     )
@@ -203,7 +228,15 @@ def token_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registr
 
     def token(access: list[dict[str, Any]]) -> str:
         now = int(time.time())
-        claims = {"iss": "test", "sub": USER, "aud": "test", "exp": now + 600, "nbf": now - 5, "iat": now, "access": access}
+        claims = {
+            "iss": "test",
+            "sub": USER,
+            "aud": "test",
+            "exp": now + 600,
+            "nbf": now - 5,
+            "iat": now,
+            "access": access,
+        }
         parts = [_url64(json.dumps(p).encode()) for p in ({"typ": "JWT", "alg": "RS256", "x5c": [pem]}, claims)]
         signed = subprocess.run(
             [openssl, "dgst", "-sha256", "-sign", key], input=".".join(parts).encode(), capture_output=True, check=True
@@ -213,7 +246,9 @@ def token_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registr
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-            self._answer(parse_qs(urlsplit(self.path).query), self.headers.get("Authorization") == f"Basic {basic}", "token")
+            self._answer(
+                parse_qs(urlsplit(self.path).query), self.headers.get("Authorization") == f"Basic {basic}", "token"
+            )
 
         def do_POST(self) -> None:
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())

@@ -109,7 +109,9 @@ def test_many_scans_share_it(tmp_path: Path):
 def record() -> LayerRecord:
     table = EntryTable()
     table.add(b"caf\xe9", FILE, 0o4755, 1, 2, 3, 512, 9)
-    evidence = Evidence("miner", "pool", b"caf\xe9", (b"in\xff", b"x"), 5, None, "…", {"n": [1, None, "x"], "d": {"k": True}})
+    evidence = Evidence(
+        "miner", "pool", b"caf\xe9", (b"in\xff", b"x"), 5, None, "…", {"n": [1, None, "x"], "d": {"k": True}}
+    )
     return LayerRecord(
         "sha256:1",
         2048,

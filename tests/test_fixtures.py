@@ -6,7 +6,6 @@ import ipaddress
 import json
 import os
 import re
-import shutil
 import struct
 import subprocess
 import sys
@@ -21,16 +20,12 @@ from fixtures.elf import EXIT
 from scanner import scan
 from scanner.model import FileLocation, Finding, Severity, State
 from scanner.onepass import REPLAY as KNOWN_REPLAY
+from tests.engine_fixture import Engine, engine, missing, program
+
+__all__ = ["engine"]
 
 ROOT = Path(__file__).parents[1]
 REPLAY = ROOT / "fixtures" / build.REPLAY
-STRICT = os.environ.get("SANDSCAN_TEST_STRICT") == "1"
-
-
-def need(present: object, what: str) -> None:
-    """Skip for want of `what`; under SANDSCAN_TEST_STRICT fail instead."""
-    if not present:
-        (pytest.fail if STRICT else pytest.skip)(f"needs {what}")
 
 
 # ---- made from source
@@ -122,11 +117,10 @@ def test_a_wallet_has_the_form_of_its_network(network: int, length: int, first: 
 
 @pytest.mark.parametrize("name", sorted(miners.binaries()))
 def test_a_look_alike_is_a_well_formed_elf(name: str, tmp_path: Path) -> None:
-    need(shutil.which("readelf"), "readelf")
     path = tmp_path / name
     path.write_bytes(miners.binaries()[name])
 
-    shown = subprocess.run(("readelf", "-aW", str(path)), capture_output=True, text=True, check=True)
+    shown = subprocess.run((program("readelf"), "-aW", str(path)), capture_output=True, text=True, check=True)
 
     assert "Warning" not in shown.stderr
     assert "Error" not in shown.stderr
@@ -139,10 +133,8 @@ def test_a_look_alike_is_a_well_formed_elf(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("transport", ["docker-archive", "oci-archive"])
 def test_skopeo_reads_the_replay_both_ways(transport: str) -> None:
-    need(shutil.which("skopeo"), "skopeo")
-
     shown = subprocess.run(
-        ("skopeo", "inspect", "--config", f"{transport}:{REPLAY}"), capture_output=True, text=True, check=True
+        (program("skopeo"), "inspect", "--config", f"{transport}:{REPLAY}"), capture_output=True, text=True, check=True
     )
 
     config = json.loads(shown.stdout)
@@ -150,20 +142,16 @@ def test_skopeo_reads_the_replay_both_ways(transport: str) -> None:
     assert len(config["rootfs"]["diff_ids"]) == sum(step.members is not None for step in rome.steps())
 
 
-def test_an_engine_loads_the_replay(engine: str) -> None:
+def test_an_engine_loads_the_replay(engine: Engine) -> None:
     with tarfile.open(REPLAY) as opened:
         manifest = json.load(opened.extractfile("manifest.json") or io.BytesIO())
-    env = {**os.environ, "DOCKER_HOST": engine}
 
-    subprocess.run(("docker", "load", "--quiet", "--input", str(REPLAY)), env=env, check=True, capture_output=True)
+    [loaded] = engine.client.images.load(REPLAY.read_bytes())
     try:
-        shown = subprocess.run(
-            ("docker", "image", "inspect", rome.REFERENCE), env=env, check=True, capture_output=True, text=True
-        )
-        [image] = json.loads(shown.stdout)
-        assert image["Id"] == "sha256:" + manifest[0]["Config"].rpartition("/")[2]
+        assert loaded.id == "sha256:" + manifest[0]["Config"].rpartition("/")[2]
+        assert loaded.tags == [rome.REFERENCE]
     finally:
-        subprocess.run(("docker", "image", "rm", rome.REFERENCE), env=env, check=True, capture_output=True)
+        engine.client.images.remove(rome.REFERENCE)
 
 
 # ---- what the scanner says of them
@@ -232,73 +220,14 @@ def test_nothing_else_of_the_replay_is_taken_for_a_miner(replay_findings: tuple[
     assert {f.locations[0].display.decode() for f in replay_findings} <= traces
 
 
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finding, ...]:
-    tree = tmp_path_factory.mktemp("corpus")
-    for name, data in build.corpus().items():
-        path = tree / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        path.chmod(0o755)
-    report = scan(f"rootfs:{tree}", cache=False)
-    assert report.complete, report.notifications
-    return report.findings
-
-
-@pytest.mark.parametrize("name", sorted(miners.binaries()))
-def test_a_miner_is_found_however_it_was_built(corpus: tuple[Finding, ...], name: str) -> None:
-    found = at(corpus, "miner/binary", f"binaries/{name}")
-    family = {"xmrig": "xmrig", "minerd": "cpuminer", "ethminer": "ethminer"}[name.partition("-")[0]]
-
-    assert found.severity.rank >= Severity.HIGH.rank
-    assert found.details["family"] == family
-
-
-ARCHIVES = sorted(wrapped.archives("kworker", b""))
-
-
-@pytest.mark.parametrize("name", ARCHIVES)
-def test_a_miner_is_found_whatever_archive_it_lies_in(corpus: tuple[Finding, ...], name: str) -> None:
-    [found] = [
-        f
-        for f in corpus
-        if f.rule_id == "miner/binary"
-        and isinstance(f.locations[0], FileLocation)
-        and f.locations[0].path == f"archives/{name}".encode()
-    ]
-
-    assert found.severity.rank >= Severity.HIGH.rank
-    assert found.locations[0].display.endswith(b"kworker") or name.startswith("kworker.")
-
-
-@pytest.mark.parametrize(
-    ("name", "rule"), [("config.json", "miner/config"), ("start.sh", "miner/launch"), ("minerd.sh", "miner/launch")]
-)
-def test_a_miners_text_is_found(corpus: tuple[Finding, ...], name: str, rule: str) -> None:
-    assert at(corpus, rule, f"scripts/{name}").severity.rank >= Severity.MEDIUM.rank
-
-
-@pytest.mark.parametrize("name", ["miner.py", "btcminer.py"])
-def test_a_miner_written_as_a_script_is_found(corpus: tuple[Finding, ...], name: str) -> None:
-    worst = max(f.severity.rank for f in corpus if f.locations[0].display == f"scripts/{name}".encode())
-
-    assert worst >= Severity.MEDIUM.rank
-
-
-@pytest.mark.parametrize("path", sorted(negatives.files()))
-def test_what_only_talks_about_mining_is_a_note_at_most(corpus: tuple[Finding, ...], path: str) -> None:
-    for found in corpus:
-        if found.locations[0].display == f"negatives/{path}".encode():
-            assert found.severity is Severity.NOTE, found.message
-
-
 def test_this_repository_raises_no_alarm(tmp_path: Path) -> None:
     listed = subprocess.run(
         ("git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
         capture_output=True,
         check=False,
     )
-    need(listed.returncode == 0, "a git clone")
+    if listed.returncode:
+        missing("a git clone")
     tree = tmp_path / "tree.tar"
     with tarfile.open(tree, "w") as tar:
         for name in filter(None, listed.stdout.decode().split("\0")):

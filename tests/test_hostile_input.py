@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import signal
 import socket
 import struct
@@ -25,18 +24,12 @@ from fixtures.image import document, sha256
 from fixtures.tarball import BLOCK, Member, directory, packed, tar
 from scanner import scan
 from scanner.errors import ScannerError
+from tests.engine_fixture import missing, program
 
 CLEAN, FINDINGS, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 SANDSCAN = (sys.executable, "-c", "from scanner.cli.main import main; main()")
 REPLAY = Path(__file__).parents[1] / "fixtures" / "rome-replay.tar"
-STRICT = os.environ.get("SANDSCAN_TEST_STRICT") == "1"
 GIB = 1 << 30
-
-
-def need(present: object, what: str) -> None:
-    """Skip for want of `what`; under SANDSCAN_TEST_STRICT fail instead."""
-    if not present:
-        (pytest.fail if STRICT else pytest.skip)(f"needs {what}")
 
 
 # ---- a place to scan from, that shows what was written
@@ -514,10 +507,9 @@ def test_an_unreadable_directory_makes_the_scan_incomplete(place: Place) -> None
     (tree / "closed").mkdir()
     prefix: tuple[str, ...] = ()
     if os.geteuid() == 0:
-        need(shutil.which("setpriv"), "setpriv")
         os.chown(tree / "closed", 65534, 65534)
         # root that may not pass over permissions: the interpreter itself stays readable
-        prefix = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+        prefix = (program("setpriv"), "--bounding-set", "-dac_override,-dac_read_search")
     (tree / "closed").chmod(0o700 if prefix else 0)
 
     outcome = place.sandscan("scan", f"rootfs:{tree}", "--no-cache", prefix=prefix)
@@ -529,7 +521,8 @@ def test_an_unreadable_directory_makes_the_scan_incomplete(place: Place) -> None
 
 def in_full_place(place: Place, size: str, *arguments: str) -> tuple[Outcome, list[str]]:
     """Run with a tiny file system of its own at cwd/full; what lay there afterwards."""
-    need(os.geteuid() == 0 and shutil.which("unshare"), "root and unshare")
+    if os.geteuid() != 0:
+        missing("root, to mount a small file system")
     full, out = place.cwd / "full", place.input / "after"
     full.mkdir()
     script = f'mount -t tmpfs -o size={size} none full || exit 99; "$@"; code=$?; find full -type f > {out}; exit $code'
@@ -562,7 +555,8 @@ def test_a_report_that_does_not_fit_on_the_disk_is_an_error_and_not_half_written
 
 
 def test_a_cache_that_does_not_fit_on_the_disk_is_no_reason_to_stop(place: Place) -> None:
-    need(os.geteuid() == 0 and shutil.which("unshare"), "root and unshare")
+    if os.geteuid() != 0:
+        missing("root, to mount a small file system")
     full = place.cwd / "full"
     full.mkdir()
     script = 'mount -t tmpfs -o size=16k none full && SANDSCAN_CACHE_DIR=$PWD/full exec "$@"'

@@ -41,6 +41,8 @@ def named(prefilter: Prefilter, data: bytes) -> bool:
 
 # strings with bytes that they match
 
+BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
 CHARS = "abcXYZ01 ._-/"
 words = st.text(CHARS, min_size=3, max_size=9)
 noise = st.binary(max_size=12) | st.text(CHARS, max_size=12).map(str.encode)
@@ -214,6 +216,32 @@ def test_a_string_that_matches_is_found(compile_rules, kind, data):
     event(f"{'holds' if held else 'does not hold'}, {prefilter.reach['yara/r'].kind}")
     if held:
         assert named(prefilter, data)
+
+
+@pytest.mark.parametrize(
+    ("source", "data"),
+    [
+        ("/abcd(longwordxyz){0,90}/", b"abcd"),
+        ("/abcd(longwordxyz){40,90}?e/", b"abcd" + b"longwordxyz" * 40 + b"e"),
+        ("/abcd(a+|longwordxyz)/", b"abcda"),
+        ("/abcd(longwordxyz)?e/", b"abcde"),
+        ("/[\\w-]{3}qzx/", b"ab-qzx"),
+        ("/a.{300}bcdefgh/", b"a" + b"." * 300 + b"bcdefgh"),
+        ("/caf\u00e9 noir/i", "CAF\u00e9 noir".encode()),
+        ('"abc" base64', b"YWJj"),
+        ('"abcd" base64("!@#$%^&*(){}[].,|ABCDEFGHIJ\\x09LMNOPQRSTUVWXYZabcdefghijklmnopqrstu")', None),
+        ("{ 41 [1000-] 42 43 44 45 }", b"A" + b"." * 2000 + b"BCDE"),
+        ("{ 01 02 // } 03 }\n 04 }", b"\1\2\4"),
+    ],
+)
+def test_traps(compile_rules, source, data):
+    ruleset = compile_rules(f"rule r {{ strings: $a = {source} condition: $a }}")
+    if data is None:
+        table = bytes.maketrans(BASE64, b"!@#$%^&*(){}[].,|ABCDEFGHIJ\tLMNOPQRSTUVWXYZabcdefghijklmnopqrstu")
+        data = base64.b64encode(b"xabcdxx").translate(table)
+    assert ruleset.match(data, seconds=5).matches
+    assert reach_of(ruleset).kind == "strings"
+    assert named(build(ruleset), data)
 
 
 # whole rules

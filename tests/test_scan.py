@@ -197,7 +197,9 @@ def test_a_directory_gives_what_its_tar_gives(tmp_path: Path):
         assert report.complete, report.notifications
         return [(f.rule_id, f.locations[0].display, f.message) for f in report.findings]
 
-    assert told(f"rootfs:{tree}") == told(f"rootfs:{tmp_path / 'tree.tar'}") == told(f"rootfs:{tmp_path / 'tree.tar.gz'}")
+    assert (
+        told(f"rootfs:{tree}") == told(f"rootfs:{tmp_path / 'tree.tar'}") == told(f"rootfs:{tmp_path / 'tree.tar.gz'}")
+    )
     assert {p for _, p, _ in told(f"rootfs:{tree}")} >= {b"opt/kworker", b"opt/c.json"}
 
 
@@ -257,7 +259,9 @@ def test_a_plain_layer_whose_size_contradicts_the_cache_is_read_again(tmp_path: 
 def test_fingerprints_survive_a_rebuild_a_new_tag_and_another_layer(tmp_path: Path):
     build = Step("RUN ./build", (Member("opt/kworker", MINER, 0o755), Member("opt/c.json", miners.config())))
     one = scanned(image(tmp_path, BASE, build, name="team/app:1"))
-    two = scanned(image(tmp_path, BASE, Step("RUN a", (Member("a", b"a"),)), replace(build, when=99), name="team/app:2"))
+    two = scanned(
+        image(tmp_path, BASE, Step("RUN a", (Member("a", b"a"),)), replace(build, when=99), name="team/app:2")
+    )
     other = scanned(image(tmp_path, BASE, build, name="team/other:1"))
     assert [f.fingerprint for f in one.findings] == [f.fingerprint for f in two.findings]
     assert not {f.fingerprint for f in one.findings} & {f.fingerprint for f in other.findings}
@@ -288,7 +292,9 @@ def test_what_a_limit_cuts_off_makes_the_report_incomplete(tmp_path: Path):
     st.lists(
         st.tuples(
             st.sampled_from(["opt/a", "opt/b.json", "etc/cron.d/c", "srv/d.py", "usr/bin/e"]),
-            st.sampled_from([MINER, miners.config(), *miners.scripts().values(), b"clean", b"xmrig mining.subscribe rx/0"]),
+            st.sampled_from(
+                [MINER, miners.config(), *miners.scripts().values(), b"clean", b"xmrig mining.subscribe rx/0"]
+            ),
             st.booleans(),
         ),
         max_size=6,

@@ -13,7 +13,7 @@ from scanner.cli.explain import explain
 from scanner.cli.rules import rules
 from scanner.cli.scan import scan
 from scanner.cli.schema import schema
-from scanner.errors import ScannerError, TargetError, UsageError
+from scanner.errors import RuleError, ScannerError, TargetError, UsageError
 
 CLEAN, FINDINGS, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -66,9 +66,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(None, INCOMPLETE)
     except ScannerError as e:
-        _leave(f"sandscan: {e}", USAGE if isinstance(e, TargetError | UsageError) else INCOMPLETE)
+        _leave(f"sandscan: {e}", USAGE if isinstance(e, TargetError | UsageError | RuleError) else INCOMPLETE)
     except MemoryError:
-        _leave("sandscan: out of memory; nothing is known of the target. Give it more memory or a lower --limit.", INCOMPLETE)
+        _leave(
+            "sandscan: out of memory; nothing is known of the target. Give it more memory or a lower --limit.",
+            INCOMPLETE,
+        )
     sys.exit(code if isinstance(code, int) else CLEAN)
 
 

@@ -35,9 +35,13 @@ Examples:
     show_default=True,
     help="Exit 1 if a finding is at least this severe.",
 )
-@click.option("--severity", type=click.Choice(LEVELS), default="note", show_default=True, help="Leave out what is less severe.")
+@click.option(
+    "--severity", type=click.Choice(LEVELS), default="note", show_default=True, help="Leave out what is less severe."
+)
 @user_rules
-@click.option("--platform", metavar="OS/ARCH", help="Of a multi-platform image, such as linux/arm64.  [default: this machine's]")
+@click.option(
+    "--platform", metavar="OS/ARCH", help="Of a multi-platform image, such as linux/arm64.  [default: this machine's]"
+)
 @click.option(
     "--engine-access",
     type=click.Choice(["auto", "api", "direct"]),
@@ -48,7 +52,14 @@ Examples:
 @click.option("--insecure-registry", is_flag=True, help="Speak plain HTTP to a registry that is not on this machine.")
 @click.option("--no-cache", is_flag=True, help="Read every layer again and keep nothing.")
 @click.option("--no-prefilter", is_flag=True, help="Match every file against every rule: slow, the same findings.")
-@click.option("--limit", "limits", multiple=True, metavar="NAME=N", callback=parse_limits, help="Raise or lower a limit; --limit ? lists them.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=N",
+    callback=parse_limits,
+    help="Raise or lower a limit; --limit ? lists them.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="All evidence and every notification, nothing folded.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error.")
 @click.option("--no-progress", is_flag=True, help="No progress bar.")

@@ -53,8 +53,11 @@ MOST_PROBLEMS = 16
 
 
 def looks_packed(head: bytes) -> bool:
-    """Whether a file may be an archive, by its first 512 bytes. Cheap: it is asked of every file."""
-    return head.startswith(MAGICS) or tars.is_tar(head)
+    """Whether a file may be an archive, by its first 512 bytes. Cheap: it is asked of every file.
+
+    A zip may stand behind a line that names its interpreter.
+    """
+    return head.startswith(MAGICS) or b"PK\3\4" in head or tars.is_tar(head)
 
 
 def kind(head: bytes) -> str | None:

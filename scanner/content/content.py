@@ -3,8 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
+from scanner.content.worker import Worker
 from scanner.ruleset import RuleMatch
+
+if TYPE_CHECKING:
+    from scanner.content.elf import ElfFacts
 
 HEAD = 4096
 
@@ -14,7 +19,8 @@ class Content:
     """A file to be looked at once; valid only while it is being inspected.
 
     `path` in the layer, `inner` the way into archives, outermost first. `data` is read-only, of the file's whole
-    size, and may be a mapping of gigabytes: slice it, never copy it whole. `matches` are the YARA rules that hold.
+    size, and may be a mapping of gigabytes: slice it, never copy it whole. `matches` are the YARA rules that hold;
+    `worker` runs what is not trusted in this process.
     """
 
     path: bytes
@@ -25,6 +31,16 @@ class Content:
     mtime: int = 0
     inner: tuple[bytes, ...] = ()
     matches: Sequence[RuleMatch] = field(default=())
+    worker: Worker | None = None
+
+    def elf(self, symbols: str) -> "ElfFacts | None":
+        """What an ELF file says of itself, None for anything else; `symbols` matches the names of interest (re.search).
+
+        Native code parses it in the worker process: ask only of files that earned it.
+        """
+        from scanner.content import elf
+
+        return None if self.worker is None else elf.analyse(self.data, self.worker, symbols)
 
     @property
     def size(self) -> int:

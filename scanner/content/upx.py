@@ -22,9 +22,9 @@ from scanner.content.worker import OutOfTime
 from scanner.errors import ParseError
 
 MAGIC = b"UPX!"
-MAX_PACKED = 96 << 20
-"""Bytes of a packed file that are unpacked."""
-MAX_UNPACKED = 160 << 20
+MAX_PACKED = 64 << 20
+"""Bytes of a packed file that can be unpacked."""
+MAX_UNPACKED = 128 << 20
 
 _METHODS = {
     2: ("2b", 4), 3: ("2b", 1), 4: ("2b", 2),
@@ -40,6 +40,9 @@ _SEARCH = 8192
 """How far into the file the first block may begin."""
 _BEHIND = 1 << 16
 """How far behind the segments' blocks the others are looked for: the loader stands between."""
+_MAX_BLOCKS = 4096
+_FAR = 16 << 20
+"""How far magics are looked for."""
 _MAX_HEADERS = 64 + 56 * 64
 _LIKELY = {
     "little": re.compile(rb"(?s)(?=..\0\0..\0\0[\x02-\x0a\x0e\x0f]..\0)"),
@@ -70,7 +73,6 @@ class _Block:
     packed: int
     method: int
     filter: int
-    unused: int
 
     @property
     def end(self) -> int:
@@ -94,14 +96,13 @@ def look(data: memoryview) -> Packing | None:
     size, blocksize = (int.from_bytes(info[begin : begin + 4], elf.order) for begin in (16, 20))
     extent = _extent(headers)
     end = first.at
-    while (block := _block(data, end, elf.order)) is not None:
+    for block in _chain(data, first.at, elf.order):
         end = block.end
-    behind = bytes(data[end : end + _BEHIND]) + bytes(data[max(end, len(data) - _BEHIND) :])
     tampered = {
         "magic": info[4:8] != MAGIC,
         "sizes": not blocksize or not extent <= size <= MAX_UNPACKED,
-        "mark": _MARK.search(behind) is None,
-        "trailer": _TRAILER.search(behind) is None,
+        "mark": _MARK.search(data[end : end + _BEHIND]) is None,
+        "trailer": _TRAILER.search(data[end : end + _FAR]) is None,
     }
     return Packing(
         first.at,
@@ -134,20 +135,27 @@ def _block(data: memoryview, at: int, order: str) -> _Block | None:
     """The block whose b_info lies at `at`; None where none can."""
     if at < 0 or at + _INFO > len(data):
         return None
-    size, packed, method, filtered, _, unused = struct.unpack_from(("<" if order == "little" else ">") + "2I4B", data, at)
+    size, packed, method, filtered, _, unused = struct.unpack_from(
+        ("<" if order == "little" else ">") + "2I4B", data, at
+    )
     known = method in _METHODS or (method == 0 and size == packed)
-    if not known or unused or not 0 < packed <= size <= MAX_UNPACKED or at + _INFO + packed > len(data):
+    if not known or unused or not 0 < packed <= size <= MAX_UNPACKED:
         return None
-    return _Block(at, size, packed, method, filtered, unused)
+    return _Block(at, size, packed, method, filtered)
+
+
+def _usual(elf: elffile.Header) -> int:
+    """Where the first block of a program lies: behind the program headers, l_info and p_info."""
+    return elf.segments_at + elf.segment_count * elf.segment_size + 2 * _INFO
 
 
 def _first(data: memoryview, elf: elffile.Header) -> tuple[_Block, bytes] | None:
     """The block of the original's headers, and these: where it should be, behind a magic, or wherever it is."""
-    usual = elf.segments_at + elf.segment_count * elf.segment_size + 24
     head = bytes(data[:_SEARCH])
-    magics = islice((m.end() + 16 for m in re.finditer(re.escape(MAGIC), data[: 16 << 20])), 16)
+    reach = _FAR if MAGIC in bytes(data[-_BEHIND:]) else _FAR // 8
+    magics = islice((m.end() + 16 for m in re.finditer(re.escape(MAGIC), data[:reach])), 16)
     anywhere = (m.start() for m in _LIKELY[elf.order].finditer(head))
-    for at in chain((usual,), islice(anywhere, 256)):
+    for at in chain((_usual(elf),), islice(anywhere, 256)):
         block = _block(data, at, elf.order)
         if block is None or block.size > _MAX_HEADERS or block.stored or not block.method:
             continue
@@ -217,7 +225,7 @@ def _lzma(out: bytearray, packed: bytes, size: int) -> None:
         raise ParseError("has a damaged block") from e
 
 
-def unpack(data: bytes, most: int = MAX_UNPACKED) -> tuple[dict[str, Any], bytes]:
+def unpack(data: bytes, most: int = MAX_UNPACKED) -> tuple[dict[str, Any], bytearray]:
     """The original file, as far as its blocks can be unpacked; for the worker, because plain Python is slow.
 
     Segments lie where they lay, filters are not undone: strings and symbols are as they were, some jumps are not.
@@ -230,6 +238,7 @@ def unpack(data: bytes, most: int = MAX_UNPACKED) -> tuple[dict[str, Any], bytes
     if packing is None or packing.first < 0 or elf is None:
         raise ParseError("is packed by UPX or alike, but none of its blocks can be unpacked")
     image = _Image(None if "sizes" in packing.tampered else packing.size, most)
+    image.loose = packing.first != _usual(elf)
     problem = None
     try:
         at = packing.first
@@ -238,9 +247,7 @@ def unpack(data: bytes, most: int = MAX_UNPACKED) -> tuple[dict[str, Any], bytes
             at = block.end
         for block in _behind(view, at, elf.order, view[packing.first + 8], image):
             image.take(view, block)
-        if image.loose and any(view[at : at + 4]):
-            problem = "its blocks break off"
-        elif image.missing:
+        if image.missing:
             problem = f"{image.missing} bytes of it could not be found"
     except OutOfTime:
         problem = "it took too long"
@@ -253,12 +260,15 @@ def unpack(data: bytes, most: int = MAX_UNPACKED) -> tuple[dict[str, Any], bytes
         "tampered": list(packing.tampered),
         "problem": problem,
     }
-    return facts, bytes(image.out)
+    return facts, image.out
 
 
 def _chain(data: memoryview, at: int, order: str) -> Iterator[_Block]:
-    """One block behind the other."""
-    while (block := _block(data, at, order)) is not None:
+    """One block behind the other: a handful, rarely hundreds."""
+    for _ in range(_MAX_BLOCKS):
+        block = _block(data, at, order)
+        if block is None:
+            return
         yield block
         at = block.end
 
@@ -335,7 +345,7 @@ class _Image:
     def _plan(self, headers: bytes) -> list[tuple[int, int]]:
         """Where the blocks go: the ranges of the segments, then what they leave of the file."""
         elf = elffile.header(headers)
-        if elf is None:
+        if elf is None or self.loose:
             self.loose = True
             return []
         loads = [s for s in elffile.segments(elf, headers) if s.type == elffile.LOAD and s.size]

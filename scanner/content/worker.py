@@ -244,7 +244,7 @@ def serve() -> None:
         try:
             size, length = _REQUEST.unpack(_exactly(connection, _REQUEST.size))
             request = json.loads(_exactly(connection, size))
-            reply, blob = _answer(request, connection, length)
+            reply, blob = _answer(request, _exactly(connection, length))
             text = json.dumps(reply).encode()
             last = _resident() > RECYCLE
             connection.sendall(_REPLY.pack(last, len(text), len(blob)) + text)
@@ -253,12 +253,11 @@ def serve() -> None:
             return
 
 
-def _answer(request: Any, connection: socket.socket, length: int) -> tuple[dict[str, Json], bytes]:
-    blob = b""
+def _answer(request: Any, data: bytes) -> tuple[dict[str, Json], bytes | bytearray]:
+    blob: bytes | bytearray = b""
     try:
         module = importlib.import_module(request["module"])
         getattr(module, "prepare", lambda: None)()
-        data = _exactly(connection, length)
         _limit(request["seconds"], request["bytes"])
         try:
             value = getattr(module, request["function"])(data, **request["arguments"])
@@ -266,9 +265,7 @@ def _answer(request: Any, connection: socket.socket, length: int) -> tuple[dict[
             signal.setitimer(signal.ITIMER_REAL, 0)
         if isinstance(value, tuple):
             value, blob = value
-    except (EOFError, OSError):
-        raise
-    except Exception as e:  # noqa: BLE001 - whatever it is, the scanner must hear of it
+    except Exception as e:
         return {"error": {"kind": type(e).__name__, "message": str(e)[:500]}, "value": None}, b""
     return {"error": None, "value": value}, blob
 

@@ -151,8 +151,9 @@ def _message(program: programs.Program) -> str:
     form = str(first.facts.get("form", "file"))
     if not program.mines:
         if "node" in program.verdict.support:
-            return f"A node that can mine on its own if told to: {said(program.verdict.core) or 'has mining options'}."
-        return f"Proof-of-work code without a sign of a pool: {said(program.verdict.core)}."
+            also = f"; it {said(program.verdict.core)}" if program.verdict.core else ""
+            return f"Software of a node, which can mine on its own if told to{also}."
+        return f"Not a miner by itself, but it {said(program.verdict.core)}."
     name = f"{program.family}: " if program.family else ""
     also = said(k for k in program.verdict.support if k in ("packing", "gpu"))
     hiding = "; it " + ", ".join(program.hiding) if program.hiding else ""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from scanner.content import Content
+from scanner.content import Content, archives
 from scanner.detectors.mining import traits
 from scanner.detectors.mining.wallets import TRIES, search
 from scanner.detectors.plugin import Detector, Wants
@@ -33,6 +33,8 @@ def inspect(content: Content) -> Iterator[Evidence | Notification]:
     """Each valid address of a file that a wallet rule names, at most SHOWN."""
     if not any(m.rule.evidence == "wallet" for m in traits.of(content, "miner")):
         return
+    if archives.kind(content.head) is not None:
+        return  # its members are shown one by one
     found, complete = search(content.data, {"monero", "kaspa"})
     if not complete:
         message = f"holds more than {TRIES} strings that could be a wallet address; the rest was not checked"

@@ -20,8 +20,8 @@ from scanner.oci.blob import StoredFile, TarBlob
 from scanner.oci.compression import LONGEST_MAGIC, compression
 from scanner.oci.files import content, part, reader
 from scanner.oci.manifest import Document
-from scanner.oci.reference import DIGEST, parse
-from scanner.oci.store import Budget, Candidate, Loaded, candidates, check_counts, choose
+from scanner.oci.reference import DIGEST
+from scanner.oci.store import Budget, Candidate, Loaded, candidates, check_counts, choose, normal
 from scanner.oci.tar import BLOCK, MAX_EXTENDED, number, pax_records
 
 MAX_LINKS = 8
@@ -86,6 +86,8 @@ def open_saved(
 
     Raises SourceError for a tar that is broken or contradicts itself, TargetError where no image, or not one, is meant.
     """
+    if not file.size:
+        raise SourceError(f"{what} is empty: saving the image failed, or is not done")
     archive = Archive(file, what, limits)
     if b"index.json" in archive.members and b"oci-layout" in archive.members:
         manifest.check_layout(archive.read(b"oci-layout", "oci-layout"), f"{what}: oci-layout")
@@ -169,8 +171,8 @@ class Archive:
     def must_agree(self, chosen: Candidate, loaded: Loaded) -> None:
         """Raise SourceError unless manifest.json, which some engines load, means the image that index.json means."""
         entries = self.entries()
-        names = {_normal(n) for n in chosen.names}
-        entries = tuple(e for e in entries if names & {_normal(t) for t in e.tags}) or entries
+        names = {normal(n) for n in chosen.names}
+        entries = tuple(e for e in entries if names & {normal(t) for t in e.tags}) or entries
         digests = {self.config_digest(e) for e in entries}
         if digests and loaded.image.id not in digests:
             raise SourceError(
@@ -338,10 +340,3 @@ def _pread(file: StoredFile, size: int) -> bytes:
         return os.pread(file.fd, min(size, file.size), file.offset)
     except OSError as e:
         raise SourceError(f"cannot read the archive: {e.strerror or e}") from e
-
-
-def _normal(name: str) -> str:
-    try:
-        return parse(name).familiar
-    except TargetError:
-        return name

@@ -135,4 +135,3 @@ def entries(tables: Sequence[Callable[[], EntryTable]]) -> Iterator[Entry]:
             entry = table.entry(row, index)
             fate = Fate(State.OVERWRITTEN, index) if row in gone else fate_of[index, entry.path]
             yield replace(entry, state=fate.state, hidden_by=fate.hidden_by)
-

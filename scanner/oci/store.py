@@ -199,13 +199,16 @@ def _named(found: Sequence[Candidate], selector: str, what: str) -> list[Candida
     return chosen
 
 
-def _same(name: str, asked: str) -> bool:
-    if name == asked:
-        return True
+def normal(name: str) -> str:
+    """One spelling for all that mean the same reference; what is none stays as it is."""
     try:
-        return parse(name) == parse(asked)
+        return parse(name).familiar
     except TargetError:
-        return False
+        return name
+
+
+def _same(name: str, asked: str) -> bool:
+    return name == asked or normal(name) == normal(asked)
 
 
 def _fitting(held: Sequence[Candidate], what: str, platform: str | None) -> list[Candidate]:
@@ -226,8 +229,13 @@ def _several(found: Sequence[Candidate], what: str) -> TargetError:
 
 
 def _listed(found: Sequence[Candidate]) -> str:
-    shown = [printable(", ".join(c.names) or f"@{c.digests[0]}") for c in found[:LISTED]]
+    shown = [printable(", ".join(_whole(c.names) or c.names) or f"@{c.digests[0]}") for c in found[:LISTED]]
     return ", ".join(shown) + (f" and {len(found) - LISTED} more" if len(found) > LISTED else "")
+
+
+def _whole(names: Iterable[str]) -> list[str]:
+    """Names that are more than a tag, as people write them."""
+    return [normal(n) for n in names if ":" in n or "/" in n]
 
 
 def _platforms(found: Sequence[Candidate]) -> str:
@@ -237,5 +245,5 @@ def _platforms(found: Sequence[Candidate]) -> str:
 def repository(names: Iterable[str], selector: str | None, fallback: str) -> str:
     """The image's name without tag or digest: the one asked for, else the first that is more than a tag, else the fallback."""
     asked = (selector or "").partition("@")[0]
-    whole = [n for n in names if ":" in n or "/" in n]
+    whole = _whole(names)
     return repository_of(next((n for n in whole if asked and _same(n, asked)), whole[0] if whole else fallback))

@@ -20,7 +20,15 @@ WHITEOUT = len(KINDS)
 OPAQUE = WHITEOUT + 1
 """Everything below the directory `path` is removed from the layers below (layer.md, Opaque Whiteout)."""
 
-_COLUMNS = (("ends", "Q"), ("links", "I"), ("offsets", "Q"), ("stored", "Q"), ("mtimes", "q"), ("owners", "Q"), ("modes", "I"))
+_COLUMNS = (
+    ("ends", "Q"),
+    ("links", "I"),
+    ("offsets", "Q"),
+    ("stored", "Q"),
+    ("mtimes", "q"),
+    ("owners", "Q"),
+    ("modes", "I"),
+)
 _HEADER = struct.Struct("<4sQQ")
 _MAGIC = b"SET1"
 MAX_TABLE = 4 << 30
@@ -50,7 +58,16 @@ class EntryTable:
         return len(self.kinds)
 
     def add(
-        self, path: bytes, kind: int, mode: int, uid: int, gid: int, mtime: int, offset: int, stored: int, link: bytes = b""
+        self,
+        path: bytes,
+        kind: int,
+        mode: int,
+        uid: int,
+        gid: int,
+        mtime: int,
+        offset: int,
+        stored: int,
+        link: bytes = b"",
     ) -> None:
         """Append a row; `offset` must not be smaller than the row's before."""
         self.names += path

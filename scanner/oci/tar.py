@@ -142,7 +142,9 @@ class Headers:
             try:
                 self._member(at, header)
             except (ValueError, OverflowError) as e:
-                raise LayerError(f"{self._what} has a broken tar header at byte {at}: {e}. The image is damaged.") from e
+                raise LayerError(
+                    f"{self._what} has a broken tar header at byte {at}: {e}. The image is damaged."
+                ) from e
 
     def _collected(self, position: int, chunk: bytes) -> bool:
         """Take what the chunk has of an extended header's data; True when it is whole and understood."""

@@ -302,5 +302,3 @@ def _pseudo_devices() -> frozenset[int]:
             major, _, minor = before.split(" ")[2].partition(":")
             devices.add(os.makedev(int(major), int(minor)))
     return frozenset(devices)
-
-

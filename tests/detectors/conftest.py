@@ -57,11 +57,10 @@ def detect(look: Callable[..., list[Evidence | Notification]]) -> Detect:
             for path, data in files.items():
                 hidden = (gone or {}).get(path)
                 state = State.VISIBLE if hidden is None else State.DELETED
-                sightings += [
-                    Sighting(e, layer, state, hidden) for e in look(path, data) if isinstance(e, Evidence)
-                ]
+                sightings += [Sighting(e, layer, state, hidden) for e in look(path, data) if isinstance(e, Evidence)]
         databases = {
-            f"var/lib/dpkg/info/{package}.list".encode(): f"/{path}\n".encode() for path, package in (owners or {}).items()
+            f"var/lib/dpkg/info/{package}.list".encode(): f"/{path}\n".encode()
+            for path, package in (owners or {}).items()
         }
         view = ImageView(
             target=Target("rootfs", "t", "t"),

@@ -80,13 +80,15 @@ def test_a_plain_stream_passes_through() -> None:
 def test_several_members_in_a_row_are_one_file(name: str) -> None:
     data, pack = mixture(), PACKERS[name]
     assert unpacked(pack(data[:9]) + pack(b"") + pack(data[9:])) == data
-    pieces = [data[i : i + 997] for i in range(0, 400_000, 997)]
+    pieces = [data[i : i + 997] for i in range(0, 100_000, 997)]
     assert unpacked(b"".join(map(pack, pieces)), 4096) == b"".join(pieces)
 
 
 def test_zstd_frames_may_be_skippable_and_xz_streams_padded() -> None:
     data = mixture()
-    assert unpacked(SKIPPABLE + zstd(data[:5]) + SKIPPABLE * 3 + zstandard.compress(data[5:]) + SKIPPABLE, 600, 7) == data
+    assert (
+        unpacked(SKIPPABLE + zstd(data[:5]) + SKIPPABLE * 3 + zstandard.compress(data[5:]) + SKIPPABLE, 600, 7) == data
+    )
     assert unpacked(lzma.compress(data[:5]) + bytes(8) + lzma.compress(data[5:]) + bytes(300_000), 600) == data
 
 
@@ -125,7 +127,7 @@ def test_a_bomb_ends_at_the_limit_and_not_in_memory() -> None:
     limits = Limits(ratio=100, ratio_floor=8 << 20)
     zeros = bytes(64 << 20)
     for pack in (PACKERS["gzip"], PACKERS["zstd"], PACKERS["bzip2"], PACKERS["xz"]):
-        with pytest.raises(LimitError, match="layer 3 unpacks to more than 100 times its size .8.*--limit ratio=N"):
+        with pytest.raises(LimitError, match=r"layer 3 unpacks to more than 100 times its size .[89].*--limit ratio=N"):
             unpacked(pack(zeros), limits=limits)
     assert unpacked(PACKERS["gzip"](bytes(8 << 20)), limits=limits) == bytes(8 << 20)
 
@@ -136,23 +138,25 @@ def test_one_read_of_a_bomb_is_as_small_as_any() -> None:
 
 
 def test_more_bytes_than_a_layer_may_have_end_the_stream() -> None:
-    with pytest.raises(LimitError, match="layer 3 is larger than 1000 bytes uncompressed.*--limit layer-bytes=N"):
+    with pytest.raises(LimitError, match=r"layer 3 is larger than 1000 bytes uncompressed.*--limit layer-bytes=N"):
         unpacked(gzip.compress(bytes(2000)), limits=Limits(layer_bytes=1000))
 
 
-@pytest.mark.parametrize("member", [gzip.compress(b""), gzip.compress(b"x"), SKIPPABLE], ids=["empty", "byte", "skippable"])
+@pytest.mark.parametrize(
+    "member", [gzip.compress(b""), gzip.compress(b"x"), SKIPPABLE], ids=["empty", "byte", "skippable"]
+)
 def test_members_without_end_are_given_up(member: bytes) -> None:
-    with pytest.raises(LimitError, match="100001 (gzip|zstd) streams with next to nothing in them"):
+    with pytest.raises(LimitError, match=r"100001 (gzip|zstd) streams with next to nothing in them"):
         unpacked(member * 101_000)
 
 
 def test_a_window_or_dictionary_too_large_for_this_machine_is_refused() -> None:
     parameters = zstandard.ZstdCompressionParameters(window_log=28)
     packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
-    with pytest.raises(LayerError, match="zstd stream cannot be unpacked .*memory"):
+    with pytest.raises(LayerError, match=r"zstd stream cannot be unpacked .*memory"):
         unpacked(packer.compress(bytes(1000)) + packer.flush())
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 256 << 20}]
-    with pytest.raises(LayerError, match="xz stream cannot be unpacked .*[Mm]emory"):
+    with pytest.raises(LayerError, match=r"xz stream cannot be unpacked .*[Mm]emory"):
         unpacked(lzma.compress(b"x", filters=filters))
 
 
@@ -190,7 +194,10 @@ def test_no_bytes_raise_anything_but_our_own_errors(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sampled_from([b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18", b"BZh9", b"\xfd7zXZ\0"]), st.binary(max_size=300))
+@given(
+    st.sampled_from([b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18", b"BZh9", b"\xfd7zXZ\0"]),
+    st.binary(max_size=300),
+)
 def test_a_magic_and_noise_raise_nothing_but_our_own_errors(magic: bytes, noise: bytes) -> None:
     try:
         unpacked(magic + noise, 300, 50)

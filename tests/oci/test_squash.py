@@ -67,7 +67,9 @@ def test_of_duplicates_the_last_member_counts():
 
 
 def test_hard_links_are_followed_and_loops_end():
-    linked = table((b"a", FILE), (b"b", HARDLINK, b"a"), (b"c", HARDLINK, b"b"), (b"x", HARDLINK, b"y"), (b"y", HARDLINK, b"x"))
+    linked = table(
+        (b"a", FILE), (b"b", HARDLINK, b"a"), (b"c", HARDLINK, b"b"), (b"x", HARDLINK, b"y"), (b"y", HARDLINK, b"x")
+    )
     assert hard_links(linked, frozenset([b"a"])) == {b"a": (b"b", b"c")}
 
 

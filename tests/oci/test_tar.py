@@ -243,7 +243,8 @@ def test_a_compressed_layer_has_two_digests(tmp_path: Path):
     data = member(b"a", b"1" * 3000) + END
     packed = gzip.compress(data)
     walk = TarWalk(
-        blob(packed, "sha256:" + hashlib.sha256(data).hexdigest(), "sha512:" + hashlib.sha512(packed).hexdigest()), Limits()
+        blob(packed, "sha256:" + hashlib.sha256(data).hexdigest(), "sha512:" + hashlib.sha512(packed).hexdigest()),
+        Limits(),
     )
     for _, chunk in walk.chunks():
         walk.update(chunk)

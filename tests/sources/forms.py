@@ -141,7 +141,9 @@ def index(*manifests: dict[str, Any]) -> bytes:
 
 
 def names(tag: str) -> dict[str, str]:
-    full = f"docker.io/{tag}" if "/" in tag else f"docker.io/library/{tag}"
+    first, slash, _ = tag.partition("/")
+    host = slash and ("." in first or ":" in first)
+    full = tag if host else f"docker.io/{tag}" if slash else f"docker.io/library/{tag}"
     return {"io.containerd.image.name": full, "org.opencontainers.image.ref.name": tag.rpartition(":")[2]}
 
 

@@ -97,7 +97,11 @@ _WRAPPERS: dict[str, tuple[frozenset[str], int]] = {
     "cpulimit": (frozenset({"-l", "-p", "-e", "-P", "--limit"}), 0),
     "systemd-run": (frozenset({"-p", "-u", "--unit", "--property", "-E"}), 0),
     "strace": (frozenset({"-o", "-e", "-p", "-s"}), 0),
-    "tmux": (frozenset({"-s", "-n", "-c", "-L", "-S", "-f", "-t", "-x", "-y"}), 1),
+    "tmux": (frozenset({"-L", "-S", "-f"}), 0),
+    **dict.fromkeys(
+        ("new-session", "new", "new-window", "neww", "split-window", "splitw"),
+        (frozenset({"-s", "-n", "-c", "-t", "-x", "-y", "-F", "-e"}), 0),
+    ),
     "proxychains": (frozenset({"-f"}), 0),
     "proxychains4": (frozenset({"-f"}), 0),
     "torsocks": (frozenset(), 0),

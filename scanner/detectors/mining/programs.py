@@ -38,15 +38,11 @@ class Program:
         return frozenset(p for s in self.sightings for p in (s.evidence.path, *s.aliases))
 
 
-def _unit(sighting: Sighting) -> tuple[object, ...]:
-    """What makes one program: a file; or a folder, or an archive, for forms that come in many files."""
+def _folder(sighting: Sighting) -> tuple[object, ...]:
     e = sighting.evidence
-    if e.facts.get("form") in IN_PIECES:
-        if e.inner:
-            return (sighting.layer.index, e.path, e.inner[:-1])
-        return (sighting.layer.index, e.path.rpartition(b"/")[0], "folder")
-    inner = tuple(i for i in e.inner if i != UNPACKED)
-    return (sighting.layer.index, e.path, inner, "file")
+    if e.inner:
+        return (sighting.layer.index, e.path, e.inner[:-1])
+    return (sighting.layer.index, e.path.rpartition(b"/")[0])
 
 
 def _order(sighting: Sighting) -> tuple[int, bytes, tuple[bytes, ...], int]:
@@ -56,35 +52,43 @@ def _order(sighting: Sighting) -> tuple[int, bytes, tuple[bytes, ...], int]:
     return (rank, sighting.evidence.path, sighting.evidence.inner, sighting.evidence.offset or 0)
 
 
-def _family(group: Iterable[Sighting]) -> str | None:
-    named = [str(s.evidence.facts["family"]) for s in group if s.evidence.facts.get("family")]
-    return named[0] if named else None
-
-
 def programs(view: ImageView) -> tuple[Program, ...]:
-    """Every program with a verdict, in the order of layers and paths."""
-    units: dict[tuple[object, ...], list[Sighting]] = {}
+    """Every program with a verdict, in the order of layers and paths.
+
+    Of forms that come in many files each file is judged alone first; what is left of its folder is judged together.
+    """
+    files: dict[tuple[object, ...], list[Sighting]] = {}
     for sighting in view.of(DETECTOR):
-        units.setdefault(_unit(sighting), []).append(sighting)
-    found = []
-    for group in units.values():
-        ordered = sorted(group, key=_order)
-        if ordered[0].evidence.facts.get("form") in IN_PIECES:
-            # a folder's scripts make one program only with one among them that talks to a pool
-            ordered = [s for s in ordered if s.evidence.kind in verdict.CORE or s.evidence.kind in verdict.SUPPORT]
-        kinds = {s.evidence.kind for s in ordered}
-        if UNPACKED in {i for s in ordered for i in s.evidence.inner}:
-            kinds.add("packing")
-        family = _family(ordered)
-        hiding = tuple(dict.fromkeys(r for s in ordered[:1] for r in disguise.reasons(s, family)))
-        if disguise.planted(ordered[0], view):
-            hiding += ("stands among system files that packages own, and none owns it",)
-        if hiding:
-            kinds.add("disguise")
-        judged = verdict.program(kinds)
-        if judged is not None:
-            found.append(Program(tuple(ordered), judged, family, hiding))
+        e = sighting.evidence
+        inner = tuple(i for i in e.inner if i != UNPACKED)
+        files.setdefault((sighting.layer.index, e.path, inner), []).append(sighting)
+    found: list[Program] = []
+    folders: dict[tuple[object, ...], list[Sighting]] = {}
+    for group in files.values():
+        program = _judged(group, view)
+        if program is not None and program.mines:
+            found.append(program)
+        elif group[0].evidence.facts.get("form") in IN_PIECES:
+            folders.setdefault(_folder(group[0]), []).extend(group)
+        elif program is not None:
+            found.append(program)
+    found += (p for group in folders.values() if (p := _judged(group, view)) is not None)
     return tuple(found)
+
+
+def _judged(group: list[Sighting], view: ImageView) -> Program | None:
+    ordered = sorted(group, key=_order)
+    first, kinds = ordered[0], {s.evidence.kind for s in ordered}
+    if any(UNPACKED in s.evidence.inner for s in ordered):
+        kinds.add("packing")
+    family = next((str(s.evidence.facts["family"]) for s in ordered if s.evidence.facts.get("family")), None)
+    hiding = tuple(disguise.reasons(first, family))
+    if disguise.planted(first, view):
+        hiding += ("stands among system files that packages own, and none owns it",)
+    if hiding:
+        kinds.add("disguise")
+    judged = verdict.program(kinds)
+    return Program(tuple(ordered), judged, family, hiding) if judged is not None else None
 
 
 def merged(found: Iterable[Program]) -> list[list[Program]]:

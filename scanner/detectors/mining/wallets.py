@@ -179,7 +179,7 @@ _B58 = rb"[1-9A-HJ-NP-Za-km-z]"
 _SHAPES: tuple[tuple[frozenset[str], re.Pattern[bytes], Callable[[str], tuple[str, str] | None]], ...] = (
     (
         _coins("monero"),
-        re.compile(rb"[48][0-9AB]" + _B58 + rb"{93}(?:" + _B58 + rb"{11})?(?![0-9A-Za-z])"),
+        re.compile(rb"(?:4[1-9A-HJ-M]|8[2-9ABC])" + _B58 + rb"{93}(?:" + _B58 + rb"{11})?(?![0-9A-Za-z])"),
         _check_monero,
     ),
     (
