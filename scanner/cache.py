@@ -63,7 +63,7 @@ class Cache:
             if (now := int(time.time())) - row[4] > _DAY:
                 db.execute("UPDATE layer SET used = ? WHERE key = ?", (now, key))
             return stored
-        return None
+        return None  # type: ignore[unreachable]  # after an error that _trying took
 
     def put(self, key: str, stored: Stored) -> None:
         """Keep a record; the ones longest unused make room when the file grows past its bound."""

@@ -28,7 +28,7 @@ from scanner.oci.squash import superseded
 from scanner.oci.table import FILE, OPAQUE, WHITEOUT, EntryTable
 from scanner.oci.tar import TarWalk
 from scanner.oci.tree import TreeWalk
-from scanner.prefilter import Matcher, Prefilter, build
+from scanner.prefilter import Matcher, Prefilter, Stream, build
 from scanner.record import Carrier, FilePack, LayerRecord, unpack_files
 from scanner.ruleset import Ruleset
 
@@ -447,7 +447,7 @@ def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budge
             _ask(detector, content, seen)
     for inner in _inside(content, engine, budget, seen):
         seen.unpacked += 1
-        head = inner.head[:HEAD]
+        head = bytes(inner.data[:HEAD])
         hit = not engine.use_prefilter or engine.prefilter.needs(head)
         # a stored member is a part of what was looked at already: where nothing matched, nothing matches
         if not hit and (yara or inner.data.obj is not content.data.obj):
@@ -463,7 +463,7 @@ def _ask(detector: Detector, content: Content, seen: _Seen) -> None:
                 seen.evidence.append(item)
             else:
                 seen.notes.append(item)
-    except Exception as e:  # noqa: BLE001 - one detector's mistake costs one file, and is said
+    except Exception as e:  # one detector's mistake costs one file, and is said
         what = f"the detector {detector.name} failed: {type(e).__name__}: {printable(str(e))}"
         seen.notes.append(Notification("detector", Level.ERROR, what, content.path, content.inner))
 
@@ -492,7 +492,8 @@ def _unpacked(content: Content, engine: Engine, budget: archives.Budget) -> Iter
     name = b"(unpacked)"
     if name in content.inner:
         return
-    depth, problem = len(content.inner), None
+    depth = len(content.inner)
+    problem: object = None
     if packing.first < 0 or content.size > upx.MAX_PACKED:
         problem = "no block of it can be unpacked" if packing.first < 0 else f"it is larger than {upx.MAX_PACKED} bytes"
     else:
@@ -514,7 +515,7 @@ class _Match:
         self._engine, self._table = engine, table
         self._hits: set[int] = set()
         self._base = self._resume = 0
-        self._stream = None
+        self._stream: Stream | None = None
 
     def feed(self, start: int, chunk: bytes) -> None:
         """The next chunk; its entries must be in the table. Runs on one thread, in order."""
@@ -588,7 +589,7 @@ class _Spool:
         try:
             if engine.spool_dir is not None:
                 engine.spool_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=engine.spool_dir, buffering=0)
+            self._file = tempfile.TemporaryFile(dir=engine.spool_dir, buffering=0)  # noqa: SIM115 - closed by close()
         except OSError as e:
             self.problem = f"no room to keep it meanwhile: {e.strerror or e}"
 

@@ -201,7 +201,7 @@ def _judge(
     for detector in found:
         try:
             findings += detector.judge(view)
-        except Exception as e:  # noqa: BLE001 - one detector's mistake must not take the others' findings along
+        except Exception as e:  # one detector's mistake must not take the others' findings along
             what = f"the detector {detector.name} could not judge: {type(e).__name__}: {printable(str(e))}"
             notes.append(Notification("detector", Level.ERROR, what))
     findings.sort(
@@ -228,8 +228,8 @@ def _join(opened: OpenImage, records: Sequence[LayerRecord]) -> tuple[ImageView,
         aliases = _aliases(wanted, tables)
         asked: dict[int, set[bytes]] = {layer: set(paths) for layer, paths in wanted.items()}
         for names in aliases.values():
-            for layer, name in names:
-                asked.setdefault(layer, set()).add(name)
+            for at, name in names:
+                asked.setdefault(at, set()).add(name)
         fate_of = fates(asked, tables)
     except ScannerError as e:  # a table from the cache that cannot be read: every finding stands, its state is unsure
         notes.append(Notification("cache", Level.ERROR, f"the state of findings is unknown: {e}; scan with --no-cache"))

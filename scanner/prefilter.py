@@ -7,6 +7,7 @@ All patterns are looked for in one pass, by hyperscan. A rule from which nothing
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self
 
@@ -71,7 +72,7 @@ class Claim:
         return (
             reach.kind == "always"
             or any(p.expression in present for p in reach.patterns)
-            or any(re.match(_opening(m).encode(), head, re.DOTALL) for m in reach.magics)
+            or any(_opening(m).match(head) for m in reach.magics)
         )
 
 
@@ -90,15 +91,15 @@ class Prefilter:
         self.problem = ""
         self._database: Any = None
         self.always = any(r.kind == "always" for r in reach.values())
-        magics = sorted({m for r in reach.values() for m in r.magics})
-        self._magics = re.compile("|".join(map(_opening, magics)).encode(), re.DOTALL) if magics else None
+        magics = sorted({_opening(m).pattern for r in reach.values() for m in r.magics})
+        self._magics = re.compile(b"|".join(magics), re.DOTALL) if magics else None
         # every pattern is looked for when it is asked which rules may hold, the reaching ones only to name a file
         self._expressions = sorted({p.expression for c in self._claims.values() for p in _patterns(c)})
-        reaching = sorted({p.expression for r in reach.values() for p in r.patterns})
+        self._reaching = sorted({p.expression for r in reach.values() for p in r.patterns})
         self._all: Any = None
-        if reaching and not self.always:
+        if self._reaching and not self.always:
             try:
-                self._database = _compile(reaching)
+                self._database = _compile(self._reaching)
                 self._all = _compile(self._expressions, once=True)
             except _EngineError as e:
                 self.problem = str(e)
@@ -111,6 +112,11 @@ class Prefilter:
     def needs(self, head: bytes) -> bool:
         """Whether a file that begins so deserves YARA whatever else it holds. Beyond a short head may stand anything."""
         return self.always or (self._magics is not None and self._magics.match(head) is not None)
+
+    @cached_property
+    def block(self) -> Any:
+        """The patterns for one small buffer at a time, four times as quick as a stream; compiled when first needed."""
+        return None if self._database is None else _compile(self._reaching, streaming=False)
 
     def matcher(self) -> "Matcher":
         """One for each thread that scans."""
@@ -128,12 +134,18 @@ def _patterns(claim: Claim) -> Iterator[Pattern]:
         yield from _patterns(part)
 
 
-def _opening(magic: tuple[int, ...]) -> str:
+@cache
+def _opening(magic: tuple[int, ...]) -> re.Pattern[bytes]:
     """A regular expression that finds the magic, or the first part of it with nothing behind."""
     pattern = ""
     for members in reversed(magic):
         pattern = rf"{expression(members)}(?:{pattern}|\Z)" if pattern else expression(members)
-    return rf"{pattern}|\Z"
+    return re.compile(rf"{pattern}|\Z".encode(), re.DOTALL)
+
+
+def _stop(_id: int, _start: int, _end: int, _flags: int, _context: object) -> bool:
+    """One match is enough. A function of the module: hyperscan keeps no reference to it."""
+    return True
 
 
 class Matcher:
@@ -145,14 +157,28 @@ class Matcher:
         self._always = always
         self._owner = owner
         self._all_scratch: Any = None
+        self._block_scratch: Any = None
 
     def search(self, data: memoryview | bytes) -> bool:
         """Whether any pattern lies in these bytes."""
         if self._database is None:
             return self._always
+        if len(data) <= _SLICE and (block := self._owner.block) is not None:
+            if self._block_scratch is None:
+                self._block_scratch = block.scratch.clone()
+            return self._found(block, data)
         view = memoryview(data)
         with self.stream(lambda _: True) as stream:
             return not all(stream.scan(view[at : at + _SLICE]) for at in range(0, len(view), _SLICE))
+
+    def _found(self, block: Any, data: memoryview | bytes) -> bool:
+        from hyperscan import ScanTerminated
+
+        try:
+            block.scan(data, match_event_handler=_stop, scratch=self._block_scratch)
+        except ScanTerminated:
+            return True
+        return False
 
     def rules(self, data: memoryview | bytes) -> frozenset[str] | None:
         """The ids of the rules that can hold for these bytes, mostly none of them; None where that is not known.
@@ -242,13 +268,13 @@ class _EngineError(Exception):
     pass
 
 
-def _compile(expressions: Sequence[str], once: bool = False) -> Any:
+def _compile(expressions: Sequence[str], once: bool = False, streaming: bool = True) -> Any:
     """The expressions as a streaming database; `once`: each is told of at most once in a stream."""
     try:
         import hyperscan
     except ImportError as e:
         raise _EngineError(f"hyperscan is not installed: {e}") from e
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_STREAM)
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_STREAM if streaming else hyperscan.HS_MODE_BLOCK)
     try:
         database.compile(
             expressions=[e.encode() for e in expressions],

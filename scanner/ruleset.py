@@ -30,7 +30,6 @@ USER = "user"
 
 _ID = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*/[a-z0-9]+(?:-[a-z0-9]+)*\Z")
 _TECHNIQUE = re.compile(r"T\d{4}(?:\.\d{3})?")
-_MOST_INCLUDES = 16
 _MOST_TERMS = 500
 _SEVERITIES = {
     "critical": Severity.CRITICAL,
@@ -227,21 +226,19 @@ def _read(path: Path, namespace: str, behaviour: str, shown: str) -> SourceFile:
     included: dict[tuple[str | None, str], str] = {}
     rules: list[tuple[str, RuleText]] = []
 
-    def take(file: Path, file_shown: str, caller: str | None, depth: int) -> str:
+    def take(file: Path, file_shown: str, caller: str | None, above: tuple[Path, ...]) -> str:
         text = _text(file, file_shown)
         for item in parse(text):
             if isinstance(item, RuleText):
                 rules.append((file_shown, item))
-            elif depth == _MOST_INCLUDES:
-                raise RuleError(f"{file_shown}:{item.line}: files that include each other more than {depth} deep.")
+            elif (inner := (file.parent / item.name).resolve()) in above:
+                raise RuleError(f"{file_shown}:{item.line}: includes {item.name}, which includes this file.")
             elif (caller, item.name) not in included:
-                included[caller, item.name] = ""
-                inner = file.parent / item.name
-                included[caller, item.name] = take(inner, str(inner), item.name, depth + 1)
+                included[caller, item.name] = take(inner, str(file.parent / item.name), item.name, (*above, inner))
         return text
 
     try:
-        text = take(path, shown, None, 0)
+        text = take(path, shown, None, (path.resolve(),))
     except ParseError as e:
         # YARA knows better why; should it have no objection, ours stands
         _yara_compile([SourceFile(namespace, behaviour, shown, path, _text(path, shown), (), included)])

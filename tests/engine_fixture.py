@@ -72,9 +72,8 @@ def started_engine() -> Iterator[Engine]:
     host = f"unix://{folder}/docker.sock"
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.callback(
-            subprocess.run, ["umount", "-l", folder / "exec/netns/default"], capture_output=True, check=False
-        )
+        for mounted in ("exec/netns/default", "data"):  # a killed engine leaves them
+            stack.callback(_unmount, folder / mounted)
         log = stack.enter_context((folder / "log").open("wb"))
         process = subprocess.Popen(
             [
@@ -108,6 +107,12 @@ def started_engine() -> Iterator[Engine]:
             time.sleep(0.2)
         stack.callback(client.close)
         yield Engine(host, client, process)
+
+
+def _unmount(path: Path) -> None:
+    """All that is mounted there, one over the other."""
+    while subprocess.run(["umount", "-l", path], capture_output=True, check=False).returncode == 0:
+        pass
 
 
 def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:

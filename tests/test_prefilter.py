@@ -39,6 +39,11 @@ def named(prefilter: Prefilter, data: bytes) -> bool:
     return prefilter.needs(data[:512]) or prefilter.matcher().search(data)
 
 
+def may_hold(prefilter: Prefilter, data: bytes, rule: str) -> bool:
+    possible = prefilter.matcher().rules(data)
+    return possible is None or rule in possible
+
+
 # strings with bytes that they match
 
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -216,6 +221,7 @@ def test_a_string_that_matches_is_found(compile_rules, kind, data):
     event(f"{'holds' if held else 'does not hold'}, {prefilter.reach['yara/r'].kind}")
     if held:
         assert named(prefilter, data)
+        assert may_hold(prefilter, data, "yara/r")
 
 
 @pytest.mark.parametrize(
@@ -329,6 +335,7 @@ def test_no_file_that_a_rule_holds_for_is_missed(compile_rules, case):
             reach = prefilter.reach[match.rule.rule.id]
             event(f"held, reached by {reach.kind}")
             assert named(Prefilter({"r": reach}), data), (outer, data)
+            assert may_hold(prefilter, data, match.rule.rule.id), (outer, data)
         fast = {m.rule.identifier for m in ruleset.match(data + bytes(200 << 10), seconds=5).matches}
         for identifier in fast:
             assert named(Prefilter({"r": prefilter.reach[f"yara/{identifier}"]}), data + bytes(200 << 10))

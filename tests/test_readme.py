@@ -1,12 +1,15 @@
 """The README's commands are the ones that CI runs, and what it promises of the command line holds."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SANDSCAN = (sys.executable, "-c", "from scanner.cli.main import main; main()")
 README = (ROOT / "README.md").read_text()
 
 
@@ -43,6 +46,23 @@ def test_ci_runs_the_readmes_commands() -> None:
             ("bash", "-c", f"{function}\nreadme '{title}'"), cwd=ROOT, capture_output=True, text=True, check=True
         )
         assert done.stdout.splitlines() == commands(title)
+
+
+def test_the_example_is_what_sandscan_prints() -> None:
+    [example] = re.findall(r"^```text\n(.*?)^```", section("What you see"), re.M | re.S)
+    done = subprocess.run(
+        (*SANDSCAN, "scan", "archive:fixtures/rome-replay.tar", "--no-cache"),
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    printed = re.sub(r"read in .*", "", done.stdout)
+    for part in example.split("[…]\n"):
+        assert re.sub(r"read in .*", "", part) in printed
 
 
 def test_the_workflow_runs_the_same_script() -> None:

@@ -3,6 +3,7 @@
 import mmap
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -169,8 +170,8 @@ def test_what_the_console_module_logs_is_not_printed(tmp_path, capfd):
         ("rule a { condition: true }\nrule a { condition: true }", 2, "duplicated identifier"),
         ("rule a { condition: nothing }", 1, "undefined identifier"),
         ('import "nothing" rule a { condition: true }', 1, "unknown module"),
-        ("rule \u00e9 { condition: true }", 1, "non-ascii"),
-        ('rule a { strings: $a = "\\q" condition: $a }', 1, "escape"),
+        ("rule \u00e9 { condition: true }", 1, "syntax error"),
+        ('rule a { strings: $a = "\\q" condition: $a }', 1, "syntax error"),
     ],
 )
 def test_a_broken_rule_is_named_with_file_line_and_reason(tmp_path, text, line, reason):
@@ -195,7 +196,7 @@ def test_a_broken_included_file_is_named(tmp_path):
         rules(tmp_path, 'include "inner.yar"')
     with pytest.raises(RuleError, match=r"none\.yar: the rules cannot be read: No such file"):
         rules(tmp_path, 'include "none.yar"')
-    with pytest.raises(RuleError, match="include each other"):
+    with pytest.raises(RuleError, match=r"user\.yar:1: includes user\.yar, which includes this file"):
         rules(tmp_path, 'include "user.yar"')
 
 
@@ -293,12 +294,24 @@ def test_views_of_any_kind_are_matched(tmp_path):
     assert ruleset.match(memoryview(bytearray(b"needle")), seconds=5).matches
 
 
-def test_too_slow_a_match_is_a_limit(tmp_path):
+def test_too_slow_a_match_is_a_limit_and_holds_up_nobody(tmp_path):
     ruleset = rules(tmp_path, "rule x { strings: $a = /(a|b|ab)*c(a|b){50}d/ condition: #a > 2 }")
-    began = time.monotonic()
-    with pytest.raises(LimitError, match="more than 1 seconds for its 8000000 bytes"):
-        ruleset.match(b"abab" * 2_000_000, seconds=1)
+    raised: list[Exception] = []
+
+    def work() -> None:
+        with pytest.raises(LimitError, match="more than 1 seconds for its 8000000 bytes") as caught:
+            ruleset.match(b"abab" * 2_000_000, seconds=1)
+        raised.append(caught.value)
+
+    thread = threading.Thread(target=work)
+    began, turns = time.monotonic(), 0
+    thread.start()
+    while thread.is_alive():
+        turns += 1
+        time.sleep(0.001)
+    assert len(raised) == 1
     assert time.monotonic() - began < 8
+    assert turns > 50  # YARA gave up the interpreter's lock: this thread went on meanwhile
 
 
 def test_too_many_places_are_said(tmp_path):
@@ -320,10 +333,9 @@ def test_a_file_of_nothing_but_matches_does_not_fill_the_memory(tmp_path):
     assert large.matches[0].strings == (StringMatch("$a", 0, 7, b"stratum"), StringMatch("$b", 4, 4, b"tum+"))
 
 
-def test_threads_match_at_once_without_the_lock(tmp_path):
+def test_threads_match_at_once(tmp_path):
     ruleset = rules(tmp_path, 'rule x { strings: $a = "needle" nocase $b = /[a-z]+;/ condition: $a or #b > 5 }')
     data = b"abcdefgh " * 300_000
-    turns, done = 0, threading.Event()
     found: list[list[str]] = []
 
     def work(tail: bytes) -> None:
@@ -332,11 +344,9 @@ def test_threads_match_at_once_without_the_lock(tmp_path):
     threads = [threading.Thread(target=work, args=(t,)) for t in (b"", b"NEEDLE", b"a;" * 9)]
     for t in threads:
         t.start()
-    while any(t.is_alive() for t in threads):
-        turns += 1
-        done.wait(0.001)
+    for t in threads:
+        t.join()
     assert sorted(map(len, found)) == [0] * 3 + [1] * 6
-    assert turns > 10  # this thread went on meanwhile
 
 
 # `of` spelled out
@@ -408,7 +418,7 @@ def test_a_rule_is_taken_apart():
                 text = "a \"quoted\" \\ \x41\t"  number = -12  big = 0x10  size = 2MB  yes = true  no = false
             strings:
                 $a = "x\"y" wide ascii xor(0x01-255)
-                $ = /a\/b[/]/is private
+                $ = /a\/b[.]/is private
                 $h = { 4? ?? [2-] (41 | ~42) // comment }
                        43 }
                 $b = "b" base64("alphabet")
@@ -440,7 +450,7 @@ def test_a_rule_is_taken_apart():
         ("$h", "hex", {}),
         ("$b", "text", {"base64": '"alphabet"'}),
     ]
-    assert rule.strings[1].source == r"/a\/b[/]/is"[:10] or rule.strings[1].source.endswith("/is")
+    assert rule.strings[1].source == r"/a\/b[.]/is"
     kinds = [(t.kind, t.text) for t in rule.condition]
     assert kinds[:5] == [("string", "$a"), ("word", "and"), ("string", "#h"), (">=", ">="), ("number", "2")]
     assert ("text", '"and"') in kinds
@@ -459,11 +469,10 @@ def test_numbers_and_escapes():
     | st.text(max_size=60)
 )
 def test_any_text_is_read_or_refused(text):
-    try:
-        for item in parse(f"rule a {{ strings: {text}"):
-            assert item
-    except ParseError as e:
-        assert str(e).startswith("line ")
+    with suppress(ParseError):
+        parse(text)
+    with pytest.raises(ParseError, match=r"^line \d+: "):
+        parse(f"rule a {{ strings: {text} condition")
 
 
 def test_no_text_takes_long():

@@ -83,8 +83,8 @@ def members(content: Content, budget: Budget) -> Iterator[Content | Notification
     """
     what = kind(content.head[:BLOCK])
     found = zips.directory(content.data, exact=what not in (None, "zip"))
-    # bytes of a zip in the middle of something else prove nothing until one of them unpacks
-    stray = what is None and found is not None and not found.last
+    # parts of a zip in the middle of something else, or without its end, prove nothing until one of them unpacks
+    stray = (what is None and found is not None and not found.last) or (what == "zip" and found is None)
     if what is None and found is None:
         return
     depth = len(content.inner)
@@ -216,15 +216,15 @@ def _unpacked_name(what: str, content: Content) -> bytes:
 
 
 def _content(outer: Content, member: Member) -> Content:
-    return replace(
-        outer,
+    return Content(
+        path=outer.path,
         data=member.data,
         mode=outer.mode if member.mode is None else member.mode,
         uid=outer.uid if member.uid is None else member.uid & _MAX_ID,
         gid=outer.gid if member.gid is None else member.gid & _MAX_ID,
         mtime=outer.mtime if member.mtime is None else max(-_MAX_TIME, min(member.mtime, _MAX_TIME)),
         inner=(*outer.inner, member.name),
-        matches=(),
+        worker=outer.worker,
     )
 
 

@@ -201,11 +201,11 @@ def _parse(data: bytes, pattern: str, most: int, names: bool) -> dict[str, Any]:
 
 
 def _demangled(lief: Any, name: str) -> str:
-    if len(name) < 1024 and name.startswith(("_Z", "_R")):
-        plain = lief.demangle(name)
-        if isinstance(plain, str):
-            return plain
-    return name
+    if len(name) >= 1024 or not name.startswith("_Z"):
+        return name
+    symbol = lief.ELF.Symbol()
+    symbol.name = name
+    return _text(symbol.demangled_name) or name
 
 
 def _text(name: str | bytes) -> str:

@@ -119,6 +119,16 @@ def decompress(kind: str, data: memoryview, budget: Budget) -> Generator[bytes, 
         budget.close_decoder()
 
 
+def inflate(data: memoryview, size: int) -> bytes | None:
+    """A small deflate stream that unpacks to just `size` bytes, in one step; None for any other."""
+    decoder = _new("deflate", 0)
+    try:
+        out = decoder.decompress(bytes(data), size + 1)
+    except _errors():
+        return None
+    return out if decoder.eof and len(out) == size else None
+
+
 def decompress_raw_lzma(properties: bytes, data: memoryview, budget: Budget) -> Generator[bytes, None, None]:
     """LZMA without a header, as in zip (APPNOTE 5.8): `properties` are the 5 bytes that would stand in it."""
     window = budget.open_decoder()
@@ -166,7 +176,7 @@ def _new(kind: str, window: int) -> _Decoder:
 
 def _lz4() -> Any:
     try:
-        from lz4.frame import LZ4FrameDecompressor  # type: ignore[import-untyped]
+        from lz4.frame import LZ4FrameDecompressor
     except ImportError as e:
         raise LimitError("is packed by LZ4, which cannot be read without the lz4 package") from e
     return LZ4FrameDecompressor()

@@ -41,6 +41,7 @@ _SEARCH = 8192
 _BEHIND = 1 << 16
 """How far behind the segments' blocks the others are looked for: the loader stands between."""
 _MAX_BLOCKS = 4096
+_MAX_STEPS = 1 << 18
 _FAR = 16 << 20
 """How far magics are looked for."""
 _MAX_HEADERS = 64 + 56 * 64
@@ -280,12 +281,19 @@ def _behind(data: memoryview, at: int, order: str, method: int, image: "_Image")
     """
     stop = min(at + _BEHIND, len(data))
     fallback: list[_Block] = []
-    while image.gap and at < stop:
-        block = _block(data, at, order)
-        if block is not None and block.method == method and not block.filter and not block.stored:
-            found = list(_chain(data, at, order))
-            whole = sum(b.size for b in found) == image.missing
-            if (whole or (block.size == image.gap and not fallback)) and _unpacks(data, block):
+    steps = 0
+    while image.gap and at < stop and steps < _MAX_STEPS:
+        first = _block(data, at, order)
+        if first is not None and first.method in (method, 0) and first.size <= image.gap and not first.filter:
+            found, size = [], 0
+            for block in _chain(data, at, order):
+                found.append(block)
+                size += block.size
+                steps += 1
+                if size >= image.missing and image.sized:
+                    break
+            whole = size == image.missing and image.sized
+            if (whole or (first.size == image.gap and not fallback)) and _unpacks(data, found):
                 if whole:
                     return found
                 fallback = found
@@ -293,12 +301,16 @@ def _behind(data: memoryview, at: int, order: str, method: int, image: "_Image")
     return fallback
 
 
-def _unpacks(data: memoryview, block: _Block) -> bool:
+def _unpacks(data: memoryview, blocks: list[_Block]) -> bool:
+    """Whether the first compressed one of the blocks is one."""
     try:
-        _unpacked(data, block)
+        for block in blocks:
+            if not block.stored:
+                _unpacked(data, block)
+                return True
     except ParseError:
         return False
-    return True
+    return False
 
 
 class _Image:
@@ -311,6 +323,11 @@ class _Image:
         self._slots: list[tuple[int, int]] | None = None
         self.loose = False
         """The blocks are not those of a whole file: they stand one behind the other."""
+
+    @property
+    def sized(self) -> bool:
+        """Whether the original's size is known."""
+        return self._size is not None
 
     @property
     def missing(self) -> int:

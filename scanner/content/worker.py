@@ -172,7 +172,7 @@ class Worker:
         if code is not None and code < 0:
             name = signal.Signals(-code).name if -code in {s.value for s in signal.Signals} else str(-code)
             return ParseError(f"its parser crashed ({name})")
-        return ParseError(f"its parser ended without an answer ({error or type(error).__name__})")
+        return ParseError(f"its parser ended without an answer ({str(error) or 'it just ended'})")
 
     def _no_time(self) -> LimitError:
         return LimitError(
@@ -244,8 +244,7 @@ def serve() -> None:
         try:
             size, length = _REQUEST.unpack(_exactly(connection, _REQUEST.size))
             request = json.loads(_exactly(connection, size))
-            reply, blob = _answer(request, _exactly(connection, length))
-            text = json.dumps(reply).encode()
+            text, blob = _answer(request, _exactly(connection, length))
             last = _resident() > RECYCLE
             connection.sendall(_REPLY.pack(last, len(text), len(blob)) + text)
             connection.sendall(blob)
@@ -253,7 +252,7 @@ def serve() -> None:
             return
 
 
-def _answer(request: Any, data: bytes) -> tuple[dict[str, Json], bytes | bytearray]:
+def _answer(request: Any, data: bytes) -> tuple[bytes, bytes | bytearray]:
     blob: bytes | bytearray = b""
     try:
         module = importlib.import_module(request["module"])
@@ -265,9 +264,11 @@ def _answer(request: Any, data: bytes) -> tuple[dict[str, Json], bytes | bytearr
             signal.setitimer(signal.ITIMER_REAL, 0)
         if isinstance(value, tuple):
             value, blob = value
+        text = json.dumps({"error": None, "value": value})
     except Exception as e:
-        return {"error": {"kind": type(e).__name__, "message": str(e)[:500]}, "value": None}, b""
-    return {"error": None, "value": value}, blob
+        blob = b""
+        text = json.dumps({"error": {"kind": type(e).__name__, "message": str(e)[:500]}, "value": None})
+    return text.encode(), blob
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes:

@@ -8,10 +8,11 @@ import struct
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scanner.content.budget import Budget
 from scanner.content.member import Member, Members, Problem, problem
-from scanner.content.streams import crc32, decompress, decompress_raw_lzma, hold
+from scanner.content.streams import crc32, decompress, decompress_raw_lzma, hold, inflate
 from scanner.content.tars import short
 from scanner.errors import ParseError
 
@@ -22,7 +23,9 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _TAIL = _END.size + 0xFFFF
 _MAX = 0xFFFFFFFF
 _METHODS = {8: "deflate", 12: "bzip2", 93: "zstd", 95: "xz"}
-_STORED, _LZMA = 0, 14
+_STORED, _DEFLATED, _LZMA = 0, 8, 14
+_SMALL = 1 << 20
+"""Members up to this size, nearly all there are, are unpacked in one step."""
 _ENCRYPTED, _DESCRIPTOR = 1, 8
 _DESCRIPTOR_BYTES = 24
 _UNIX_OWNER = 0x7875
@@ -200,6 +203,13 @@ def _member(data: memoryview, entry: _Entry, budget: Budget, depth: int) -> Memb
             elif crc32(data) != entry.crc:
                 yield Problem("is not what its checksum says", name)
         return
+    if method == _DEFLATED and not encrypted and entry.size <= _SMALL and len(data) <= _SMALL:
+        whole_small = inflate(data, entry.size)
+        if whole_small is not None and crc32(memoryview(whole_small)) == entry.crc:
+            budget.unpacked(entry.size)
+            if whole_small:
+                yield Member(name, memoryview(whole_small), *facts)
+            return
     if method in _METHODS:
         chunks = decompress(_METHODS[method], data, budget)
     elif method == _LZMA:
@@ -230,6 +240,7 @@ def _owner(extra: bytes) -> tuple[int | None, int | None]:
     return None, None
 
 
+@lru_cache(256)
 def _seconds(stamp: int) -> int:
     """DOS's local date and time as if it were UTC; 0 for one that cannot be."""
     date, time = stamp >> 16, stamp & 0xFFFF

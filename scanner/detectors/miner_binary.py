@@ -1,13 +1,13 @@
 """Programs that mine: compiled ones by YARA's traits in their bytes, scripts by what their strings and their code do."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from scanner.content import Content, archives
 from scanner.detectors.mining import forms, lexing, programs, scripts, traits
 from scanner.detectors.mining.verdict import said
 from scanner.detectors.plugin import Detector, Wants
-from scanner.model import Evidence, Finding, Json, Location, Notification, Rule, Severity, State, printable
+from scanner.model import Evidence, Finding, Json, Level, Location, Notification, Rule, Severity, State, printable
 from scanner.oci.view import ImageView
 
 MINER_BINARY = Rule(
@@ -24,6 +24,11 @@ MINER_BINARY = Rule(
 )
 
 _KINDS = ("protocol", "algorithm", "options", "pool", "symbols", "messages", "node")
+_SYMBOLS = (
+    r"randomx_|cryptonight|cn_slow_hash|scanhash_|stratum_(?:gen|recv|send|subscribe|authorize|handle|thread|ctx)|xmrig|xmrstak|minethd|"
+    r"EthStratumClient|CUDAMiner|CLMiner|PoolManager|ethash_|k_?heavyhash|kaspa_miner|workio_|submit_upstream_work|miner_thread"
+)
+_MODULES = re.compile(r"(?i)gominer|cpuminer|xmrig|stratum|cryptonight|randomx|ethash|crypto-?miner")
 _GPU = re.compile(rb"libOpenCL\.so|OpenCL\.dll|libcuda\.so|nvcuda\.dll|libnvidia-ml\.so|libamdhip64\.so|nvrtc")
 _EXECUTABLE = re.compile(rb"\x7fELF[\x01\x02][\x01\x02]\x01|This program cannot be run in DOS mode")
 _WEB = re.compile(rb"(?i)<script|importScripts|new\s+\w+\.(?:Anonymous|User|Token)\s*\(")
@@ -60,11 +65,13 @@ def _holds_program(content: Content) -> bool:
     return _EXECUTABLE.search(content.data[:last]) is not None
 
 
-def _compiled(content: Content, form: str) -> Iterator[Evidence]:
+def _compiled(content: Content, form: str) -> Iterator[Evidence | Notification]:
     found = traits.traits(content, _KINDS)
     if not found:
         return
     family = traits.family(content)
+    if form in (forms.ELF, forms.OBJECT):
+        yield from _built(content, form, family)
     for trait in found:
         facts: dict[str, Json] = {"rule": trait.rule, "form": form, "strings": list(trait.texts)}
         if family:
@@ -79,6 +86,36 @@ def _compiled(content: Content, form: str) -> Iterator[Evidence]:
     if wallet:
         facts = {"form": form, "coin": wallet.coin, "wallet": wallet.address}
         yield _piece(content, "wallet", wallet.offset, wallet.address, facts)
+
+
+def _built(content: Content, form: str, family: str | None) -> Iterator[Evidence | Notification]:
+    """What the frame of an ELF program adds: functions by their names, modules of Go, how it was built, a packer's traces."""
+    facts = content.elf(_SYMBOLS)
+    if facts is None:
+        return
+    if facts.partial is not None:
+        message = f"a program with a miner's traits was searched for names but could not be parsed: {facts.partial}"
+        yield Notification("content", Level.WARNING, message, content.path, content.inner)
+    modules = [facts.go.path, facts.go.module, *(m for m, _ in facts.go.dependencies)] if facts.go else []
+    named = [m for m in modules if _MODULES.search(m)]
+    how: dict[str, Json] = {
+        "form": form,
+        "machine": facts.machine,
+        "static": facts.static,
+        "stripped": facts.stripped,
+        "compilers": list(facts.compilers[:4]),
+    }
+    if family:
+        how["family"] = family
+    if len(facts.symbols) >= 2 or named:
+        how["symbols"] = list(facts.symbols[:12])
+        how["modules"] = named[:12]
+        how["count"] = facts.matching
+        yield _piece(content, "symbols", 0, ", ".join([*named, *facts.symbols][:6]), how)
+    else:
+        yield _piece(content, "build", 0, ", ".join([facts.machine, *facts.compilers[:2]]), how)
+    if facts.packing is not None:
+        yield _piece(content, "packing", 0, "packed by UPX or its like", {"form": form})
 
 
 def _piece(content: Content, kind: str, offset: int, excerpt: str, facts: dict[str, Json]) -> Evidence:
@@ -104,7 +141,8 @@ def _web(content: Content, form: str | None, language: str | None) -> Iterator[E
                         facts,
                     )
                     break
-        if match.rule.rule.id == "miner/symbols-cryptonight" and form == forms.WASM:
+        told = {string.identifier for string in match.strings}
+        if match.rule.rule.id == "miner/symbols-cryptonight" and form == forms.WASM and {"$1", "$2", "$3"} <= told:
             first = match.strings[0]
             facts = {"form": form, "family": "web miner"}
             yield _piece(content, "web", first.offset, "WebAssembly that computes CryptoNight", facts)
@@ -132,18 +170,17 @@ def judge(view: ImageView) -> Iterator[Finding]:
         )
 
 
-def _related(group: list[programs.Program]) -> Iterable[Location]:
-    seen = {group[0].first.location}
+def _related(group: list[programs.Program]) -> Iterator[Location]:
+    """The program's other files, and the same place in other layers: one location for each file of each layer."""
+    seen: set[tuple[int, bytes, tuple[bytes, ...]]] = set()
     for program in group:
         for sighting in program.sightings:
-            place = sighting.location
-            if (
-                place not in seen
-                and len(seen) < 20
-                and (sighting.evidence.path != group[0].first.evidence.path or sighting.layer != group[0].first.layer)
-            ):
+            e = sighting.evidence
+            place = (sighting.layer.index, e.path, e.inner)
+            if place not in seen and len(seen) < 20:
                 seen.add(place)
-                yield place
+                if len(seen) > 1:
+                    yield sighting.location
 
 
 def _message(program: programs.Program) -> str:
@@ -155,9 +192,10 @@ def _message(program: programs.Program) -> str:
             return f"Software of a node, which can mine on its own if told to{also}."
         return f"Not a miner by itself, but it {said(program.verdict.core)}."
     name = f"{program.family}: " if program.family else ""
-    also = said(k for k in program.verdict.support if k in ("packing", "gpu"))
+    kinds = (*program.verdict.core, *(k for k in program.verdict.support if k in ("web", "packing", "gpu")))
+    more = f", and {len(kinds) - 3} signs more" if len(kinds) > 4 else ""
     hiding = "; it " + ", ".join(program.hiding) if program.hiding else ""
-    return f"{name}{form} that {said(program.verdict.core)}{', and ' + also if also else ''}{hiding}."
+    return f"{name}{form} that {said(kinds[: 3 if more else 4])}{more}{hiding}."
 
 
 def _details(program: programs.Program, view: ImageView) -> dict[str, Json]:
@@ -172,6 +210,9 @@ def _details(program: programs.Program, view: ImageView) -> dict[str, Json]:
         "pools": list(pools)[:20],
         "package": view.owner(program.first.evidence.path),
     }
+    built = next((f for f in facts if "stripped" in f), None)
+    if built is not None:
+        details |= {key: built[key] for key in ("machine", "static", "stripped", "compilers")}
     wallets = list(dict.fromkeys(str(f["wallet"]) for f in facts if "wallet" in f))
     if wallets:
         details["wallets"] = wallets[:5]

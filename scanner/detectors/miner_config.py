@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from scanner.content import Content
 from scanner.detectors.mining import configs, lexing, scripts, verdict
 from scanner.detectors.mining.pools import Pool, endpoint, pool_url
-from scanner.detectors.mining.wallets import wallet
+from scanner.detectors.mining.wallets import Purse
 from scanner.detectors.plugin import Detector, Wants
 from scanner.model import Confidence, Evidence, Finding, Json, Level, Notification, Rule, Severity, State, printable
 from scanner.oci.view import ImageView, Sighting
@@ -95,6 +95,7 @@ def signs(text: str, loose_json: bool) -> Iterator[Sign]:
     login: dict[int, tuple[str, int]] = {}
     more: set[int] = set()
     pools: list[str] = []
+    purse = Purse()
     for pair in configs.pairs(text, loose_json):
         value = pair.value
         if pair.key in _SCHEMA:
@@ -111,7 +112,7 @@ def signs(text: str, loose_json: bool) -> Iterator[Sign]:
             found.setdefault("pool", Sign("pool", pair.offset, value, {}))
         if _USER_KEYS.match(pair.key) and value:
             login.setdefault(pair.group, (value, pair.offset))
-            if (owner := wallet(value)) and "wallet" not in found:
+            if "wallet" not in found and (owner := purse.wallet(value)):
                 found["wallet"] = Sign(
                     "wallet", pair.offset, owner.address, {"coin": owner.coin, "wallet": owner.address}
                 )

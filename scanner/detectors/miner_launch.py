@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scanner.content import Content
 from scanner.detectors.launchers import shell
+from scanner.detectors.launchers.lines import Lines
 from scanner.detectors.launchers.points import PATHS, point, staged
 from scanner.detectors.launchers.shell import Command
 from scanner.detectors.mining import lexing, scripts, traits
@@ -13,7 +14,7 @@ from scanner.detectors.mining.families import RELEASE_URL
 from scanner.detectors.mining.pools import Pool, pool_url
 from scanner.detectors.mining.programs import Program, programs
 from scanner.detectors.mining.startup import Startup, assess
-from scanner.detectors.mining.wallets import wallet
+from scanner.detectors.mining.wallets import Purse
 from scanner.detectors.plugin import Detector, Wants
 from scanner.model import (
     Confidence,
@@ -44,6 +45,8 @@ MINER_LAUNCH = Rule(
 
 NAME = "miner_launch"
 READ = 4 << 20
+STARTS = 50
+"""Commands of one file that are told; the first says it all."""
 PROGRAMS = 200
 """Programs remembered of one launch point, to be compared with the miners found."""
 
@@ -72,6 +75,7 @@ def inspect(content: Content) -> Iterator[Evidence | Notification]:
         message = f"a script of {content.size} bytes: only parts of it were read for what they start"
         yield Notification("detector", Level.WARNING, message, content.path, content.inner)
     named: dict[str, int] = {}
+    purse, told = Purse(), 0
     for start, data in parts:
         text = data.decode("utf-8", "surrogateescape")
         first = content.line_of(start) - 1
@@ -80,11 +84,15 @@ def inspect(content: Content) -> Iterator[Evidence | Notification]:
             if place is not None and len(named) < PROGRAMS:
                 for path in _paths(command):
                     named.setdefault(path, line)
-            startup = assess(command)
+            startup = assess(command, purse) if told < STARTS else None
             # in a string of another language a miner's name alone is a word
             spoken = place is None and language != "shell"
             if startup is not None and startup.verdict() is not None and not (spoken and startup.kinds == ("name",)):
+                told += 1
                 yield _evidence(content, command, startup, line, place.what if place else "script")
+    if purse.exhausted:
+        message = "so many words look like a wallet address that not all were checked"
+        yield Notification("detector", Level.WARNING, message, content.path, content.inner)
     if named:
         programs_named: dict[str, Json] = dict(named)
         what = place.what if place else "script"
@@ -103,12 +111,12 @@ def _commands(text: str, read: object, language: str | None) -> Iterator[Command
 def _spoken(text: str, language: str) -> Iterator[Command]:
     """Commands that a script of another language holds in its strings, and releases it names: if it runs or fetches at all."""
     data = text.encode("utf-8", "surrogateescape")
-    script = lexing.read(data, language)
+    script, lines = lexing.read(data, language), Lines(data)
     if not scripts.runs_programs(script):
         return
     for offset, literal in script.literals:
         said = literal.decode("utf-8", "replace")
-        line = data.count(b"\n", 0, offset) + 1
+        line = lines.at(offset)
         if found := RELEASE_URL.search(said):
             yield Command(("fetch", found.group()), line)
         elif " " in said.strip():
@@ -289,7 +297,7 @@ def _of_words(
     commands = list(shell.commands(only)) if len(words) == 1 and " " in only else list(shell.unwrap(argv, 1, folder))
     for command in commands:
         at = next((f"{f}[{i}]" for f, i, w in words if command.program in w), f"{field}[{number}]")
-        startup = assess(command)
+        startup = assess(command, Purse())
         shown = printable(str(command), 300)
         if startup is not None and (verdict := startup.verdict()) is not None:
             facts = _facts(startup, f"the image's {at.partition('[')[0]}")
@@ -324,12 +332,12 @@ def _of_environment(env: tuple[str, ...]) -> Iterator[_Start]:
     """A pool and a wallet in the environment are a miner's orders, whatever reads them."""
     pool: Pool | None = None
     owner: str | None = None
-    at, sure = 0, False
+    at, sure, purse = 0, False, Purse()
     for number, variable in enumerate(env):
         name, _, value = variable.partition("=")
         if found := pool_url(value):
             pool, at = found, number
-        if known := wallet(value):
+        if known := purse.wallet(value):
             owner, sure = known.address, True
         elif re.search(r"(?i)wallet|rig_?id|worker|mining", name) and value and owner is None:
             owner = value

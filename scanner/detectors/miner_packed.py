@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
-from scanner.content import Content, upx
+from scanner.content import Content, elffile, upx
 from scanner.detectors.mining import disguise, traits
 from scanner.detectors.mining.families import program_family
 from scanner.detectors.mining.programs import UNPACKED, programs
@@ -24,7 +24,8 @@ MINER_PACKED = Rule(
 )
 
 NAME = "miner_packed"
-SAMPLE = 1 << 18
+SAMPLE = 1 << 14
+PIECES = 32
 DENSE = 7.2
 """Bits for each byte from which on code is packed or encrypted: compiled code has about 6."""
 _LINUX = b"\x7fELF"
@@ -36,15 +37,23 @@ def entropy(data: bytes) -> float:
     return -sum(n / total * math.log2(n / total) for n in Counter(data).values()) if total else 0.0
 
 
+def _samples(data: memoryview) -> Iterator[bytes]:
+    """Parts of what the kernel would map as code, spread evenly: what is put behind or between thins nothing."""
+    elf = elffile.header(bytes(data[:64]))
+    code = [s for s in elffile.segments(elf, data) if s.type == elffile.LOAD and s.flags & 1] if elf else []
+    for begin, size in [(s.offset, s.size) for s in code] or [(0, len(data))]:
+        for piece in range(PIECES):
+            at = begin + size * piece // PIECES
+            yield bytes(data[at : min(at + SAMPLE, begin + size)])
+
+
 def inspect(content: Content) -> Iterator[Evidence]:
     """One Evidence for a packed program, with the packer where it can be told and the density of its bytes."""
     rules = {m.rule.rule.id for m in traits.of(content, "miner") if m.rule.evidence == "packing"}
     if not rules or not content.head.startswith((_LINUX, b"MZ")):
         return
     found = upx.look(content.data)
-    # the densest part counts: zeros put behind a packed program must not thin it
-    begins = {0, content.size // 4, content.size // 2}
-    density = round(max(entropy(bytes(content.data[at : at + SAMPLE])) for at in begins), 2)
+    density = round(max((entropy(part) for part in _samples(content.data)), default=0.0), 2)
     if found is not None:
         packer = "UPX, changed afterwards" if found.tampered else "UPX"
         what = f"packed by UPX{', its ' + ', '.join(found.tampered) + ' changed' if found.tampered else ''}"

@@ -1,7 +1,7 @@
 """The values that pass between the stages. Frozen, standard library only, no behaviour beyond what a value knows of itself."""
 
 from scanner.model.entry import Entry, Kind, State
-from scanner.model.evidence import Evidence, Level, Notification, Json
+from scanner.model.evidence import Evidence, Json, Level, Notification
 from scanner.model.finding import ConfigLocation, FileLocation, Finding, Location, fingerprint
 from scanner.model.image import Descriptor, Image, ImageConfig, Layer, Target
 from scanner.model.limits import Limits
@@ -11,8 +11,8 @@ from scanner.model.text import printable
 
 __all__ = [
     "SCHEMA_VERSION",
-    "ConfigLocation",
     "Confidence",
+    "ConfigLocation",
     "Descriptor",
     "Entry",
     "Evidence",
@@ -20,6 +20,7 @@ __all__ = [
     "Finding",
     "Image",
     "ImageConfig",
+    "Json",
     "Kind",
     "Layer",
     "Level",
@@ -34,5 +35,4 @@ __all__ = [
     "Tool",
     "fingerprint",
     "printable",
-    "Json",
 ]

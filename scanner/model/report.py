@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scanner.model.evidence import Notification, Json
+from scanner.model.evidence import Json, Notification
 from scanner.model.finding import Finding
 from scanner.model.image import Image, Target
 from scanner.model.rule import Rule, Severity

@@ -7,8 +7,10 @@ because engines unpack layers with it. Whiteouts: OCI image-spec v1.1, layer.md.
 import hashlib
 import os
 import posixpath
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from zlib import adler32
 
 from scanner.errors import DigestMismatch, LayerError, LimitError
 from scanner.mapped import mapped
@@ -26,6 +28,8 @@ WHITEOUT_PREFIX = b".wh."
 OPAQUE_NAME = b".wh..wh..opq"
 
 _ZERO = bytes(BLOCK)
+_FIELDS = struct.Struct("100s8s8s8s12s12s8s1s100s6s82x155s12x")
+"""name, mode, uid, gid, size, mtime, checksum, typeflag, linkname, magic, prefix (tar(5), POSIX ustar)."""
 _TYPES = {
     b"0": FILE,
     b"\0": FILE,
@@ -44,7 +48,11 @@ _EXTENDED = frozenset(b"xgLK")
 
 def clean(path: bytes) -> bytes:
     """A member's name as a path below the root: no leading slash, no `.`, no `..` that climbs out."""
-    if path[:1] in b"/." or b"/." in path or b"//" in path or path[-1:] == b"/":
+    if path[:2] == b"./":
+        path = path[2:]
+    if path[-1:] == b"/":
+        path = path[:-1]
+    if not path or path[:1] in b"/." or b"/." in path or b"//" in path:
         path = posixpath.normpath(b"/" + path).lstrip(b"/")
     return path
 
@@ -67,6 +75,11 @@ def whiteout(path: bytes) -> tuple[int, bytes] | None:
 
 def number(field: bytes) -> int:
     """A numeric header field: octal digits, or base-256 where the first bit is set (GNU). Raises ValueError."""
+    if field[-1] < 33:  # by far the most: digits, then a NUL or a space
+        try:
+            return int(field[:-1], 8)
+        except ValueError:
+            pass
     if field[0] & 0x80:
         value = int.from_bytes(field, "big")
         bits = len(field) * 8
@@ -179,11 +192,12 @@ class Headers:
         return True
 
     def _member(self, at: int, header: bytes) -> None:
-        stated = number(header[148:156])
-        if stated != sum(header) - sum(header[148:156]) + 256:
+        name, mode, uid_, gid_, size_, mtime_, checksum, flag, link, magic, prefix = _FIELDS.unpack(header)
+        # Adler-32's lower half is 1 + the sum of the bytes, modulo 65521 (RFC 1950): the quickest sum there is
+        if (number(checksum) - (adler32(header) & 0xFFFF) + 1 + sum(checksum) - 256) % 65521:
             raise ValueError("the checksum does not fit")
-        kind = header[156]
-        size = number(header[124:136])
+        kind = flag[0]
+        size = number(size_)
         if size < 0:
             raise ValueError("a negative size")
         if kind in _EXTENDED:
@@ -197,11 +211,11 @@ class Headers:
                 f"{self._what} has more than {self._limits.layer_entries} members; "
                 "raise the limit with --limit layer-entries=N if you trust the image"
             )
-        name = header[:100].partition(b"\0")[0]
-        if header[257:263] == b"ustar\0" and header[345]:
-            name = header[345:500].partition(b"\0")[0] + b"/" + name
-        link = header[157:257].partition(b"\0")[0] if kind in b"12" else b""
-        uid, gid, mtime = number(header[108:116]), number(header[116:124]), number(header[136:148])
+        name = name.partition(b"\0")[0]
+        if prefix[0] and magic == b"ustar\0":
+            name = prefix.partition(b"\0")[0] + b"/" + name
+        link = link.partition(b"\0")[0] if kind in b"12" else b""
+        uid, gid, mtime = number(uid_), number(gid_), number(mtime_)
         real = None
         if self._records or self._globals:
             records = {**self._globals, **self._records}
@@ -217,8 +231,8 @@ class Headers:
             raise ValueError("a NUL in a name")
         if kind in _HEADER_ONLY:
             size = 0
-        code = _TYPES.get(header[156:157], FILE)
-        if code == FILE and not header[156] and name[-1:] == b"/":
+        code = _TYPES.get(flag, FILE)
+        if code == FILE and not kind and name[-1:] == b"/":
             code = DIRECTORY
         path = clean(name)
         removed = whiteout(path)
@@ -229,7 +243,7 @@ class Headers:
         self.table.add(
             path,
             code,
-            number(header[100:108]) & 0o7777,
+            number(mode) & 0o7777,
             uid,
             gid,
             max(-(1 << 62), min(mtime, 1 << 62)),
@@ -241,7 +255,7 @@ class Headers:
         if real is not None:
             self.table.real_sizes[row] = min(int(real), (1 << 63) - 1)
         self.next = offset + size + (-size % BLOCK)
-        if header[156:157] == b"S":
+        if flag == b"S":
             self.table.real_sizes[row] = max(0, number(header[483:495]))
             if header[482]:
                 self.next = offset

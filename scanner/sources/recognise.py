@@ -51,13 +51,15 @@ def open_target(argument: str, options: SourceOptions) -> OpenImage:
     if exists(argument):
         return _recognised(argument).open(argument, options)
     if _looks_like_path(argument):
-        raise TargetError(f"{printable(argument)}: no such file or directory{_suggestion(argument, by_scheme)}")
+        raise TargetError(
+            _joined(f"{printable(argument)}: no such file or directory", _suggestion(argument, by_scheme))
+        )
     try:
         return by_scheme[ENGINE].open(argument, options)
     except (TargetError, SourceError) as e:
         if not (hint := _suggestion(argument, by_scheme)):
             raise
-        raise type(e)(f"{e}{hint}") from e
+        raise type(e)(_joined(str(e), hint)) from e
 
 
 def _recognised(argument: str) -> Source:
@@ -90,14 +92,19 @@ def _looks_like_path(argument: str) -> bool:
     )
 
 
+def _joined(message: str, hint: str) -> str:
+    return f"{message.removesuffix('.')}. {hint}" if hint else message
+
+
 def _suggestion(argument: str, by_scheme: dict[str, Source]) -> str:
+    """What may have been meant; empty if there is no telling."""
     try:
         path, selector = split(argument)
     except TargetError:
         pass
     else:
         if selector and (Path(path).is_file() or Path(path, "oci-layout").is_file()):
-            return f" Did you mean {'archive' if Path(path).is_file() else 'oci'}:{printable(argument)}?"
+            return f"Did you mean {'archive' if Path(path).is_file() else 'oci'}:{printable(argument)}?"
     scheme, colon, rest = argument.partition(":")
     if not colon or not rest:
         return ""
@@ -105,5 +112,5 @@ def _suggestion(argument: str, by_scheme: dict[str, Source]) -> str:
     if meant is None:
         return ""
     return (
-        f" Did you mean {meant}:{printable(rest.removeprefix('//'))}? The schemes are {', '.join(sorted(by_scheme))}."
+        f"Did you mean {meant}:{printable(rest.removeprefix('//'))}? The schemes are {', '.join(sorted(by_scheme))}."
     )

@@ -149,8 +149,8 @@ class Bench:
 
     def scan(self, name: str, target: str, *options: str, runs: int | None = None) -> Run:
         done = self.measure((*SANDSCAN, "scan", target, "-o", "json", "--quiet", *options), runs)
-        if done.code not in (0, 1):
-            print(f"{name} ended with {done.code}: {done.errors.decode(errors='replace')}", file=sys.stderr)
+        if done.code not in (0, 1) or not done.output:
+            raise SystemExit(f"the scan {name} ended with {done.code}: {done.errors.decode(errors='replace')}")
         self.reports[name] = done.output
         return done
 

@@ -63,10 +63,14 @@ def _watch(pid: int, done: threading.Event, peak: list[int]) -> None:
 def _tree(pid: int) -> Iterator[int]:
     """The process and all below it."""
     yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:  # gone while we looked
+        return
+    for thread in threads:
         try:
-            below = children.read_text().split()
-        except OSError:  # gone while we looked
+            below = (thread / "children").read_text().split()
+        except OSError:
             continue
         for child in below:
             yield from _tree(int(child))

@@ -1,12 +1,13 @@
 """Detectors driven without the engine: rules over the bytes given, every detector's inspect, then every judge."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
 from scanner.content import Content
-from scanner.model import Evidence, Finding, Image, ImageConfig, Layer, Notification, State, Target
+from scanner.content.worker import Worker
+from scanner.model import Evidence, Finding, Image, ImageConfig, Layer, Limits, Notification, State, Target
 from scanner.oci.packages import Packages
 from scanner.oci.view import ImageView, Sighting
 from scanner.plugins import plugins
@@ -22,13 +23,20 @@ def ruleset() -> Ruleset:
 
 
 @pytest.fixture(scope="session")
-def look(ruleset: Ruleset) -> Callable[..., list[Evidence | Notification]]:
+def worker() -> Iterator[Worker]:
+    worker = Worker(Limits())
+    yield worker
+    worker.close()
+
+
+@pytest.fixture(scope="session")
+def look(ruleset: Ruleset, worker: Worker) -> Callable[..., list[Evidence | Notification]]:
     """What every detector sees in one file; `path!/inner` is a member of an archive."""
 
     def inspect(path: str, data: bytes) -> list[Evidence | Notification]:
         outer, *inner = path.encode().split(b"!/")
         matches = ruleset.match(data, seconds=60, path=path.encode()).matches
-        content = Content(path=outer, data=memoryview(data), inner=tuple(inner), matches=matches)
+        content = Content(path=outer, data=memoryview(data), inner=tuple(inner), matches=matches, worker=worker)
         behaviours = {m.rule.behaviour for m in matches}
         found: list[Evidence | Notification] = []
         for detector in plugins("scanner.detectors"):

@@ -39,7 +39,7 @@ def test_an_opaque_directory_empties_what_lies_below_and_spares_its_own_layer():
     assert fate(b"a/b", opaque) == Fate(State.DELETED, 1)
     assert fate(b"a/x/b", opaque) == Fate(State.DELETED, 1)
     assert fate(b"b", opaque) == Fate(State.VISIBLE)
-    assert fates({1: [b"a/new"]}, [lambda: table(), lambda: opaque])[1, b"a/new"] == Fate(State.VISIBLE)
+    assert fates({1: [b"a/new"]}, [table, lambda: opaque])[1, b"a/new"] == Fate(State.VISIBLE)
 
 
 def test_an_opaque_root_empties_everything():

@@ -119,11 +119,11 @@ def test_names_that_are_no_utf8_survive(tmp_path: Path):
 
 
 def test_deep_trees_end_with_a_notification(tmp_path: Path):
-    here = os.getcwd()
+    here = Path.cwd()
     os.chdir(tmp_path)
     try:
         for _ in range(300):
-            os.mkdir("d")
+            Path("d").mkdir()
             os.chdir("d")
     finally:
         os.chdir(here)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scanner.detectors.launchers import shell
+from scanner.detectors.launchers.lines import Lines
 from scanner.detectors.launchers.shell import Command
 
 
@@ -110,9 +111,10 @@ def procfile(text: str) -> Iterator[Command]:
 def package_json(text: str) -> Iterator[Command]:
     """The scripts that npm runs by name, by regular expression: the file may be no JSON at all."""
     kept, begins = [], []
-    for found in _JSON_SCRIPT.finditer(text[: 1 << 20]):
+    lines = Lines(text)
+    for found in _JSON_SCRIPT.finditer(text):
         kept.append(found[1].replace('\\"', '"'))
-        begins.append(text.count("\n", 0, found.start()) + 1)
+        begins.append(lines.at(found.start()))
     yield from _relined(kept, begins)
 
 

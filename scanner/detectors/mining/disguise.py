@@ -24,7 +24,8 @@ _SYSTEM = re.compile(rb"^(?:usr/)?(?:s?bin|lib(?:32|64|x32|exec)?|games)/|^(?:bo
 def reasons(sighting: Sighting, family: str | None) -> list[str]:
     """Why the file looks hidden, as clauses; empty for a file that stands where its like stands."""
     path = sighting.evidence.path
-    name = path.rsplit(b"/", 1)[-1]
+    inner = [i for i in sighting.evidence.inner if i != b"(unpacked)"]
+    name = (inner[-1] if inner else path).rsplit(b"/", 1)[-1]
     found = []
     if KERNEL_THREADS.match(name):
         found.append("has a kernel thread's or a worm's name")
@@ -35,7 +36,7 @@ def reasons(sighting: Sighting, family: str | None) -> list[str]:
         found.append("lies hidden behind a dot")
     if _TEMPORARY.match(path):
         found.append("lies among temporary or device files")
-    if family and not sighting.evidence.inner and not named_honestly(path, family):
+    if family and not named_honestly(name, family):
         found.append(f"is not named {family}")
     if sighting.state is State.DELETED:
         found.append("was deleted by a later layer")

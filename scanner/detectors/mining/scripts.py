@@ -126,17 +126,11 @@ def _kinds(script: lexing.Script) -> Iterator[tuple[str, int, str, dict[str, str
             if pool:
                 yield "pool", offset, str(pool), {"pool": str(pool)}
                 break
-    for offset, text in script.literals:
-        if 26 <= len(text) <= 200:
-            found_wallet = next((w for w in wallets(text) if w.offset == 0), None)
-            if found_wallet:
-                yield (
-                    "wallet",
-                    offset,
-                    found_wallet.address,
-                    {"coin": found_wallet.coin, "wallet": found_wallet.address},
-                )
-                break
+    addresses = wallets(b"\n".join(text for _, text in script.literals if 26 <= len(text) <= 200))
+    if addresses:
+        address = addresses[0].address
+        offset = next(o for o, text in script.literals if address.encode() in text)
+        yield "wallet", offset, address, {"coin": addresses[0].coin, "wallet": address}
 
 
 def _bare_pool(text: str) -> str | None:

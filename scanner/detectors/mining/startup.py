@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from scanner.detectors.launchers.shell import Command
 from scanner.detectors.mining.families import COMMON_WORDS, RELEASE_URL, program_family
 from scanner.detectors.mining.pools import Pool, endpoint, pool_url
-from scanner.detectors.mining.wallets import Wallet, wallet
+from scanner.detectors.mining.wallets import Purse, Wallet
 from scanner.model import Confidence, Severity
 
 _TALKERS = frozenset(
@@ -94,8 +94,11 @@ def _values(argv: tuple[str, ...]) -> list[tuple[str, str]]:
     return found
 
 
-def assess(command: Command) -> Startup | None:
-    """The signs of a miner in one command; None if there are none, or if its program only handles words."""
+def assess(command: Command, purse: Purse) -> Startup | None:
+    """The signs of a miner in one command; None if there are none, or if its program only handles words.
+
+    `purse` checks the wallets of all the commands of a file.
+    """
     name = command.name.lower()
     fetched = next(
         (w for w in command.argv if name in _FETCHERS and (RELEASE_URL.search(w) or _REPOSITORY.search(w))), None
@@ -125,7 +128,7 @@ def assess(command: Command) -> Startup | None:
             kinds["algorithm"] = None
         if flag in _USER_FLAGS:
             kinds["login"] = None
-        if len(value) >= 26 and owner is None and (owner := wallet(value)):
+        if len(value) >= 26 and owner is None and (owner := purse.wallet(value)):
             kinds["wallet"] = None
     if family and name in COMMON_WORDS and kinds:
         kinds["name"] = None

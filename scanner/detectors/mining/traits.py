@@ -85,7 +85,7 @@ def traits(content: Content, kinds: Iterable[str]) -> list[Trait]:
         if kind not in wanted:
             continue
         strings = counted(content, match)
-        texts = dict.fromkeys(printable(s.data.strip(b"\0 \"'`=,()[]\r\n"), 80) for s in strings)
+        texts = dict.fromkeys(_shown(s) for s in strings)
         if rule == "miner/algorithm-cryptonote" and strings:
             texts.update(_short_names(content))
         if len({t.lower() for t in texts}) < _DISTINCT_IN.get(rule, _DISTINCT.get(kind, 1)):
@@ -94,6 +94,14 @@ def traits(content: Content, kinds: Iterable[str]) -> list[Trait]:
             continue
         found.append(Trait(rule, kind, strings[0].offset, tuple(texts)[:12]))
     return found
+
+
+def _shown(string: StringMatch) -> str:
+    """The text that matched; constants by their name in the rule and their bytes in hexadecimal."""
+    text = string.data.strip(b"\0 \"'`=,()[]\r\n")
+    if any(b < 0x20 or b > 0x7E for b in text):
+        return f"{string.identifier.removeprefix('$')}={text[:16].hex()}"
+    return printable(text, 80)
 
 
 def _short_names(content: Content) -> dict[str, None]:

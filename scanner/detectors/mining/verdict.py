@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from scanner.model import Confidence, Severity
 
-CORE = ("protocol", "pool", "algorithm", "options", "symbols", "messages", "wallet", "web")
-SUPPORT = ("family", "gpu", "packing", "disguise", "node")
+CORE = ("protocol", "pool", "algorithm", "options", "symbols", "messages", "wallet")
+SUPPORT = ("web", "family", "gpu", "packing", "disguise", "node")
 
 WORK = frozenset({"protocol", "pool"})
 """Where work comes from: without one of these a program computes proof of work for something else, as a node does."""
@@ -48,7 +48,7 @@ def program(kinds: Iterable[str]) -> Verdict | None:
     """The verdict on a program; None where one class stands alone.
 
     Three core classes, one of which is where work comes from: a miner. Two: most likely one. Without a source of work
-    it takes three to say more than that it could mine.
+    it takes three to say more than that it could mine. A web page's miner is known by its one call.
     """
     seen = frozenset(kinds)
     core = tuple(k for k in CORE if k in seen)
@@ -57,13 +57,15 @@ def program(kinds: Iterable[str]) -> Verdict | None:
     if WORK & seen:
         if len(core) >= 3:
             return Verdict(Severity.CRITICAL, Confidence.HIGH, core, support)
-        if core == ("pool", "wallet"):
+        if core == ("pool", "wallet") and "web" not in seen:
             return Verdict(Severity.MEDIUM, Confidence.LOW, core, support)
         if len(core) == 2:
             confidence = Confidence.HIGH if strong >= 3 else Confidence.MEDIUM
             return Verdict(Severity.HIGH, confidence, core, support)
     elif "options" in seen and len(core) >= 3:
         return Verdict(Severity.HIGH, Confidence.MEDIUM, core, support)
+    if "web" in seen:
+        return Verdict(Severity.MEDIUM, Confidence.MEDIUM, core, support)
     if len(core) >= 2 or "node" in seen:
         return Verdict(Severity.NOTE, Confidence.LOW, core, support)
     return None

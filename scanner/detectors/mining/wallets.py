@@ -195,23 +195,28 @@ _SHAPES: tuple[tuple[frozenset[str], re.Pattern[bytes], Callable[[str], tuple[st
         _check_base58,
     ),
 )
-TRIES = 2000
+TRIES = 1000
 """Candidates of one shape whose checksum is computed in one search: a hostile file cannot buy more of our time."""
+ENOUGH = 20
+"""Valid addresses of one shape after which a search has seen what it came for."""
 
 
 def search(data: bytes | memoryview, coins: Set[str] = COINS) -> tuple[list[Wallet], bool]:
-    """Every valid address of these coins in `data`, each once, and whether no shape had more than TRIES candidates."""
+    """The first valid addresses of these coins in `data`, each once, and whether no shape had more than TRIES candidates."""
     found, complete = [], True
     for of, shape, check in _SHAPES:
         if coins.isdisjoint(of):
             continue
         tried: set[bytes] = set()
+        valid = 0
         for place in shape.finditer(data):
             text = bytes(place.group())
             begin = place.start()
             # looked at here and not in the pattern, which is four times as fast without it
             if text in tried or (begin and bytes(data[begin - 1 : begin]).isalnum()):
                 continue
+            if valid == ENOUGH:
+                break
             if len(tried) == TRIES:
                 complete = False
                 break
@@ -219,16 +224,38 @@ def search(data: bytes | memoryview, coins: Set[str] = COINS) -> tuple[list[Wall
             address = text.decode("ascii")
             known = check(address)
             if known and known[0] in coins:
+                valid += 1
                 found.append(Wallet(*known, address, begin))
     return found, complete
 
 
 def wallets(data: bytes | memoryview, coins: Set[str] = COINS) -> list[Wallet]:
-    """Every valid address of these coins in `data`, each once."""
+    """The first valid addresses of these coins in `data`, each once."""
     return search(data, coins)[0]
 
 
+class Purse:
+    """Addresses at the beginning of words, as pools take them with `.worker`, `/worker` or `+difficulty` behind them.
+
+    `exhausted` once more than `tries` words had the shape of one: the rest are not checked.
+    """
+
+    def __init__(self, tries: int = 300) -> None:
+        self._left = tries
+        self.exhausted = False
+
+    def wallet(self, text: str) -> Wallet | None:
+        """The address that begins `text`, behind at most four characters such as `xmr:`."""
+        head = text.strip()[:140].encode("utf-8", "replace")
+        if not any(shape.search(head) for _, shape, _ in _SHAPES):
+            return None
+        if not self._left:
+            self.exhausted = True
+            return None
+        self._left -= 1
+        return next((w for w in wallets(head) if w.offset <= 4), None)
+
+
 def wallet(text: str) -> Wallet | None:
-    """The address that begins `text`, as pools take it with `.worker`, `/worker` or `+difficulty` behind it."""
-    head = text.strip()[:140].encode("utf-8", "replace")
-    return next((w for w in wallets(head) if w.offset <= 4), None)
+    """The address that begins `text`."""
+    return Purse().wallet(text)
