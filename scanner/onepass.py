@@ -338,7 +338,17 @@ class _Run:
             self.room.give(IN_FLIGHT // 2)
 
     def inspect(self, row: int, view: memoryview, yara: bool) -> "_Seen":
-        table, seen = self.table, _Seen(row)
+        """Whatever goes wrong costs this file, and is said."""
+        seen = _Seen(row)
+        try:
+            self.look(row, view, yara, seen)
+        except Exception as e:
+            what = f"could not be looked at: {type(e).__name__}: {printable(str(e))}"
+            seen.notes.append(Notification("detector", Level.ERROR, what, self.table.path(row)))
+        return seen
+
+    def look(self, row: int, view: memoryview, yara: bool, seen: "_Seen") -> None:
+        table = self.table
         owner = table.owners[row]
         content = Content(
             path=table.path(row),
@@ -350,7 +360,6 @@ class _Run:
             worker=self.engine.worker,
         )
         inspect(content, yara, self.engine, archives.Budget(self.engine.limits, self.engine.spool_dir), seen)
-        return seen
 
     def collect(self, wait: bool = False) -> None:
         """Take over what the inspectors have finished, in the layer's order as far as it is known."""

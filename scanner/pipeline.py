@@ -100,6 +100,8 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
         records, notes, cached = _layers(opened, engine, options.cache, progress)
         findings, more = _judge(opened, records, found)
     notes = [*opened.notifications, *notes, *more]
+    if cached < len(records) and engine.use_prefilter and engine.prefilter.problem:
+        notes.append(Notification("rules", Level.NOTE, f"slower than need be: {engine.prefilter.problem}"))
     if options.cache is not None and options.cache.problem:
         notes.append(Notification("cache", Level.NOTE, options.cache.problem))
     totals: dict[str, int] = {}

@@ -4,15 +4,14 @@ From a rule's condition follows that one of a few byte patterns lies in the file
 All patterns are looked for in one pass, by hyperscan. A rule from which nothing follows makes every file deserve YARA.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self
 
 from scanner.ruleset import Ruleset
-from scanner.yarapattern import ANY, WEAKEST, Pattern, beginnings, expression, needed, rarity
+from scanner.yarapattern import ANY, WEAKEST, Pattern, beginnings, needed, rarity
 from scanner.yarapattern import bits as rareness
 from scanner.yaratext import RuleText, Token, YaraString, number
 
@@ -72,7 +71,7 @@ class Claim:
         return (
             reach.kind == "always"
             or any(p.expression in present for p in reach.patterns)
-            or any(_opening(m).match(head) for m in reach.magics)
+            or any(_begins(head, m) for m in reach.magics)
         )
 
 
@@ -91,8 +90,8 @@ class Prefilter:
         self.problem = ""
         self._database: Any = None
         self.always = any(r.kind == "always" for r in reach.values())
-        magics = sorted({_opening(m).pattern for r in reach.values() for m in r.magics})
-        self._magics = re.compile(b"|".join(magics), re.DOTALL) if magics else None
+        magics = sorted({m for r in reach.values() for m in r.magics})
+        self._magics = [tuple(m for m in magics if m[0] >> first & 1) for first in range(256)] if magics else None
         # every pattern is looked for when it is asked which rules may hold, the reaching ones only to name a file
         self._expressions = sorted({p.expression for c in self._claims.values() for p in _patterns(c)})
         self._reaching = sorted({p.expression for r in reach.values() for p in r.patterns})
@@ -111,7 +110,9 @@ class Prefilter:
 
     def needs(self, head: bytes) -> bool:
         """Whether a file that begins so deserves YARA whatever else it holds. Beyond a short head may stand anything."""
-        return self.always or (self._magics is not None and self._magics.match(head) is not None)
+        if self.always or self._magics is None:
+            return self.always
+        return not head or any(_begins(head, magic) for magic in self._magics[head[0]])
 
     @cached_property
     def block(self) -> Any:
@@ -134,13 +135,9 @@ def _patterns(claim: Claim) -> Iterator[Pattern]:
         yield from _patterns(part)
 
 
-@cache
-def _opening(magic: tuple[int, ...]) -> re.Pattern[bytes]:
-    """A regular expression that finds the magic, or the first part of it with nothing behind."""
-    pattern = ""
-    for members in reversed(magic):
-        pattern = rf"{expression(members)}(?:{pattern}|\Z)" if pattern else expression(members)
-    return re.compile(rf"{pattern}|\Z".encode(), re.DOTALL)
+def _begins(head: bytes, magic: tuple[int, ...]) -> bool:
+    """Whether the head has the magic, or as much of it as fits."""
+    return all(members >> byte & 1 for members, byte in zip(magic, head, strict=False))
 
 
 def _stop(_id: int, _start: int, _end: int, _flags: int, _context: object) -> bool:

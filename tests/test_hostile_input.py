@@ -418,7 +418,7 @@ def test_a_sparse_member_of_a_gibibyte_costs_what_it_holds(place: Place) -> None
         raw[483:495] = b"%011o\0" % GIB
         raw[148:156] = b" " * 8
         raw[148:156] = b"%06o\0 " % sum(raw[:512])
-        opened.fileobj.write(bytes(raw) + b"x" * 512)  # type: ignore[union-attr]
+        opened.fileobj.write(bytes(raw) + b"x" * 512)
         opened.offset += 1024
         opened.addfile(tarfile.TarInfo("etc/after"))
     parts = image(hole.getvalue())

@@ -449,6 +449,22 @@ def test_header_and_always_rules_need_files_by_their_beginning(compile_rules):
     assert every.matcher().search(b"x")
 
 
+def test_which_rules_can_hold(compile_rules):
+    prefilter = build(
+        compile_rules(
+            f"rule one {{ {STRINGS} condition: $long and for any of them : (# >= 0) }}"
+            f"rule two {{ {STRINGS} condition: ($long or $third) and $also and for any of them : (# >= 0) }}"
+            f"rule most {{ {STRINGS} condition: 2 of ($long, $also, $third) or for all of them : (# > 0) }}"
+            f"rule elf {{ {STRINGS} condition: uint32(0) == 0x464c457f and $long and for any of them : (# >= 0) }}"
+        )
+    )
+    matcher = prefilter.matcher()
+    assert matcher.rules(b"nothing") == frozenset()
+    assert matcher.rules(b"a rather long string") == {"yara/one"}
+    assert matcher.rules(b"the third of them; another long string") == {"yara/two", "yara/most"}
+    assert matcher.rules(b"\x7fELF a rather long string") == {"yara/one", "yara/elf"}
+
+
 def test_without_the_engine_every_file_is_matched_and_it_is_said(compile_rules, monkeypatch):
     monkeypatch.setitem(sys.modules, "hyperscan", None)
     prefilter = build(compile_rules('rule r { strings: $a = "something" condition: $a }'))

@@ -17,7 +17,6 @@ __all__ = ["MAGICS", "TAIL", "Budget", "kind", "looks_packed", "members"]
 
 _FIRST = {
     b"PK\3\4": "zip",
-    b"PK\5\6": "zip",
     b"JM\1\0PK\3\4": "zip",
     b"!<arch>\n": "ar",
     b"070701": "cpio",
@@ -40,6 +39,8 @@ _COMPRESSED = (
     b"\x28\xb5\x2f\xfd",
     *(bytes([n]) + b"\x2a\x4d\x18" for n in range(0x50, 0x60)),
 )
+
+_ZIPS = tuple(magic for magic, name in _FIRST.items() if name == "zip")
 
 MAGICS: tuple[bytes, ...] = (*_FIRST, *_UNREAD, *_COMPRESSED)
 """First bytes of everything that `members` opens, or says that it cannot, but tar (see `looks_packed`) and zips that
@@ -64,14 +65,19 @@ def kind(head: bytes) -> str | None:
     """What a file is by its first 512 bytes: zip, ar, cpio, rpm or tar; gzip, xz, bzip2, zstd, lz4 or lzma for a
     compressed stream; the name of an archive that cannot be read here; None for anything else.
     """
+    return next(iter(_kinds(head)), None)
+
+
+def _kinds(head: bytes) -> list[str]:
+    """As `kind`. A tar begins with a name, so it can be made to begin like something else: then it is both."""
+    found = []
     if head.startswith(MAGICS):
-        for table in (_FIRST, _UNREAD):
-            for magic, name in table.items():
-                if head.startswith(magic):
-                    return name
+        found = [name for table in (_FIRST, _UNREAD) for magic, name in table.items() if head.startswith(magic)]
         if (stream := compression(head)) is not None:
-            return stream
-    return "tar" if tars.is_tar(head) else None
+            found.append(stream)
+    if tars.is_tar(head):
+        found.append("tar")
+    return found
 
 
 def members(content: Content, budget: Budget) -> Iterator[Content | Notification]:
@@ -81,30 +87,32 @@ def members(content: Content, budget: Budget) -> Iterator[Content | Notification
     asked for. Whatever cannot be read is a Notification: a note where it turns out to be no archive at all, a warning
     else; the members before a limit or a damage are given.
     """
-    what = kind(content.head[:BLOCK])
-    found = zips.directory(content.data, exact=what not in (None, "zip"))
-    # parts of a zip in the middle of something else, or without its end, prove nothing until one of them unpacks
-    stray = (what is None and found is not None and not found.last) or (what == "zip" and found is None)
-    if what is None and found is None:
+    kinds = _kinds(content.head[:BLOCK])
+    found = zips.directory(content.data, exact=bool(kinds) and "zip" not in kinds)
+    if found is not None and "zip" not in kinds:
+        kinds.append("zip")
+    if not kinds:
         return
-    depth = len(content.inner)
+    # parts of a zip in the middle of something else, or without its end, prove nothing until one of them unpacks
+    stray = kinds == ["zip"] and (found is None or not (found.last or content.head.startswith(_ZIPS)))
     problems = _Problems(content)
-    try:
-        budget.begin(content.size, depth)
-        for read in _readers(what, found, content, budget):
-            with closing(read):
+    for what in kinds:
+        try:
+            budget.begin(content.size, len(content.inner))
+            with closing(_reader(what, found, content, budget)) as read:
                 for item in read:
                     if isinstance(item, Member):
                         yield from problems.confirmed()
                         yield _content(content, item)
                     else:
                         yield from problems.add(replace(item, damaged=True) if stray else item)
-    except Exhausted as e:
-        yield from problems.confirmed()
-        if not budget.said(e):
-            yield problems.notification(Problem(str(e)), Level.WARNING)
-    except ScannerError as e:
-        yield from problems.add(Problem(str(e), damaged=not isinstance(e, LimitError)))
+        except Exhausted as e:
+            yield from problems.confirmed()
+            if not budget.said(e):
+                yield problems.notification(Problem(str(e)), Level.WARNING)
+            break
+        except ScannerError as e:
+            yield from problems.add(Problem(str(e), damaged=not isinstance(e, LimitError)))
     yield from problems.rest()
 
 
@@ -148,28 +156,30 @@ class _Problems:
             yield Notification("content", level, message, self._content.path, self._content.inner, count=self._more)
 
 
-def _readers(what: str | None, found: zips.Directory | None, content: Content, budget: Budget) -> Iterator[Members]:
-    """How to read it; something that begins as one archive and ends as a zip is read as both."""
+def _reader(what: str, found: zips.Directory | None, content: Content, budget: Budget) -> Members:
     data, depth = content.data, len(content.inner)
+    if what == "zip":
+        return zips.members(data, found, budget, depth)
     if what == "tar":
-        yield tars.tar(Stored(data, budget), budget)
-    elif what == "ar":
-        yield tars.ar(Stored(data, budget), budget)
-    elif what == "cpio":
-        yield _cpio(data, budget)
-    elif what == "rpm":
-        begin = tars.rpm_payload(data)
-        payload = compression(bytes(data[begin : begin + BLOCK]))
-        if payload is None:
-            yield _only(Problem("is an rpm whose payload cannot be read", damaged=False))
-        else:
-            yield _compressed(payload, data[begin:], b"payload", budget, depth)
-    elif what in _UNREAD.values():
-        yield _only(Problem(f"is packed by {what}, which sandscan cannot read", damaged=False))
-    elif what is not None and what != "zip":
-        yield _compressed(what, data, _unpacked_name(what, content), budget, depth)
-    if what == "zip" or found is not None:
-        yield zips.members(data, found, budget, depth)
+        return tars.tar(Stored(data, budget), budget)
+    if what == "ar":
+        return tars.ar(Stored(data, budget), budget)
+    if what == "cpio":
+        return _cpio(data, budget)
+    if what == "rpm":
+        return _rpm(data, budget, depth)
+    if what in _UNREAD.values():
+        return _only(Problem(f"is packed by {what}, which sandscan cannot read", damaged=False))
+    return _compressed(what, data, _unpacked_name(what, content), budget, depth)
+
+
+def _rpm(data: memoryview, budget: Budget, depth: int) -> Members:
+    begin = tars.rpm_payload(data)
+    payload = compression(bytes(data[begin : begin + BLOCK]))
+    if payload is None:
+        yield Problem("is an rpm whose payload cannot be read", damaged=False)
+    else:
+        yield from _compressed(payload, data[begin:], b"payload", budget, depth)
 
 
 def _only(problem: Problem) -> Members:
@@ -182,10 +192,10 @@ def _compressed(what: str, data: memoryview, name: bytes, budget: Budget, depth:
     with closing(chunks):
         source = Streamed(chunks, budget, depth)
         head, error = source.peek(BLOCK)
-        inner = kind(head)
-        if inner == "tar":
+        kinds = _kinds(head)
+        if "tar" in kinds:
             yield from tars.tar(source, budget)
-        elif inner == "cpio":
+        elif "cpio" in kinds:
             yield from tars.cpio(source, budget)
         elif head:
             with hold(source.rest(), budget, depth) as held:

@@ -182,6 +182,10 @@ def _lz4() -> Any:
     return LZ4FrameDecompressor()
 
 
+class _Damaged(ParseError):
+    """The compressed data is wrong, or its checksum says so."""
+
+
 class _Feed:
     """The stored bytes, a bit at a time, and what a decoder gave back of them."""
 
@@ -197,10 +201,14 @@ class _Feed:
         if self._back:
             back, self._back = self._back, b""
             return back
-        begin = self._at
-        self._at += self.size
+        data = bytes(self._data[self._at : self._at + self.size])
+        self._at += len(data)
         self.size = min(2 * self.size, FEED)
-        return bytes(self._data[begin : self._at])
+        return data
+
+    @property
+    def position(self) -> int:
+        return self._at - len(self._back)
 
     def give_back(self, data: bytes) -> None:
         self._back = data + self._back if self._back else data
@@ -222,18 +230,53 @@ def _one(decoder: _Decoder, feed: _Feed, budget: Budget) -> Iterator[bytes]:
     except MemoryError as e:
         raise LimitError("was not unpacked: there is not enough memory") from e
     except _errors() as e:
-        raise ParseError(f"has damaged compressed data ({printable(str(e))})") from e
+        raise _Damaged(f"has damaged compressed data ({printable(str(e))})") from e
+
+
+def _salvaged(kind: str, window: int, data: memoryview, given: int, budget: Budget) -> Iterator[bytes]:
+    """What comes out before a decoder finds the damage, beyond the `given` bytes: it tells of a wrong checksum only after
+    the last byte, but in the same call. So the same is done again, and the last of it in ever smaller steps.
+    """
+    for step in (512, 1):
+        skip = given
+        for out in _until_damage(_new(kind, window), _Feed(data), given, step):
+            kept, skip = out[skip:], max(0, skip - len(out))
+            if kept:
+                given += len(kept)
+                budget.unpacked(len(kept))
+                yield kept
+
+
+def _until_damage(decoder: _Decoder, feed: _Feed, large: int, step: int) -> Iterator[bytes]:
+    """Unpack in large steps up to about `large` bytes, then in steps of `step`."""
+    try:
+        while not decoder.eof:
+            fed = feed.next() if decoder.needs_input else b""
+            if decoder.needs_input and not fed:
+                return
+            out = decoder.decompress(fed, min(CHUNK, large) or step)
+            large = max(0, large - len(out))
+            yield out
+    except _errors():
+        return
 
 
 def _streams(kind: str, data: memoryview, window: int, budget: Budget) -> Iterator[bytes]:
     feed = _Feed(data)
     while True:
+        begin, given = feed.position, 0
+        error = None
         try:
-            yield from _one(_new(kind, window), feed, budget)
-        except ParseError as e:
-            if "limit" in str(e.__cause__).lower():
+            for out in _one(_new(kind, window), feed, budget):
+                given += len(out)
+                yield out
+        except _Damaged as e:
+            if "limit" in str(e).lower():
                 raise _too_much(window) from e
-            raise
+            error = _bare(e)
+        if error is not None:
+            yield from _salvaged(kind, window, data[begin:], given, budget)
+            raise error
         if kind == "deflate":
             return
         budget.member()
@@ -265,6 +308,7 @@ def _zstd(data: memoryview, window: int, budget: Budget) -> Iterator[bytes]:
         decoder = decompressor.decompressobj()
         parts: list[bytes] = []
         have = 0
+        error: ScannerError | None = None
         try:
             for begin, end in _zstd_pieces(data, at):
                 at = end
@@ -276,16 +320,14 @@ def _zstd(data: memoryview, window: int, budget: Budget) -> Iterator[bytes]:
                     yield b"".join(parts)
                     parts, have = [], 0
         except zstandard.ZstdError as e:
-            if "memory" in str(e):
-                raise _too_much(window) from e
-            raise ParseError(f"has damaged compressed data ({e})") from e
-        except ParseError:
-            if have:
-                yield b"".join(parts)
-            raise
+            error = _too_much(window) if "memory" in str(e) else ParseError(f"has damaged compressed data ({e})")
+        except ParseError as e:
+            error = _bare(e)
         budget.unpacked(have)
         if have:
             yield b"".join(parts)
+        if error is not None:
+            raise error
         if not decoder.eof:
             raise ParseError("has damaged compressed data (a frame has no end)")
     if at > len(data):
@@ -306,9 +348,13 @@ def _zstd_pieces(data: memoryview, at: int) -> Iterator[tuple[int, int]]:
         begin = at
         header = int.from_bytes(data[at : at + 3], "little")
         last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
-        at += 3 + (1 if kind == 1 else size) + (4 * checksum if last else 0)
+        at += 3 + (1 if kind == 1 else size)
         if begin + 3 > len(data):
             break
+        if last and checksum and at <= len(data):
+            # by itself, for a wrong one must not take the last block along
+            yield begin, at
+            begin, at = at, at + 4
     raise ParseError("breaks off: its compressed data has no end")
 
 

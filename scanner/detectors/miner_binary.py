@@ -30,6 +30,7 @@ _SYMBOLS = (
 )
 _MODULES = re.compile(r"(?i)gominer|cpuminer|xmrig|stratum|cryptonight|randomx|ethash|crypto-?miner")
 _GPU = re.compile(rb"libOpenCL\.so|OpenCL\.dll|libcuda\.so|nvcuda\.dll|libnvidia-ml\.so|libamdhip64\.so|nvrtc")
+_CODE = re.compile(rb"hashlib|randomx|cryptonight|scrypt|sha256d")
 _EXECUTABLE = re.compile(rb"\x7fELF[\x01\x02][\x01\x02]\x01|This program cannot be run in DOS mode")
 _WEB = re.compile(rb"(?i)<script|importScripts|new\s+\w+\.(?:Anonymous|User|Token)\s*\(")
 _DOCUMENT = re.compile(rb"(?i)\.(?:md|rst|adoc|txt|pod|tex|po|list)(?:\.gz)?$")
@@ -79,6 +80,8 @@ def _compiled(content: Content, form: str) -> Iterator[Evidence | Notification]:
         if trait.kind == "pool":
             facts["pools"] = traits.pool_hosts(trait.texts)
         yield _piece(content, trait.kind, trait.offset, ", ".join(trait.texts[:6]), facts)
+    if form == forms.BYTECODE and (code := _CODE.search(content.data)) and re.search(rb"(?i)nonce", content.data):
+        yield _piece(content, "algorithm", code.start(), "code that hashes with a nonce", {"form": form})
     gpu = _GPU.search(content.data)
     if gpu:
         yield _piece(content, "gpu", gpu.start(), gpu.group().decode("ascii"), {"form": form})

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from scanner.content import Content
-from scanner.detectors.mining import configs, lexing, scripts, verdict
+from scanner.detectors.mining import configs, lexing, verdict
 from scanner.detectors.mining.pools import Pool, endpoint, pool_url
+from scanner.detectors.mining.regions import regions
 from scanner.detectors.mining.wallets import Purse
 from scanner.detectors.plugin import Detector, Wants
 from scanner.model import Confidence, Evidence, Finding, Json, Level, Notification, Rule, Severity, State, printable
@@ -150,7 +151,7 @@ def inspect(content: Content) -> Iterator[Evidence | Notification]:
     language = lexing.language(content.name, content.head)
     if language is not None or (_DOCUMENT.search(content.name) and not loose):
         return
-    parts, complete = scripts.regions(content)
+    parts, complete = regions(content)
     if not complete:
         message = f"a text of {content.size} bytes matches in many places; not all of it was read as configuration"
         yield Notification("detector", Level.WARNING, message, content.path, content.inner)

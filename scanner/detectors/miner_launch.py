@@ -13,6 +13,7 @@ from scanner.detectors.mining import lexing, scripts, traits
 from scanner.detectors.mining.families import RELEASE_URL
 from scanner.detectors.mining.pools import Pool, pool_url
 from scanner.detectors.mining.programs import Program, programs
+from scanner.detectors.mining.regions import WHOLE, regions
 from scanner.detectors.mining.startup import Startup, assess
 from scanner.detectors.mining.wallets import Purse
 from scanner.detectors.plugin import Detector, Wants
@@ -44,7 +45,8 @@ MINER_LAUNCH = Rule(
 )
 
 NAME = "miner_launch"
-READ = 4 << 20
+COMMANDS = 20_000
+"""Commands read of one file: no honest script has so many."""
 STARTS = 50
 """Commands of one file that are told; the first says it all."""
 PROGRAMS = 200
@@ -70,16 +72,27 @@ def inspect(content: Content) -> Iterator[Evidence | Notification]:
         place = staged(content.name)
     if place is None and not (language and triggered):
         return
-    parts, complete = scripts.regions(content)
-    if not complete or (place is not None and content.size > READ):
+    if place is not None and place.read is shell.commands and language not in (None, "shell"):
+        if not triggered:
+            return
+        place = None  # a program in another language that lies where scripts do
+    parts, complete = regions(content)
+    if place is not None and content.size > WHOLE:
+        parts, complete = [(0, bytes(content.data[:WHOLE])), *parts], False
+    if not complete:
         message = f"a script of {content.size} bytes: only parts of it were read for what they start"
         yield Notification("detector", Level.WARNING, message, content.path, content.inner)
     named: dict[str, int] = {}
-    purse, told = Purse(), 0
+    purse, told, read = Purse(), 0, 0
     for start, data in parts:
         text = data.decode("utf-8", "surrogateescape")
         first = content.line_of(start) - 1
         for command in _commands(text, place.read if place else None, language):
+            read += 1
+            if read > COMMANDS:
+                message = f"holds more than {COMMANDS} commands; the rest were not read"
+                yield Notification("detector", Level.WARNING, message, content.path, content.inner)
+                break
             line = first + command.line
             if place is not None and len(named) < PROGRAMS:
                 for path in _paths(command):

@@ -29,7 +29,7 @@ GZIP, ZSTD, BZIP2, XZ = "gzip", "zstd", "bzip2", "xz"
 MAGICS: tuple[tuple[str, tuple[bytes, ...]], ...] = (
     (GZIP, (b"\x1f\x8b\x08",)),
     (ZSTD, (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16)))),
-    (BZIP2, (b"BZh",)),
+    (BZIP2, tuple(b"BZh%d" % level + block for level in range(1, 10) for block in (b"1A", b"\x17r"))),
     (XZ, (b"\xfd7zXZ\0",)),
 )
 LONGEST_MAGIC = 6

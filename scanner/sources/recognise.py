@@ -111,6 +111,4 @@ def _suggestion(argument: str, by_scheme: dict[str, Source]) -> str:
     meant = _ELSEWHERE.get(scheme.lower()) or next(iter(get_close_matches(scheme.lower(), by_scheme, 1, 0.7)), None)
     if meant is None:
         return ""
-    return (
-        f"Did you mean {meant}:{printable(rest.removeprefix('//'))}? The schemes are {', '.join(sorted(by_scheme))}."
-    )
+    return f"Did you mean {meant}:{printable(rest.removeprefix('//'))}? The schemes are {', '.join(sorted(by_scheme))}."

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,13 +31,12 @@ GB, MB = 10**9, 10**6
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table; `asked` is what the design promises of it."""
+    """One line of the table; `size` bytes were read, `asked` is what the design promises."""
 
     name: str
-    seconds: float
-    rate: float | None = None
+    run: Run
+    size: int = 0
     ratio: str = ""
-    peak: int | None = None
     asked: str = ""
 
 
@@ -61,65 +60,34 @@ class Bench:
         done = self.measure((*FLOOR, str(self.archive)), runs=1)
         self.floor_seconds = done.seconds
         counted = json.loads(done.output)
-        print(
-            f"{counted['files']} files, {counted['bytes'] / GB:.2f} GB in them, rules hit {counted['hits']}", flush=True
-        )
-        yield Row(
-            "floor: one thread, tarfile, SHA-256, the same rules",
-            done.seconds,
-            self.size / done.seconds,
-            "1",
-            done.peak,
-        )
+        print(f"{counted['files']} files, {counted['bytes'] / GB:.2f} GB in them, {counted['hits']} hit", flush=True)
+        yield Row("floor: one thread, tarfile, SHA-256, the same rules", done, self.size, "1")
 
     def cold(self) -> Iterator[Row]:
         done = self.scan("cold", f"archive:{self.archive}", "--no-cache")
         self.cold_seconds = done.seconds
-        yield Row(
-            "sandscan, cold",
-            done.seconds,
-            self.size / done.seconds,
-            self.against_floor(done),
-            done.peak,
-            ">= 4 x, <= 250 MB",
-        )
+        yield Row("sandscan, cold", done, self.size, self.against_floor(done), ">= 4 x, <= 250 MB")
 
     def full(self) -> Iterator[Row]:
         """Every file against every rule: the prefilter must not have cost a finding."""
         done = self.scan("full", f"archive:{self.archive}", "--no-cache", "--no-prefilter", runs=1)
-        same = self.same("cold", "full")
-        yield Row(
-            "sandscan, without prefilter",
-            done.seconds,
-            self.size / done.seconds,
-            self.against_floor(done),
-            done.peak,
-            same,
-        )
+        yield Row("sandscan, without prefilter", done, self.size, self.against_floor(done), self.same("cold", "full"))
 
     def cached(self) -> Iterator[Row]:
         run((*SANDSCAN, "scan", f"archive:{self.archive}", "--quiet"), self.env)
         done = self.scan("cached", f"archive:{self.archive}")
-        same = self.same("cold", "cached")
-        yield Row("sandscan, cached", done.seconds, None, self.against_floor(done), done.peak, f"<= 0.5 s, {same}")
+        asked = f"<= 0.5 s, {self.same('cold', 'cached')}"
+        yield Row("sandscan, cached", done, 0, self.against_floor(done), asked)
 
     def help(self) -> Iterator[Row]:
-        done = self.measure((*SANDSCAN, "--help"), runs=max(self.runs, 9))
-        yield Row("sandscan --help", done.seconds, None, "", done.peak, "<= 0.15 s")
+        yield Row("sandscan --help", self.measure((*SANDSCAN, "--help"), runs=max(self.runs, 9)), asked="<= 0.15 s")
 
     def tiny(self) -> Iterator[Row]:
         path = self.scratch / "tiny.tar"
         if not path.exists():
             archives.of_tiny_files(path, 1_000_000)
         done = self.scan("tiny", f"archive:{path}", "--no-cache", runs=1)
-        yield Row(
-            "sandscan, 1,000,000 tiny files",
-            done.seconds,
-            path.stat().st_size / done.seconds,
-            "",
-            done.peak,
-            "<= 30 s, <= 250 MB",
-        )
+        yield Row("sandscan, 1,000,000 tiny files", done, path.stat().st_size, "", "<= 30 s, <= 250 MB")
 
     def engine(self) -> Iterator[Row]:
         """The same image read in place from the engine's layer directories, loaded for this and removed again."""
@@ -138,14 +106,7 @@ class Bench:
             if not there:
                 subprocess.run(("docker", "image", "rm", name), check=True, stdout=subprocess.DEVNULL)
         ratio = f"{done.seconds / self.cold_seconds:.2f} x the archive" if self.cold_seconds else ""
-        yield Row(
-            "sandscan, engine's layers in place",
-            done.seconds,
-            self.size / done.seconds,
-            ratio,
-            done.peak,
-            "<= 1.3 x the archive",
-        )
+        yield Row("sandscan, engine's layers in place", done, self.size, ratio, "<= 1.3 x the archive")
 
     def scan(self, name: str, target: str, *options: str, runs: int | None = None) -> Run:
         done = self.measure((*SANDSCAN, "scan", target, "-o", "json", "--quiet", *options), runs)
@@ -155,12 +116,10 @@ class Bench:
         return done
 
     def measure(self, command: Sequence[str], runs: int | None = None) -> Run:
-        """The last run's output, the median time, and the peak memory of one run more."""
+        """The last run's output, the median times, and the peak memory of one run more."""
         timed = [run(command, self.env) for _ in range(runs or self.runs)]
-        watched = run(command, self.env, memory=True)
-        return Run(
-            statistics.median(r.seconds for r in timed), watched.peak, watched.code, watched.output, watched.errors
-        )
+        seconds, cpu = (statistics.median(getattr(r, name) for r in timed) for name in ("seconds", "cpu"))
+        return replace(run(command, self.env, memory=True), seconds=seconds, cpu=cpu)
 
     def against_floor(self, done: Run) -> str:
         return f"{self.floor_seconds / done.seconds:.1f} x" if self.floor_seconds else ""
@@ -185,13 +144,21 @@ def _findings(report: bytes) -> object:
 def table(rows: Sequence[Row]) -> str:
     """Markdown."""
     lines = [
-        "| | wall | MB/s | to the floor | peak memory, all processes (PSS) | asked |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
+        "| | wall | CPU | MB/s | to the floor | peak memory, all processes (PSS) | asked |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in rows:
-        rate = f"{row.rate / MB:.0f}" if row.rate else ""
-        peak = f"{row.peak / MB:.0f} MB" if row.peak else ""
-        lines.append(f"| {row.name} | {row.seconds:.2f} s | {rate} | {row.ratio} | {peak} | {row.asked} |")
+        rate = f"{row.size / row.run.seconds / MB:.0f}" if row.size else ""
+        cells = (
+            row.name,
+            f"{row.run.seconds:.2f} s",
+            f"{row.run.cpu:.2f} s",
+            rate,
+            row.ratio,
+            f"{row.run.peak / MB:.0f} MB",
+            row.asked,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -221,7 +188,7 @@ def main() -> int:
         rows = []
         for row in bench.rows(options.skip):
             rows.append(row)
-            print(f"  {row.name}: {row.seconds:.2f} s", file=sys.stderr, flush=True)
+            print(f"  {row.name}: {row.run.seconds:.2f} s", file=sys.stderr, flush=True)
         print(table(rows))
         return int(any("DIFFER" in row.asked for row in rows))
     finally:

@@ -1,6 +1,7 @@
 """Runs a command and says how long it took and how much memory all its processes held together."""
 
 import os
+import resource
 import subprocess
 import threading
 import time
@@ -13,12 +14,14 @@ EVERY = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`seconds` from start to exit; `peak`, in bytes, the greatest sum of all processes' memory, looked at every 10 ms,
-    or 0 unless asked for, because looking costs time. A process's memory is its proportional set size: PSS of
-    /proc/PID/smaps_rollup (proc(5)), in which a page that n processes share counts 1/n for each.
+    """`seconds` from start to exit; `cpu` seconds of the process and the children it waited for; `peak`, in bytes, the
+    greatest sum of all their memory, looked at every 10 ms, or 0 unless asked for, because looking costs time. A
+    process's memory is its proportional set size: PSS of /proc/PID/smaps_rollup (proc(5)), in which a page that n
+    processes share counts 1/n for each.
     """
 
     seconds: float
+    cpu: float
     peak: int
     code: int
     output: bytes
@@ -29,7 +32,7 @@ def run(
     command: Sequence[str], env: Mapping[str, str] | None = None, memory: bool = False, timeout: float = 3600
 ) -> Run:
     """Raises subprocess.TimeoutExpired after `timeout` seconds, once the command is gone."""
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _cpu()
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -51,7 +54,12 @@ def run(
             done.set()
             if memory:
                 watcher.join()
-    return Run(time.perf_counter() - began, peak[0], process.returncode, output, errors)
+    return Run(time.perf_counter() - began, _cpu() - used, peak[0], process.returncode, output, errors)
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _watch(pid: int, done: threading.Event, peak: list[int]) -> None:

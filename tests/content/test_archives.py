@@ -71,7 +71,7 @@ def one_level(files: dict[bytes, bytes]) -> dict[tuple[bytes, ...], bytes]:
 # ---- writers
 
 
-def tar(files: dict[bytes, bytes] = FILES, format: int = tarfile.PAX_FORMAT) -> bytes:  # noqa: A002
+def tar(files: dict[bytes, bytes] = FILES, format: int = tarfile.PAX_FORMAT) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=format) as writer:
         directory = tarfile.TarInfo("bin")
@@ -186,12 +186,30 @@ def test_what_it_is(data: bytes, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x1f", b"\x1f\x8b\x08\xff", b"BZh9 is no bzip2", b"#!/bin/sh\n", b"\x7fELF" + bytes(600), b"x" * 512,
-             b"]\0\0 is no lzma ....", bytes(1000), b" " * 148 + b"   0 Oct" + b" " * 400]  # fmt: skip
+    "data",
+    [
+        b"",
+        b"\x1f",
+        b"\x1f\x8b\x08\xff",
+        b"BZh9 is no bzip2",
+        b"#!/bin/sh\n",
+        b"\x7fELF" + bytes(600),
+        b"x" * 512,
+        b"]\0\0 is no lzma ....",
+        bytes(1000),
+        b" " * 148 + b"   0 Oct" + b" " * 400,
+    ],
 )
 def test_what_it_is_not(data: bytes) -> None:
     assert kind(data[:512]) is None
     assert plain(data) == {}
+
+
+@pytest.mark.parametrize("magic", [m for m in archives.MAGICS if b"\0" not in m])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_tar_that_begins_like_something_else_is_a_tar_all_the_same(magic: bytes, compress: Callable[[bytes], bytes]) -> None:
+    found, _ = opened(compress(tar_member(magic + b"x", TEXT) + bytes(1024)))
+    assert found[magic + b"x",] == TEXT
 
 
 def test_an_old_tar_without_magic_is_known_by_its_checksum() -> None:
@@ -211,7 +229,7 @@ def test_an_old_tar_without_magic_is_known_by_its_checksum() -> None:
 
 
 @pytest.mark.parametrize("format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
-def test_tar(format: int) -> None:  # noqa: A002
+def test_tar(format: int) -> None:
     assert plain(tar(format=format)) == one_level(FILES)
 
 
@@ -301,13 +319,22 @@ def test_deb_rpm_apk() -> None:
     assert len(package) == 5
     for compress in COMPRESSORS.values():
         assert plain(rpm(compress(cpio()))) == one_level(FILES)
-    assert plain(apk()) == {(b".SIGN.RSA.key.pub",): b"signature", (b".PKGINFO",): b"pkgname = x\n", (b"usr/bin/x",): TEXT}
+    assert plain(apk()) == {
+        (b".SIGN.RSA.key.pub",): b"signature",
+        (b".PKGINFO",): b"pkgname = x\n",
+        (b"usr/bin/x",): TEXT,
+    }
 
 
 def test_static_libraries() -> None:
     files = {b"short.o": TEXT, b"a_name_longer_than_sixteen_bytes.o": NOISE}
     assert plain(ar(files, gnu=True)) == one_level(files)
-    bsd = b"!<arch>\n" + b"%-16s%-12d%-6d%-6d%-8o%-10d`\n" % (b"#1/12", 0, 0, 0, 0o644, 12 + len(TEXT)) + b"long_name.o\0" + TEXT
+    bsd = (
+        b"!<arch>\n"
+        + b"%-16s%-12d%-6d%-6d%-8o%-10d`\n" % (b"#1/12", 0, 0, 0, 0o644, 12 + len(TEXT))
+        + b"long_name.o\0"
+        + TEXT
+    )
     assert plain(bsd) == {(b"long_name.o",): TEXT}
 
 
@@ -330,7 +357,9 @@ def test_who_owns_a_member_and_its_mode() -> None:
     assert (first.mode, first.uid, first.gid, first.mtime) == (0o4755, 1000, 2000, 1_700_000_000)
     first = next(m for m in members(content(zipped(), uid=7, gid=8), Budget(Limits())) if isinstance(m, Content))
     assert (first.mode, first.uid, first.gid, first.mtime) == (0o711, 7, 8, 1_706_933_106)
-    first = next(m for m in members(content(gzip.compress(TEXT), mode=0o755, uid=7), Budget(Limits())) if isinstance(m, Content))
+    first = next(
+        m for m in members(content(gzip.compress(TEXT), mode=0o755, uid=7), Budget(Limits())) if isinstance(m, Content)
+    )
     assert (first.mode, first.uid) == (0o755, 7)
 
 
@@ -359,7 +388,7 @@ def test_large_members_are_kept_in_unnamed_files(tmp_path: Path) -> None:
             assert list(tmp_path.iterdir()) == []
 
 
-def tar_member(name: bytes, data: bytes = b"", type: bytes = b"0", size: bytes | None = None) -> bytes:  # noqa: A002
+def tar_member(name: bytes, data: bytes = b"", type: bytes = b"0", size: bytes | None = None) -> bytes:
     head = bytearray(512)
     head[: len(name)] = name
     head[100:108], head[257:265], head[156:157] = b"0000644\0", b"ustar\x0000", type
@@ -375,14 +404,24 @@ class Part:
     """One member of a zip, its fields as one likes."""
 
     def __init__(
-        self, name: bytes, data: bytes, stored: bytes | None = None, method: int = 0, flags: int = 0, crc: int | None = None
+        self,
+        name: bytes,
+        data: bytes,
+        stored: bytes | None = None,
+        method: int = 0,
+        flags: int = 0,
+        crc: int | None = None,
     ) -> None:
         self.stored = data if stored is None else stored
         self.fields = (method, 0, 0, zlib.crc32(data) if crc is None else crc, len(self.stored), len(data))
         self.name, self.flags = name, flags
 
     def local(self) -> bytes:
-        return struct.pack("<4s5H3L2H", b"PK\3\4", 20, self.flags, *self.fields, len(self.name), 0) + self.name + self.stored
+        return (
+            struct.pack("<4s5H3L2H", b"PK\3\4", 20, self.flags, *self.fields, len(self.name), 0)
+            + self.name
+            + self.stored
+        )
 
     def central(self, at: int) -> bytes:
         values = (b"PK\1\2", 20, 20, self.flags, *self.fields, len(self.name), 0, 0, 0, 0, 0, at)
@@ -476,12 +515,15 @@ def test_a_stream_that_breaks_off_gives_what_came_before(compress: Callable[[byt
     warned(notes, "breaks off")
 
 
-def test_a_broken_checksum_of_gzip_is_said() -> None:
-    packed = bytearray(gzip.compress(TEXT))
-    packed[-8] ^= 1
-    found, notes = opened(bytes(packed), name=b"opt/file")
-    assert found == {(b"file",): TEXT}
-    warned(notes, "damaged")
+@pytest.mark.parametrize(("name", "at"), [("gzip", -8), ("gzip", -1), ("xz", -26), ("bzip2", -3), ("zstd", -1)])
+def test_a_wrong_checksum_of_a_stream_is_said_and_the_bytes_are_given(name: str, at: int) -> None:
+    for text in (TEXT, NOISE * 1000):
+        packed = bytearray(COMPRESSORS[name](text))
+        packed[at] ^= 1
+        found, notes = opened(bytes(packed))
+        # a decoder may give the last byte only together with the verdict
+        assert found[b"file",] in (text, text[:-1])
+        warned(notes, "damaged")
 
 
 @pytest.mark.parametrize(
@@ -511,7 +553,10 @@ def test_a_damaged_header_in_a_tar_is_said_and_the_members_after_it_are_read() -
 
 
 def test_a_tar_hidden_behind_the_end_of_a_tar_is_read() -> None:
-    assert plain(tar_member(b"a", b"1") + bytes(4096) + tar_member(b"b", b"2") + bytes(1024)) == {(b"a",): b"1", (b"b",): b"2"}
+    assert plain(tar_member(b"a", b"1") + bytes(4096) + tar_member(b"b", b"2") + bytes(1024)) == {
+        (b"a",): b"1",
+        (b"b",): b"2",
+    }
 
 
 def test_archives_that_cannot_be_read_here_are_said() -> None:
@@ -563,7 +608,12 @@ def test_members_of_nested_archives_count_together() -> None:
 
 def test_bytes() -> None:
     data = random.Random(6).randbytes(1 << 20)
-    for packed in (gzip.compress(data), zipped({b"a": data}), tar({b"a": data}), zipped({b"a": data}, zipfile.ZIP_STORED)):
+    for packed in (
+        gzip.compress(data),
+        zipped({b"a": data}),
+        tar({b"a": data}),
+        zipped({b"a": data}, zipfile.ZIP_STORED),
+    ):
         found, note = limited(packed, archive_bytes=500_000)
         assert all(data.startswith(part) for part in found.values())
         assert "--limit archive-bytes=N" in note.message
@@ -643,7 +693,7 @@ def test_memory_stays_small_whatever_the_archive_says(tmp_path: Path) -> None:
     many = gzip.compress(tar_member(b"x", b"y") * 1000, 1) * 250
     (tmp_path / "many.tar.gz").write_bytes(many)
     script = """
-import os, resource, sys
+import os, sys
 from pathlib import Path
 from scanner.content import Content, archives
 from scanner.mapped import mapped
@@ -656,7 +706,7 @@ for name in sys.argv[2:]:
         ]
         sizes = [item for item in seen if isinstance(item, int)]
         print(len(sizes), sum(sizes), [n.message.partition("--limit ")[2] for n in seen if isinstance(n, Notification)])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 """
     names = [str(tmp_path / name) for name in ("million.zip", "big.gz", "many.tar.gz")]
     command = [sys.executable, "-c", script, str(tmp_path / "spool"), *names]
@@ -664,7 +714,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     million_line, big_line, many_line, memory = done.stdout.splitlines()
     assert million_line == "200000 200000 ['archive-members=N if you trust the image']"
     assert big_line.endswith("['ratio=N if you trust the image']")
-    assert many_line == "199801 199801 ['archive-members=N if you trust the image']" or many_line.startswith("19")
+    assert many_line == "199801 199801 ['archive-members=N if you trust the image']"
     assert int(memory) < 100 << 10
     assert list((tmp_path / "spool").iterdir()) == []
 
@@ -703,7 +753,9 @@ def test_damaged_archives(data: st.DataObject) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(
-    head=st.sampled_from([*archives.MAGICS, b"", tar_member(b"a", b"1"), tar_member(b"a", type=b"x", size=b"00000000777\0")]),
+    head=st.sampled_from(
+        [*archives.MAGICS, b"", tar_member(b"a", b"1"), tar_member(b"a", type=b"x", size=b"00000000777\0")]
+    ),
     body=st.binary(max_size=1500),
     tail=st.sampled_from([b"", handmade([Part(b"a", TEXT)])[-70:], bytes(1024)]),
 )
@@ -711,11 +763,14 @@ def test_any_bytes(head: bytes, body: bytes, tail: bytes) -> None:
     survives(head + body + tail)
 
 
-NAMES = st.binary(min_size=1, max_size=60).map(lambda name: name.replace(b"\0", b"0").replace(b"/", b"_") + b"x")
+NAMES = st.binary(min_size=1, max_size=60).map(lambda name: name.replace(b"\0", b"0").replace(b"/", b"_")).map(lambda name: b"n" + name)
 
 
 @settings(max_examples=60, deadline=None)
-@given(files=st.dictionaries(NAMES, st.binary(min_size=1, max_size=3000), max_size=8), compress=st.sampled_from([bytes, *COMPRESSORS.values()]))
+@given(
+    files=st.dictionaries(NAMES, st.binary(min_size=1, max_size=3000), max_size=8),
+    compress=st.sampled_from([bytes, *COMPRESSORS.values()]),
+)
 def test_a_tar_gives_what_was_put_in(files: dict[bytes, bytes], compress: Callable[[bytes], bytes]) -> None:
     packed = b"".join(tar_member(name, data) for name, data in files.items()) + bytes(1024)
     expected = one_level(files)

@@ -88,7 +88,10 @@ def test_a_packed_program_says_so(worker: Worker) -> None:
 
 
 def test_this_python_has_its_symbols_and_build_id(worker: Worker) -> None:
-    with Path(os.path.realpath(sys.executable)).open("rb") as file, mapped(file.fileno(), 0, os.fstat(file.fileno()).st_size) as view:
+    with (
+        Path(os.path.realpath(sys.executable)).open("rb") as file,
+        mapped(file.fileno(), 0, os.fstat(file.fileno()).st_size) as view,
+    ):
         found = analyse(view, worker, r"\APy_(Bytes)?Main\Z")
     assert found is not None
     assert found.partial is None
@@ -154,7 +157,11 @@ def go_inline(version: str, modules: str) -> bytes:
             size >>= 7
         return out + bytes([size]) + text
 
-    marked = b"0w\xaf\f\x92t\b\x02A\xe1\xc1\a\xe6\xd6\x18\xe6" + modules.encode() + b"\xf92C1\x86\x18 r\0\x82B\x10A\x16\xd8\xf2"
+    marked = (
+        b"0w\xaf\f\x92t\b\x02A\xe1\xc1\a\xe6\xd6\x18\xe6"
+        + modules.encode()
+        + b"\xf92C1\x86\x18 r\0\x82B\x10A\x16\xd8\xf2"
+    )
     return b"\xff Go buildinf:\x08\x02" + bytes(16) + counted(version.encode()) + counted(marked)
 
 
@@ -244,7 +251,9 @@ def test_changed_files_never_raise(worker: Worker, data: st.DataObject) -> None:
     file = bytearray(data.draw(st.sampled_from([DYNAMIC[:20_000] + DYNAMIC[-3000:], STATIC, BARE, _SMALL])))
     for _ in range(data.draw(st.integers(1, 12))):
         at = data.draw(st.integers(16, min(len(file), 600) - 8) | st.integers(max(16, len(file) - 3000), len(file) - 8))
-        file[at : at + 8] = data.draw(st.sampled_from([b"\xff" * 8, bytes(8), struct.pack("<Q", at), b"\x7f" + bytes(7)]))
+        file[at : at + 8] = data.draw(
+            st.sampled_from([b"\xff" * 8, bytes(8), struct.pack("<Q", at), b"\x7f" + bytes(7)])
+        )
     file = file[: data.draw(st.integers(64, len(file)))]
     found = analyse(memoryview(file), worker, SYMBOLS)
     assert found is None or found.bits in (32, 64)

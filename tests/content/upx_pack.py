@@ -175,7 +175,7 @@ ALL_TAMPERED = Tampering(b"YTS\x99", sizes=False, mark=False, trailer=False)
 def pack(
     original: bytes,
     method: str = "2b",
-    tampering: Tampering = Tampering(),  # noqa: B008 - frozen
+    tampering: Tampering = Tampering(),
     compressor: Callable[[str, bytes], bytes] = compress,
 ) -> bytes:
     """`original`, a little-endian ELF file, as UPX 4 packs it: no sections, two segments, blocks, a dead loader."""

@@ -1,6 +1,7 @@
 """Programs that mine are found and named; programs that talk about mining are left alone."""
 
 import json
+import marshal
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -218,6 +219,26 @@ def scan(header, nonce):
     [found] = binaries(detect(inside))
 
     assert found.locations[0].display == b"app.whl!/m/stratum.py"
+    assert found.details["classes"] == ["protocol", "algorithm"]
+
+
+def test_a_miner_of_java_classes_is_one_finding_in_its_jar(detect: Detect) -> None:
+    magic = b"\xca\xfe\xba\xbe\0\0\0\x37"
+    protocol = magic + b"\1\0\x10mining.subscribe\1\0\x10mining.authorize\1\0\rmining.submit"
+    menu = magic + b"\1\0\6kawpow\1\0\x09neoscrypt\1\0\x08etchash"
+
+    [found] = binaries(detect({"app.jar!/m/Client.class": protocol, "app.jar!/m/Algo.class": menu}))
+
+    assert found.locations[0].display == b"app.jar!/m/Client.class"
+    assert (found.severity, found.details["form"]) == (Severity.HIGH, "Java class")
+
+
+def test_python_bytecode_is_read_without_running_it(detect: Detect) -> None:
+    source = "import hashlib\nfor nonce in 1, 2:\n    x('mining.subscribe', 'mining.authorize', 'mining.submit')\n"
+    bytecode = b"\xa7\r\r\n" + bytes(12) + marshal.dumps(compile(source, "m", "exec"))
+
+    [found] = binaries(detect({"opt/__pycache__/m.cpython-311.pyc": bytecode}))
+
     assert found.details["classes"] == ["protocol", "algorithm"]
 
 

@@ -13,7 +13,7 @@ from fixtures.wallet import monero
 from scanner.detectors.launchers import shell
 from scanner.detectors.mining.startup import assess
 from scanner.detectors.mining.wallets import Purse
-from scanner.model import Confidence, ConfigLocation, FileLocation, Finding, ImageConfig, Severity, State
+from scanner.model import Confidence, ConfigLocation, FileLocation, Finding, ImageConfig, Notification, Severity, State
 
 Detect = Callable[..., list[Finding]]
 
@@ -198,6 +198,24 @@ def test_an_entrypoint_that_runs_a_script_which_starts_a_miner(detect: Detect) -
 )
 def test_an_honest_configuration_says_nothing(detect: Detect, config: ImageConfig) -> None:
     assert detect({}, config=config) == []
+
+
+def test_more_commands_than_are_read_are_said(look: Callable[..., list[object]]) -> None:
+    [told, *_] = [n for n in look("etc/rc.local", b"true;" * 30_000) if isinstance(n, Notification)]
+
+    assert told.incomplete
+    assert "20000 commands" in told.message
+
+
+def test_a_script_too_large_to_be_read_whole_is_said_and_its_end_is_read(
+    detect: Detect, look: Callable[..., list[object]]
+) -> None:
+    data = b"# padding\n" * 200_000 + f"./x -o stratum+tcp://{POOL} -u me\n".encode()
+
+    [found] = launches(detect({"etc/rc.local": data}))
+
+    assert line(found) == 200_001
+    assert [n.incomplete for n in look("etc/rc.local", data) if isinstance(n, Notification)] == [True]
 
 
 def test_python_that_runs_a_miner_is_found(detect: Detect) -> None:

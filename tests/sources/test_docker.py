@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import scanner.sources.docker as source
-from scanner.errors import SourceError, TargetError
+from scanner.errors import ScannerError, SourceError, TargetError
 from scanner.oci.files import spooled
 from tests.engine_fixture import Engine, served, started_engine
 from tests.sources import forms
@@ -63,7 +63,7 @@ def test_a_scheme_mistyped_gets_a_suggestion(at_engine: Engine) -> None:
         TargetError, match=r"Did you mean docker:app.* The schemes are archive, docker, oci, registry, rootfs"
     ):
         opened("dokcer:app")
-    with pytest.raises(TargetError, match="Did you mean archive:x"):
+    with pytest.raises(ScannerError, match="Did you mean archive:x"):
         opened("docker-archive:x")
 
 

@@ -28,7 +28,9 @@ _HOST = r"(?:\[[0-9A-Fa-f:]{2,45}\]|[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-
 _URL = re.compile(
     rf"(?i)(?P<scheme>{_SCHEME})://(?:(?P<user>[^\s@/\"'<>]{{1,200}})@)?(?P<host>{_HOST})(?::(?P<port>\d{{1,5}}))?"
 )
-_ENDPOINT = re.compile(rf"(?i)(?:(?:tcp|ssl|tls|https?|wss?)://)?(?P<host>{_HOST}):(?P<port>\d{{1,5}})(?![\w.])")
+_ENDPOINT = re.compile(
+    rf"(?i)(?<![A-Za-z0-9._-])(?:(?:tcp|ssl|tls|https?|wss?)://)?(?P<host>{_HOST}):(?P<port>\d{{1,5}})(?![\w.])"
+)
 
 
 @dataclass(frozen=True, slots=True)

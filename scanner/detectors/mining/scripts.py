@@ -7,13 +7,9 @@ from scanner.content import Content
 from scanner.detectors.mining import lexing
 from scanner.detectors.mining.forms import SCRIPT
 from scanner.detectors.mining.pools import known_pools, mining_urls, pool_url
+from scanner.detectors.mining.regions import regions
 from scanner.detectors.mining.wallets import wallets
 from scanner.model import Evidence, Level, Notification, printable
-
-WHOLE = 4 << 20
-WINDOW = 128 << 10
-WINDOWS = 32
-"""A script larger than WHOLE is read in windows around the rules' matches, at most this many."""
 
 _STRATUM = re.compile(
     rb"mining\.(?:subscribe|authorize|submit|notify|set_difficulty|set_target|set_extranonce|extranonce\.subscribe|configure|"
@@ -52,25 +48,6 @@ _FETCH = re.compile(
 def runs_programs(script: lexing.Script) -> bool:
     """Whether the script's code starts other programs or fetches files."""
     return any(_SPAWN.match(w) or _FETCH.match(w) for w in script.words)
-
-
-def regions(content: Content) -> tuple[list[tuple[int, bytes]], bool]:
-    """The parts of a text worth reading, with their offsets, and whether everything worth reading is among them.
-
-    Up to WHOLE bytes that is all of it; beyond, what stands around the rules' matches, or the begin where none matched.
-    """
-    if content.size <= WHOLE:
-        return [(0, bytes(content.data))], True
-    if not content.matches:
-        return [(0, bytes(content.data[:WHOLE]))], True
-    spans: list[list[int]] = []
-    for offset in sorted(s.offset for m in content.matches for s in m.strings):
-        begin, end = max(0, offset - WINDOW), min(content.size, offset + WINDOW)
-        if spans and begin <= spans[-1][1] and spans[-1][1] - spans[-1][0] < WHOLE:
-            spans[-1][1] = end
-        else:
-            spans.append([begin, end])
-    return [(b, bytes(content.data[b:e])) for b, e in spans[:WINDOWS]], len(spans) <= WINDOWS
 
 
 def _kinds(script: lexing.Script) -> Iterator[tuple[str, int, str, dict[str, str]]]:
@@ -143,7 +120,7 @@ def inspect(content: Content, language: str, detector: str) -> Iterator[Evidence
     """Evidence of mining in one script, each class once."""
     parts, complete = regions(content)
     if not complete:
-        message = f"a script of {content.size} bytes matches in more than {WINDOWS} places; the rest was not read"
+        message = f"a script of {content.size} bytes matches in so many places that not all were read"
         yield Notification("detector", Level.WARNING, message, content.path, content.inner)
     seen: set[str] = set()
     for start, data in parts:
