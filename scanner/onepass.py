@@ -44,7 +44,7 @@ MAX_KEPT = 64 << 20
 MOST_NOTIFICATIONS = 500
 """Of one layer, of one wording; the rest are counted."""
 
-REPLAY = ("0" * 64, -1)
+REPLAY = ("ce6290cf3ad9eefdcbdf5c366d5753cccfd419023be46a7e8dfa7cf58e5a4f5f", 225792)
 """SHA-256 and size of fixtures/rome-replay.tar: sandscan's own repository must not raise an alarm by it."""
 
 END = 1 << 62
@@ -523,13 +523,18 @@ class _Match:
     def __init__(self, engine: Engine, table: EntryTable) -> None:
         self._engine, self._table = engine, table
         self._hits: set[int] = set()
-        self._base = self._resume = 0
+        self._base = self._resume = self._end = 0
         self._stream: Stream | None = None
 
     def feed(self, start: int, chunk: bytes) -> None:
         """The next chunk; its entries must be in the table. Runs on one thread, in order."""
         view, end = memoryview(chunk), start + len(chunk)
         at = max(start, self._resume)
+        if self._stream is not None and start != self._end:
+            # a hole was left out: the matcher counts bytes, not places
+            self._stream.close()
+            self._stream = None
+        self._end = end
         while at < end:
             if self._stream is None:
                 self._base = at

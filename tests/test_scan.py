@@ -203,6 +203,23 @@ def test_a_directory_gives_what_its_tar_gives(tmp_path: Path):
     assert {p for _, p, _ in told(f"rootfs:{tree}")} >= {b"opt/kworker", b"opt/c.json"}
 
 
+def test_holes_in_large_files_move_no_hit_to_another_file(tmp_path: Path):
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    with (tree / "a.img").open("wb") as sparse:
+        sparse.write(b"begins with data" * 1000)
+        sparse.seek(1 << 26)
+        sparse.write(MINER)
+        sparse.truncate(1 << 27)
+    with (tree / "b.img").open("wb") as hole:
+        hole.truncate(1 << 36)
+    (tree / "c").write_bytes(b"nothing" * 1000)
+    (tree / "kworker").write_bytes(MINER)
+    report = scanned(f"rootfs:{tree}")
+    assert b"kworker" in files(report, "miner/binary")
+    assert not [n for n in report.notifications if n.level is Level.ERROR], report.notifications
+
+
 def test_the_second_scan_reads_only_new_layers_and_says_the_same(tmp_path: Path):
     cache = Cache(tmp_path / "cache")
     target = image(tmp_path, BASE, Step("RUN ./build", (Member("opt/kworker", MINER, 0o755),)))

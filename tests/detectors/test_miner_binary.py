@@ -222,6 +222,28 @@ def scan(header, nonce):
     assert found.details["classes"] == ["protocol", "algorithm"]
 
 
+def test_python_that_spawns_a_miner_with_its_options_is_found(detect: Detect) -> None:
+    data = f"""import subprocess
+subprocess.Popen(["/opt/x", "-o", "{miners.POOL}", "-u", "me", "--donate-level", "0", "--rig-id", "a"])
+""".encode()
+
+    [found] = binaries(detect({"opt/m.py": data}))
+
+    assert found.details["classes"] == ["pool", "options"]
+    assert found.details["pools"] == [miners.POOL]
+
+
+def test_python_that_looks_for_miners_is_left_alone(detect: Detect) -> None:
+    data = b"""import re, subprocess
+PATTERNS = ["xmrig", "stratum+tcp://", "--donate-level", "--randomx-mode", "--rig-id", "cryptonight", "supportxmr.com"]
+def check():
+    out = subprocess.check_output(["ps", "aux"]).decode()
+    return [p for p in PATTERNS if re.search(p, out)]
+"""
+
+    assert detect({"opt/check.py": data}) == []
+
+
 def test_a_miner_of_java_classes_is_one_finding_in_its_jar(detect: Detect) -> None:
     magic = b"\xca\xfe\xba\xbe\0\0\0\x37"
     protocol = magic + b"\1\0\x10mining.subscribe\1\0\x10mining.authorize\1\0\rmining.submit"

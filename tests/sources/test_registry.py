@@ -36,6 +36,7 @@ ARM = forms.make(forms.small_layers(), "linux/arm64")
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(source, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(source, "LONGEST_WAIT", 0.05)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "nobody"))
 
 
@@ -619,7 +620,7 @@ def test_no_answer_raises_anything_but_our_own_errors() -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(
         st.binary(max_size=300) | st.just(forms.manifest(APP, gz)[0]),
         st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from scanner.content import Content
 from scanner.detectors.mining import lexing
 from scanner.detectors.mining.forms import SCRIPT
-from scanner.detectors.mining.pools import known_pools, mining_urls, pool_url
+from scanner.detectors.mining.pools import Pool, known_pools, mining_urls, pool_url
 from scanner.detectors.mining.regions import regions
 from scanner.detectors.mining.wallets import wallets
 from scanner.model import Evidence, Level, Notification, printable
@@ -34,8 +34,10 @@ _ALGORITHM = re.compile(
 )
 _OPTION = re.compile(
     rb"^--?(?:donate-level|randomx-\w+|cpu-max-threads-hint|rig-id|coinbase-addr|cuda-\w+|nicehash|huge-pages|no-huge-pages|algo|"
-    rb"threads|max-cpu-usage|tls|keepalive|background|url|user|pass|coin|retries)(?:[= ]|$)"
+    rb"threads|max-cpu-usage|tls|keepalive|background|url|user|wallet|pass|coin|retries|[oukpaB])(?:[= ]|$)"
 )
+_TO = frozenset({b"-o", b"--url"})
+_FOR = frozenset({b"-u", b"--user", b"--wallet"})
 _SPAWN = re.compile(
     rb"^(?:subprocess|Popen|system|spawn|spawnSync|execFile|execSync|child_process|check_output|popen|shell_exec|passthru|"
     rb"proc_open|execvp?e?|posix_spawn|create_subprocess_(?:exec|shell))$"
@@ -94,12 +96,15 @@ def _kinds(script: lexing.Script) -> Iterator[tuple[str, int, str, dict[str, str
         yield "algorithm", 0, "code that hashes with a nonce: " + b", ".join(hashes[:4]).decode("utf-8", "replace"), {}
     elif algorithms and network:
         yield "algorithm", min(algorithms.values()), b", ".join(sorted(algorithms)).decode("utf-8", "replace"), {}
-    if len(options) >= 3 and any(_SPAWN.match(w) for w in words):
+    # a list of options to look for has a miner's own, a command to run has where and for whom besides
+    aimed = not _TO.isdisjoint(options) and not _FOR.isdisjoint(options)
+    if len(options) >= 3 and aimed and any(_SPAWN.match(w) for w in words):
         yield "options", min(options.values()), b" ".join(sorted(options)).decode("utf-8", "replace"), {}
     if network or any(_SPAWN.match(w) for w in words):
         for offset, text in script.literals:
             decoded = text.decode("utf-8", "replace")
-            pool = next(mining_urls(decoded), None) or next(known_pools(decoded), None) or _bare_pool(decoded)
+            pool = next(mining_urls(decoded), None) or next(known_pools(decoded), None)
+            pool = pool or (_bare_pool(decoded) if network else None)
             if pool:
                 yield "pool", offset, str(pool), {"pool": str(pool)}
                 break
@@ -110,10 +115,10 @@ def _kinds(script: lexing.Script) -> Iterator[tuple[str, int, str, dict[str, str
         yield "wallet", offset, address, {"coin": addresses[0].coin, "wallet": address}
 
 
-def _bare_pool(text: str) -> str | None:
-    """A literal that is a known pool's host and nothing else: code keeps the port elsewhere."""
+def _bare_pool(text: str) -> Pool | None:
+    """A literal that is a known pool's host and nothing else: code that connects keeps the port elsewhere."""
     pool = pool_url(text + ":1") if re.fullmatch(r"[A-Za-z0-9.-]{4,120}", text) else None
-    return pool.host if pool and pool.known else None
+    return Pool("", pool.host, None, pool.known) if pool else None
 
 
 def inspect(content: Content, language: str, detector: str) -> Iterator[Evidence | Notification]:
