@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 from typing import IO
@@ -22,15 +22,17 @@ from scanner.content.worker import Worker
 from scanner.detectors.plugin import Detector
 from scanner.errors import ScannerError, TargetError
 from scanner.mapped import mapped
-from scanner.model import Evidence, Level, Limits, Notification, printable
+from scanner.model import Evidence, Json, Level, Limits, Notification, printable
 from scanner.oci.blob import Blob, TarBlob
 from scanner.oci.squash import superseded
 from scanner.oci.table import FILE, OPAQUE, WHITEOUT, EntryTable
 from scanner.oci.tar import TarWalk
 from scanner.oci.tree import TreeWalk
+from scanner.plugins import plugins
 from scanner.prefilter import Matcher, Prefilter, Stream, build
 from scanner.record import Carrier, FilePack, LayerRecord, unpack_files
 from scanner.ruleset import Ruleset
+from scanner.ruleset import load as load_rules
 
 VERSION = 1
 """Of what a record holds and means: part of the cache's key."""
@@ -41,6 +43,8 @@ IN_FLIGHT = 16 << 20
 KEPT = re.compile(rb"\Avar/lib/dpkg/(?:info/[^/]+\.list|status\.d/[^/]+)\Z|\Alib/apk/db/installed\Z")
 """Package databases: who owns a file is asked of the whole image, later."""
 MAX_KEPT = 64 << 20
+ASIDE_LEAST, ASIDE_MOST = 32 << 10, 32 << 20
+"""Bytes of an archive that is unpacked in the other process: smaller ones are not worth the way, larger ones the memory."""
 MOST_NOTIFICATIONS = 500
 """Of one layer, of one wording; the rest are counted."""
 
@@ -60,14 +64,20 @@ class Progress:
 
 @dataclass(frozen=True)
 class Engine:
-    """What a scan brings to every layer. Close its worker when done."""
+    """What a scan brings to every layer. Close its workers when done.
+
+    `aside`, if there is one, unpacks archives in a process of its own, so that they cost the stream no time; where
+    anything is found in one, it is looked at again here.
+    """
 
     ruleset: Ruleset
     detectors: tuple[Detector, ...]
     limits: Limits
-    worker: Worker
+    worker: Worker | None
+    rules: tuple[Path, ...] = ()
     use_prefilter: bool = True
     spool_dir: Path | None = None
+    aside: Worker | None = None
     local: threading.local = field(default_factory=threading.local)
 
     @cached_property
@@ -177,8 +187,9 @@ class _Run:
         self.jobs: deque[tuple[int, list[Future[object]]]] = deque()
         self.hasher = ThreadPoolExecutor(1, "sandscan-hash")
         self.matching = ThreadPoolExecutor(1, "sandscan-match")
-        self.inspectors = ThreadPoolExecutor(2, "sandscan-inspect")
-        for pool in (self.hasher, self.matching, self.inspectors):
+        self.inspectors = ThreadPoolExecutor(2 if engine.aside is None else 1, "sandscan-inspect")
+        self.asides = ThreadPoolExecutor(1, "sandscan-aside")
+        for pool in (self.hasher, self.matching, self.inspectors, self.asides):
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
         self.match = _Match(engine, self.table) if engine.use_prefilter and not engine.prefilter.always else None
         if self.match is not None:
@@ -281,14 +292,16 @@ class _Run:
     def submit(self, row: int, yara: bool) -> None:
         size, path = self.table.stored[row], self.table.path(row)
         if size > self.most:
+            pool = self.asides if self.goes_aside(yara, size, b"") else self.inspectors
             self.room.take(IN_FLIGHT // 2)
-            self.inspected.append(self.inspectors.submit(self.inspect_large, row, self.large.get(row), yara))
+            self.inspected.append(pool.submit(self.inspect_large, row, self.large.get(row), yara))
         else:
             data = self.bytes_of(row)
             if KEPT.search(path):
                 self.keep(path, data)
+            pool = self.asides if self.goes_aside(yara, size, data[:HEAD]) else self.inspectors
             self.room.take(size)
-            self.inspected.append(self.inspectors.submit(self.inspect_small, row, data, yara))
+            self.inspected.append(pool.submit(self.inspect_small, row, data, yara))
         if len(self.inspected) > 256:
             self.collect()
 
@@ -337,15 +350,44 @@ class _Run:
                 spool.close()
             self.room.give(IN_FLIGHT // 2)
 
+    def goes_aside(self, yara: bool, size: int, head: bytes) -> bool:
+        """Archives worth the way to the other process, in which nothing matched so far; `head` empty if not at hand."""
+        return (
+            self.engine.aside is not None
+            and not yara
+            and ASIDE_LEAST <= size <= ASIDE_MOST
+            and (not head or archives.looks_packed(head))
+        )
+
     def inspect(self, row: int, view: memoryview, yara: bool) -> "_Seen":
         """Whatever goes wrong costs this file, and is said."""
         seen = _Seen(row)
+        if self.goes_aside(yara, len(view), bytes(view[:HEAD])) and self.is_clean(row, view, seen):
+            return seen
         try:
             self.look(row, view, yara, seen)
         except Exception as e:
             what = f"could not be looked at: {type(e).__name__}: {printable(str(e))}"
             seen.notes.append(Notification("detector", Level.ERROR, what, self.table.path(row)))
         return seen
+
+    def is_clean(self, row: int, view: memoryview, seen: "_Seen") -> bool:
+        """Whether an archive holds nothing at all to tell of, by the word of the other process."""
+        engine = self.engine
+        assert engine.aside is not None
+        arguments: dict[str, Json] = {
+            "name": self.table.path(row).decode("latin-1"),
+            "rules": [str(path) for path in engine.rules],
+            "limits": asdict(engine.limits),
+        }
+        try:
+            told = engine.aside.call(unpacks_clean, view, arguments)
+        except (ScannerError, OSError):
+            return False
+        if not isinstance(told, int) or told < 0:
+            return False
+        seen.unpacked = told
+        return True
 
     def look(self, row: int, view: memoryview, yara: bool, seen: "_Seen") -> None:
         table = self.table
@@ -431,6 +473,7 @@ class _Seen:
     evidence: list[Evidence] = field(default_factory=list)
     notes: list[Notification] = field(default_factory=list)
     matched: int = 0
+    hits: int = 0
     unpacked: int = 0
 
 
@@ -445,6 +488,7 @@ def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budge
         except ScannerError as e:
             problems = (str(e),)
         seen.notes += (Notification("rules", Level.WARNING, p, content.path, content.inner) for p in problems)
+    seen.hits += bool(content.matches)
     behaviours = {match.rule.behaviour for match in content.matches}
     for detector, pattern in engine.wanted:
         wants = detector.wants
@@ -454,6 +498,8 @@ def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budge
             or (pattern is not None and pattern.search(content.name))
         ):
             _ask(detector, content, seen)
+    if not yara and engine.use_prefilter and _is_static_library(content):
+        return
     for inner in _inside(content, engine, budget, seen):
         seen.unpacked += 1
         head = bytes(inner.data[:HEAD])
@@ -463,6 +509,32 @@ def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budge
             hit = engine.matcher.search(inner.data)
         if hit or engine.looks_wanted(inner.name, head):
             inspect(inner, hit, engine, budget, seen)
+
+
+def _is_static_library(content: Content) -> bool:
+    """An ar archive that is no Debian package holds object files, stored: the look at its bytes was a look at them."""
+    return content.head.startswith(b"!<arch>\n") and not content.head.startswith(b"!<arch>\ndebian-binary")
+
+
+def prepare() -> None:
+    """For the other process: load what its memory limit should not count."""
+    from scanner.content.streams import decompress
+
+    list(decompress("deflate", memoryview(b"\3\0"), archives.Budget(Limits())))
+
+
+def unpacks_clean(data: bytes, name: str, rules: list[str], limits: dict[str, int]) -> int:
+    """In the other process: the number of members of an archive in which there is nothing to tell of, else -1."""
+    engine = _other_engine(tuple(rules), Limits(**limits))
+    seen = _Seen(0)
+    content = Content(path=name.encode("latin-1"), data=memoryview(data))
+    inspect(content, False, engine, archives.Budget(engine.limits), seen)
+    return -1 if seen.evidence or seen.notes or seen.hits else seen.unpacked
+
+
+@cache
+def _other_engine(rules: tuple[str, ...], limits: Limits) -> Engine:
+    return Engine(load_rules([Path(r) for r in rules]), plugins("scanner.detectors"), limits, None)
 
 
 def _ask(detector: Detector, content: Content, seen: _Seen) -> None:
@@ -503,6 +575,8 @@ def _unpacked(content: Content, engine: Engine, budget: archives.Budget) -> Iter
         return
     depth = len(content.inner)
     problem: object = None
+    if engine.worker is None:
+        raise ScannerError("only a worker may unpack it")
     if packing.first < 0 or content.size > upx.MAX_PACKED:
         problem = "no block of it can be unpacked" if packing.first < 0 else f"it is larger than {upx.MAX_PACKED} bytes"
     else:

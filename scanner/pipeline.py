@@ -25,7 +25,7 @@ from scanner.model import (
     Tool,
     printable,
 )
-from scanner.oci.blob import Blob, TarBlob
+from scanner.oci.blob import Blob, TarBlob, TreeBlob
 from scanner.oci.packages import Packages
 from scanner.oci.squash import VISIBLE, Fate, fates, hard_links
 from scanner.oci.table import EntryTable
@@ -37,6 +37,10 @@ from scanner.ruleset import Ruleset
 from scanner.ruleset import load as load_rules
 from scanner.sources.plugin import OpenImage, SourceOptions
 from scanner.sources.recognise import open_target
+
+
+LARGE = 64 << 20
+"""Stored bytes from which on an image's archives are unpacked in a process of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,10 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
         stack.callback(worker.close)
         found = detectors()
         spool = options.cache.folder if options.cache is not None else None
-        engine = Engine(ruleset, found, options.limits, worker, options.use_prefilter, spool)
+        aside = Worker(options.limits) if options.use_prefilter and _is_large(opened) else None
+        if aside is not None:
+            stack.callback(aside.close)
+        engine = Engine(ruleset, found, options.limits, worker, options.rules, options.use_prefilter, spool, aside)
         records, notes, cached = _layers(opened, engine, options.cache, progress)
         findings, more = _judge(opened, records, found)
     notes = [*opened.notifications, *notes, *more]
@@ -133,6 +140,11 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
 def _order(note: Notification) -> tuple[int, int, str, bytes, tuple[bytes, ...], str]:
     worst_first = (Level.ERROR, Level.WARNING, Level.NOTE).index(note.level)
     return worst_first, -1 if note.layer is None else note.layer, note.stage, note.path or b"", note.inner, note.message
+
+
+def _is_large(opened: OpenImage) -> bool:
+    """Whether a second process is worth its start."""
+    return sum(max(_size(b), 0) for b in opened.blobs) > LARGE or any(isinstance(b, TreeBlob) for b in opened.blobs)
 
 
 def _layers(

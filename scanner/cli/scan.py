@@ -12,7 +12,7 @@ from scanner.model import Limits, Report, Severity
 EPILOG = """\b
 Targets:
   docker:NAME[:TAG]             the local engine, or the one DOCKER_HOST names (Podman too)
-  archive:FILE                  docker save, podman save; plain, gzip or zstd
+  archive:FILE[:NAME|@DIGEST]   docker save, podman save; plain, gzip or zstd; - for standard input
   oci:DIR[:TAG|@DIGEST]         an OCI image layout
   registry:HOST/NAME[:TAG]      straight from a registry, without an engine
   rootfs:DIR or rootfs:FILE     a tree, or docker export

@@ -22,7 +22,7 @@ class Limits:
     layer_bytes: int = 256 * GIB
     """Uncompressed bytes of one layer."""
     layer_entries: int = 20_000_000
-    document_bytes: int = 64 * MIB
+    document_bytes: int = 8 * MIB
     """A manifest, an index, a config: anything of the image's own JSON."""
     spool_bytes: int = 8 * GIB
     """One file of a compressed layer that has to be looked at again is kept on disk, unnamed, up to this size."""

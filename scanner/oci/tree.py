@@ -55,8 +55,16 @@ class TreeWalk:
         except OSError as e:
             raise TargetError(f"cannot read the directory {self._blob.root}: {e.strerror}") from e
         self._pseudo = _pseudo_devices()
+        opened = os.fstat(root)
         yield from self._directory(root, b"", 0)
         yield from self._flush()
+        try:
+            now = os.lstat(self._blob.root)
+        except OSError:
+            now = None
+        if now is None or (now.st_dev, now.st_ino) != (opened.st_dev, opened.st_ino):
+            # an engine that removes an image takes its files away under our eyes, one by one
+            self._unread(b"", f"the directory {self._blob.root} was removed or replaced meanwhile")
 
     def update(self, chunk: bytes) -> None:
         """A tree has no digest to verify."""
