@@ -135,7 +135,7 @@ class _Problems:
         if self._told > MOST_PROBLEMS:
             self._more += 1
         elif self._confirmed or not problem.damaged:
-            yield self.notification(problem, Level.WARNING)
+            yield self.notification(problem, Level.NOTE if problem.seen else Level.WARNING)
         else:
             self._waiting.append(problem)
 
@@ -144,7 +144,7 @@ class _Problems:
         self._confirmed = True
         waiting, self._waiting = self._waiting, []
         for problem in waiting:
-            yield self.notification(problem, Level.WARNING)
+            yield self.notification(problem, Level.NOTE if problem.seen else Level.WARNING)
 
     def rest(self) -> Iterator[Notification]:
         if self._waiting:

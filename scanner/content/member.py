@@ -23,12 +23,14 @@ class Member:
 class Problem:
     """Something of an archive that could not be read: of a member, or (name None) of the archive from there on.
 
-    `damaged` where the bytes are wrong, not where a password or a limit stands before them.
+    `damaged` where the bytes are wrong, not where a password or a limit stands before them; `seen` where they lie plain
+    in the file, so that the look at the file was a look at them.
     """
 
     message: str
     name: bytes | None = None
     damaged: bool = True
+    seen: bool = False
 
 
 Members = Generator[Member | Problem, None, None]

@@ -34,8 +34,8 @@ def is_tar(head: bytes) -> bool:
     if len(head) < BLOCK or (stated := _CHECKSUM.match(head, 148, 156)) is None:
         return False
     summed = head[:148] + b"        " + head[156:BLOCK]
-    unsigned = sum(summed)
-    return int(stated[1], 8) in (unsigned, unsigned - 256 * len(_HIGH.findall(summed)))
+    over = sum(summed) - int(stated[1], 8)
+    return not over or over == 256 * len(_HIGH.findall(summed))
 
 
 def short(name: bytes) -> bytes:
@@ -62,7 +62,7 @@ def tar(source: Source, budget: Budget) -> Members:
             if zeros:
                 return
             if not broken:
-                yield Problem(_BROKEN)
+                yield Problem(_BROKEN, seen=isinstance(source, Stored))
             broken = True
             continue
         zeros = 0
@@ -82,7 +82,7 @@ def tar(source: Source, budget: Budget) -> Members:
         except ValueError:
             size = -1
         if size < 0:
-            yield Problem(_BROKEN)
+            yield Problem(_BROKEN, seen=isinstance(source, Stored))
             broken = True
             continue
         budget.member()

@@ -546,7 +546,13 @@ def test_what_only_begins_like_an_archive_is_a_note(junk: bytes) -> None:
 
 
 def test_a_damaged_header_in_a_tar_is_said_and_the_members_after_it_are_read() -> None:
-    found, notes = opened(tar_member(b"a", b"1") + b"garbage!" * 64 + tar_member(b"b", b"2") + bytes(1024))
+    damaged = tar_member(b"a", b"1") + b"garbage!" * 64 + tar_member(b"b", b"2") + bytes(1024)
+    found, notes = opened(damaged)
+    assert found == {(b"a",): b"1", (b"b",): b"2"}
+    assert [n.level for n in notes] == [Level.NOTE], "its bytes lie plain in the file, which is looked at whole"
+    assert "broken tar header" in notes[0].message
+
+    found, notes = opened(gzip.compress(damaged))
     assert found == {(b"a",): b"1", (b"b",): b"2"}
     warned(notes, "broken tar header")
 
