@@ -38,7 +38,6 @@ from scanner.ruleset import load as load_rules
 from scanner.sources.plugin import OpenImage, SourceOptions
 from scanner.sources.recognise import open_target
 
-
 LARGE = 64 << 20
 """Stored bytes from which on an image's archives are unpacked in a process of their own."""
 

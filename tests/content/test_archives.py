@@ -207,7 +207,9 @@ def test_what_it_is_not(data: bytes) -> None:
 
 @pytest.mark.parametrize("magic", [m for m in archives.MAGICS if b"\0" not in m])
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
-def test_a_tar_that_begins_like_something_else_is_a_tar_all_the_same(magic: bytes, compress: Callable[[bytes], bytes]) -> None:
+def test_a_tar_that_begins_like_something_else_is_a_tar_all_the_same(
+    magic: bytes, compress: Callable[[bytes], bytes]
+) -> None:
     found, _ = opened(compress(tar_member(magic + b"x", TEXT) + bytes(1024)))
     assert found[magic + b"x",] == TEXT
 
@@ -768,7 +770,11 @@ def test_any_bytes(head: bytes, body: bytes, tail: bytes) -> None:
     survives(head + body + tail)
 
 
-NAMES = st.binary(min_size=1, max_size=60).map(lambda name: name.replace(b"\0", b"0").replace(b"/", b"_")).map(lambda name: b"n" + name)
+NAMES = (
+    st.binary(min_size=1, max_size=60)
+    .map(lambda name: name.replace(b"\0", b"0").replace(b"/", b"_"))
+    .map(lambda name: b"n" + name)
+)
 
 
 @settings(max_examples=60, deadline=None)
