@@ -3,9 +3,9 @@
 import mmap
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-LARGE = 16 << 20
+LARGE = 4 << 20
 _PERIOD = 0.02
 _lock = threading.Lock()
 _large: set[mmap.mmap] = set()
@@ -20,18 +20,21 @@ def mapped(fd: int, offset: int, size: int) -> Iterator[memoryview]:
     next look brings them back from the page cache.
     """
     skip = offset % mmap.ALLOCATIONGRANULARITY
-    with mmap.mmap(fd, size + skip, prot=mmap.PROT_READ, offset=offset - skip) as area:
-        whole = memoryview(area)
-        view = whole[skip : skip + size]
-        if size > LARGE:
-            _watch(area)
-        try:
-            yield view
-        finally:
-            with _lock:
-                _large.discard(area)
+    area = mmap.mmap(fd, size + skip, prot=mmap.PROT_READ, offset=offset - skip)
+    whole = memoryview(area)
+    view = whole[skip : skip + size]
+    if size > LARGE:
+        _watch(area)
+    try:
+        yield view
+    finally:
+        with _lock:
+            _large.discard(area)
+        # a slice that an exception's traceback still holds keeps the mapping until it goes; that is no error of its own
+        with suppress(BufferError):
             view.release()
             whole.release()
+            area.close()
 
 
 def _watch(area: mmap.mmap) -> None:

@@ -38,12 +38,14 @@ VERSION = 1
 """Of what a record holds and means: part of the cache's key."""
 
 AHEAD = 6
+ZIP_END = 22
+"""Bytes of a zip's end record without a comment (APPNOTE 4.3.16)."""
 HEAD = 512
 IN_FLIGHT = 16 << 20
 KEPT = re.compile(rb"\Avar/lib/dpkg/(?:info/[^/]+\.list|status\.d/[^/]+)\Z|\Alib/apk/db/installed\Z")
 """Package databases: who owns a file is asked of the whole image, later."""
 MAX_KEPT = 64 << 20
-ASIDE_LEAST, ASIDE_MOST = 32 << 10, 32 << 20
+ASIDE_LEAST, ASIDE_MOST = 32 << 10, 16 << 20
 """Bytes of an archive that is unpacked in the other process: smaller ones are not worth the way, larger ones the memory."""
 MOST_NOTIFICATIONS = 500
 """Of one layer, of one wording; the rest are counted."""
@@ -181,6 +183,8 @@ class _Run:
         self.size = 0
         self.flagged: dict[int, bool] = {}
         self.triaged = 0
+        self.spanning: int | None = None
+        self.tail = b""
         self.retained: deque[tuple[int, bytes]] = deque()
         self.most = engine.limits.keep_bytes
         self.large: dict[int, _Spool | None] = {}
@@ -236,18 +240,36 @@ class _Run:
         kinds, stored, offsets, end = table.kinds, table.stored, table.offsets, start + len(chunk)
         row, rows = self.triaged, len(table)
         needs = engine.prefilter.needs
+        if (open_row := self.spanning) is not None and offsets[open_row] + stored[open_row] <= end:
+            self.look_at_end(open_row, start, chunk)
+            self.spanning = None
         while row < rows:
             if kinds[row] == FILE and stored[row]:
                 begin = offsets[row] - start
                 if offsets[row] >= end:
                     break  # its content begins with the next chunk
-                head = chunk[begin : begin + min(HEAD, stored[row])] if begin >= 0 else b""
+                size = stored[row]
+                head = chunk[begin : begin + min(HEAD, size)] if begin >= 0 else b""
                 if self.every or needs(head):
                     self.flagged[row] = True
                 elif engine.looks_wanted(table.path(row), head):
                     self.flagged.setdefault(row, False)
+                if begin + size <= len(chunk):
+                    if chunk[begin + size - ZIP_END : begin + size - ZIP_END + 4] == archives.TAIL and size > ZIP_END:
+                        self.flagged.setdefault(row, False)
+                else:
+                    self.spanning = row
             row += 1
         self.triaged = row
+        self.tail = chunk[-ZIP_END:]
+
+    def look_at_end(self, row: int, start: int, chunk: bytes) -> None:
+        """A zip may stand behind anything, and shows itself by its end alone."""
+        at = self.table.offsets[row] + self.table.stored[row] - ZIP_END - start
+        if at < 0:  # it began in the chunk before
+            at, chunk = at + len(self.tail), self.tail + chunk[:ZIP_END]
+        if chunk[at : at + 4] == archives.TAIL:
+            self.flagged.setdefault(row, False)
 
     def spool(self, start: int, chunk: bytes) -> None:
         """Files too large to wait in memory wait where they lie, or in an unnamed file if their layer is compressed."""
@@ -507,7 +529,7 @@ def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budge
         # a stored member is a part of what was looked at already: where nothing matched, nothing matches
         if not hit and (yara or inner.data.obj is not content.data.obj):
             hit = engine.matcher.search(inner.data)
-        if hit or engine.looks_wanted(inner.name, head):
+        if hit or engine.looks_wanted(inner.name, head) or bytes(inner.data[-ZIP_END:][:4]) == archives.TAIL:
             inspect(inner, hit, engine, budget, seen)
 
 

@@ -174,6 +174,30 @@ def test_names_that_are_not_meant_for_people_survive(tmp_path: Path, path: bytes
     assert found.locations[0].display == path
 
 
+@pytest.mark.parametrize(
+    "front", [wrapped.harmless(), b"\x7fELF" + bytes(3 << 20), b"#!/bin/sh\nexit 0\n" + b"#" * 5000]
+)
+def test_a_zip_behind_something_else_is_looked_into(tmp_path: Path, front: bytes):
+    data = front + wrapped.zipped({"kworker": MINER})
+    step = Step("COPY a /opt", (Member("opt/tool", data, 0o755), Member("opt/t.gz", gzip.compress(data, mtime=0))))
+    found = files(scanned(image(tmp_path, BASE, step)), "miner/binary")
+    assert set(found) >= {b"opt/tool!/kworker"}
+    assert any(p.startswith(b"opt/t.gz!/") and p.endswith(b"!/kworker") for p in found), found
+
+
+def test_the_end_of_a_zip_may_lie_across_two_reads(tmp_path: Path):
+    packed = wrapped.zipped({"kworker": MINER})
+    for short_by in (1, 5, 21):
+        # one plain file in a tar: its content begins at 512, reads end at whole MiB
+        front = bytes((1 << 20) - 512 - len(packed) + short_by)
+        with tarfile.open(tmp_path / "t.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+            info = tarfile.TarInfo("opt/x")
+            info.size = len(front) + len(packed)
+            tar.addfile(info, io.BytesIO(b"\x7f" + front[1:] + packed))
+        found = files(scanned(f"rootfs:{tmp_path / 't.tar'}"), "miner/binary")
+        assert set(found) == {b"opt/x!/kworker"}, short_by
+
+
 def test_hard_negatives_stay_at_note(tmp_path: Path):
     members = debian.with_directories([Member(p, d) for p, d in negatives.files().items()])
     report = scanned(image(tmp_path, BASE, Step("COPY . /", members)))

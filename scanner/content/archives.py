@@ -27,7 +27,7 @@ _UNREAD = {
     b"7z\xbc\xaf\x27\x1c": "7z",
     b"Rar!\x1a\7": "RAR",
     b"LZIP\1": "lzip",
-    b"\x1f\x9d": "compress",
+    b"\x1f\x9d\x90": "compress",
     b"hsqs": "squashfs",
 }
 _COMPRESSED = (

@@ -45,21 +45,21 @@ class _Zlib:
 
     def __init__(self, wbits: int) -> None:
         self._z = zlib.decompressobj(wbits)
+        self.needs_input = True
 
     @property
     def eof(self) -> bool:
         return self._z.eof
 
     @property
-    def needs_input(self) -> bool:
-        return not self._z.unconsumed_tail
-
-    @property
     def unused_data(self) -> bytes:
         return self._z.unused_data
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
-        return self._z.decompress(self._z.unconsumed_tail + data, max_length)
+        out = self._z.decompress(self._z.unconsumed_tail + data, max_length)
+        # where all that was asked for came out, more may wait inside
+        self.needs_input = not self._z.unconsumed_tail and len(out) < max_length
+        return out
 
 
 @cache

@@ -113,7 +113,7 @@ def members(data: memoryview, found: Directory | None, budget: Budget, depth: in
             yield Problem("has no header where the zip's directory says it is", short(entry.name))
             continue
         begins.append(entry.header)
-        ends.append(begin + entry.stored)
+        ends.append(min(begin + entry.stored, len(data)))
         if not (entry.name.endswith(b"/") and not entry.size) and entry.mode & 0o170000 in (0, 0o100000):
             yield from _member(data[begin : begin + entry.stored], entry, budget, depth)
     for begin, end in _gaps(begins, ends, found.begin):

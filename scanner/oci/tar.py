@@ -105,6 +105,16 @@ def pax_records(data: bytes) -> dict[bytes, bytes]:
     return records
 
 
+_USED = frozenset(
+    (b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.name", b"GNU.sparse.realsize", b"GNU.sparse.size")
+)
+
+
+def _used(records: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """Only what is asked for: a global header holds for all members to come, and there may be any number of them."""
+    return {key: value for key, value in records.items() if key in _USED}
+
+
 class Headers:
     """The members of a tar, from blocks given in order. `next` is where the next header (or its extension) begins.
 
@@ -173,9 +183,9 @@ class Headers:
         self.next += -size % BLOCK
         try:
             if kind == ord("x"):
-                self._records.update(pax_records(bytes(data)))
+                self._records.update(_used(pax_records(bytes(data))))
             elif kind == ord("g"):
-                self._globals.update(pax_records(bytes(data)))
+                self._globals.update(_used(pax_records(bytes(data))))
             elif kind == ord("L"):
                 self._records[b"path"] = bytes(data).partition(b"\0")[0]
             elif kind == ord("K"):
