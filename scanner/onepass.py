@@ -24,7 +24,7 @@ from scanner.errors import ScannerError, TargetError
 from scanner.mapped import mapped
 from scanner.model import Evidence, Json, Level, Limits, Notification, printable
 from scanner.oci.blob import Blob, TarBlob
-from scanner.oci.squash import superseded
+from scanner.oci.squash import hard_links, superseded
 from scanner.oci.table import FILE, OPAQUE, WHITEOUT, EntryTable
 from scanner.oci.tar import TarWalk
 from scanner.oci.tree import TreeWalk
@@ -34,7 +34,7 @@ from scanner.record import Carrier, FilePack, LayerRecord, unpack_files
 from scanner.ruleset import Ruleset
 from scanner.ruleset import load as load_rules
 
-VERSION = 1
+VERSION = 2
 """Of what a record holds and means: part of the cache's key."""
 
 AHEAD = 6
@@ -451,6 +451,7 @@ class _Run:
     def record(self) -> tuple[LayerRecord, bytes, bytes]:
         table = self.table
         gone = superseded(table, self.seen)
+        links = hard_links(table, frozenset(table.path(row) for row in self.seen)) if self.seen else {}
         notes = sorted(self.notes, key=lambda n: (n.stage, n.path or b"", n.inner, n.message))
         for (stage, wording), count in sorted(self.counts.items()):
             if count > MOST_NOTIFICATIONS:
@@ -463,6 +464,7 @@ class _Run:
                 table.owners[row] >> 32,
                 table.owners[row] & 0xFFFFFFFF,
                 row in gone,
+                links.get(table.path(row), ()),
                 tuple(self.seen[row].evidence),
             )
             for row in sorted(self.seen)

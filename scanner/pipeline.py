@@ -1,7 +1,7 @@
 """One target, one report: open, look at each layer once (or take it from the cache), join, judge."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -238,7 +238,7 @@ def _join(opened: OpenImage, records: Sequence[LayerRecord]) -> tuple[ImageView,
     wanted: dict[int, set[bytes]] = {i: {c.path for c in r.carriers} for i, r in enumerate(records) if r.carriers}
     fate_of: dict[tuple[int, bytes], Fate] = {}
     try:
-        aliases = _aliases(wanted, tables)
+        aliases = _aliases(records, tables)
         asked: dict[int, set[bytes]] = {layer: set(paths) for layer, paths in wanted.items()}
         for names in aliases.values():
             for at, name in names:
@@ -267,13 +267,17 @@ def _join(opened: OpenImage, records: Sequence[LayerRecord]) -> tuple[ImageView,
 
 
 def _aliases(
-    wanted: Mapping[int, set[bytes]], tables: Sequence[Callable[[], EntryTable]]
+    records: Sequence[LayerRecord], tables: Sequence[Callable[[], EntryTable]]
 ) -> dict[tuple[int, bytes], tuple[tuple[int, bytes], ...]]:
-    """Hard links to files that carry evidence, in their own layer and in those above (where no file of that name lies)."""
+    """Hard links to files that carry evidence, in their own layer and in those above."""
     result: dict[tuple[int, bytes], list[tuple[int, bytes]]] = {}
-    for layer, paths in wanted.items():
-        for above in range(layer, len(tables)):
-            for target, names in hard_links(tables[above](), frozenset(paths)).items():
+    for layer, record in enumerate(records):
+        for carrier in record.carriers:
+            if carrier.aliases:
+                result[layer, carrier.path] = [(layer, name) for name in carrier.aliases]
+        paths = frozenset(c.path for c in record.carriers)
+        for above in range(layer + 1, len(tables)) if paths else ():
+            for target, names in hard_links(tables[above](), paths).items():
                 result.setdefault((layer, target), []).extend((above, name) for name in names)
     return {key: tuple(names) for key, names in result.items()}
 

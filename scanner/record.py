@@ -17,13 +17,16 @@ LASTING = "content"
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """A file that carries evidence. `superseded`: a later member of the same layer takes its path again."""
+    """A file that carries evidence. `superseded`: a later member of the same layer takes its path again; `aliases`: the
+    names that the layer's hard links give it.
+    """
 
     path: bytes
     mode: int
     uid: int
     gid: int
     superseded: bool
+    aliases: tuple[bytes, ...]
     evidence: tuple[Evidence, ...]
 
 
@@ -74,6 +77,7 @@ def dump(record: LayerRecord, table: bytes, kept: bytes) -> Stored:
                 c.uid,
                 c.gid,
                 c.superseded,
+                [_text(a) for a in c.aliases],
                 [
                     [e.detector, e.kind, [_text(i) for i in e.inner], e.offset, e.line, e.excerpt, e.facts]
                     for e in c.evidence
@@ -96,6 +100,7 @@ def load(stored: Stored) -> LayerRecord:
                 int(uid),
                 int(gid),
                 bool(superseded),
+                tuple(map(_bytes, aliases)),
                 tuple(
                     Evidence(
                         str(detector),
@@ -110,7 +115,7 @@ def load(stored: Stored) -> LayerRecord:
                     for detector, kind, inner, offset, line, excerpt, facts in evidence
                 ),
             )
-            for raw_path, mode, uid, gid, superseded, evidence in seen["carriers"]
+            for raw_path, mode, uid, gid, superseded, aliases, evidence in seen["carriers"]
         )
         notifications = tuple(
             Notification(
