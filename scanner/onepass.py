@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO
 
 from scanner.content import Content, archives, elf, upx
@@ -160,7 +161,7 @@ def scan_layer(
                 str(e) if isinstance(e, ScannerError) else f"layer {blob.layer.index} cannot be read: {e.strerror or e}"
             )
             run.notify(Notification("layer", Level.ERROR, why))
-        run.collect(wait=True)
+        run.finish()
         if isinstance(walk, TreeWalk):
             for notification in walk.notifications:
                 run.notify(notification)
@@ -200,7 +201,8 @@ class _Run:
             stack.callback(self.match.close)
         self.every = self.match is None
         self.room = _Room(IN_FLIGHT)
-        self.inspected: list[Future[_Seen]] = []
+        self.finished: SimpleQueue[_Seen] = SimpleQueue()
+        self.submitted = 0
         self.seen: dict[int, _Seen] = {}
         self.notes: list[Notification] = []
         self.counts: dict[tuple[str, str], int] = {}
@@ -312,29 +314,33 @@ class _Run:
             self.retained.popleft()
 
     def submit(self, row: int, yara: bool) -> None:
+        """To the inspectors; what can be read again where it lies waits there for its turn, and not in memory."""
         size, path = self.table.stored[row], self.table.path(row)
+        if KEPT.search(path) and size <= self.most:
+            self.keep(path, self.bytes_of(row))
+        aside = self.goes_aside(yara, size, self.bytes_of(row, HEAD) if size <= self.most else b"")
+        pool = self.asides if aside else self.inspectors
         if size > self.most:
-            pool = self.asides if self.goes_aside(yara, size, b"") else self.inspectors
-            self.room.take(IN_FLIGHT // 2)
-            self.inspected.append(pool.submit(self.inspect_large, row, self.large.get(row), yara))
+            held = 0 if self.walk.rereads else IN_FLIGHT // 2
+            self.room.take(held)
+            pool.submit(self.inspect_large, row, self.large.get(row), yara, held)
+        elif self.walk.rereads:
+            pool.submit(self.inspect_small, row, None, yara)
         else:
-            data = self.bytes_of(row)
-            if KEPT.search(path):
-                self.keep(path, data)
-            pool = self.asides if self.goes_aside(yara, size, data[:HEAD]) else self.inspectors
             self.room.take(size)
-            self.inspected.append(pool.submit(self.inspect_small, row, data, yara))
-        if len(self.inspected) > 256:
-            self.collect()
+            pool.submit(self.inspect_small, row, self.bytes_of(row), yara)
+        self.submitted += 1
+        self.collect()
 
     def close_spools(self) -> None:
         for spool in self.large.values():
             if spool is not None:
                 spool.close()
 
-    def bytes_of(self, row: int) -> bytes:
+    def bytes_of(self, row: int, most: int = 1 << 62) -> bytes:
+        """A file's bytes, the first `most` of them, from the chunks that are still at hand."""
         begin = self.table.offsets[row]
-        end = begin + self.table.stored[row]
+        end = begin + min(self.table.stored[row], most)
         parts = []
         for start, chunk in self.retained:
             if start < end and start + len(chunk) > begin:
@@ -350,27 +356,36 @@ class _Run:
             return
         self.kept.add(path, data)
 
-    def inspect_small(self, row: int, data: bytes, yara: bool) -> "_Seen":
+    def inspect_small(self, row: int, data: bytes | None, yara: bool) -> None:
         try:
-            return self.inspect(row, memoryview(data), yara)
+            content = self.walk.content(row) if data is None else data
+            if content is None:
+                self.unread(row, "it is not there any more")
+            else:
+                self.finished.put(self.inspect(row, memoryview(content), yara))
         finally:
-            self.room.give(len(data))
+            if data is not None:
+                self.room.give(len(data))
 
-    def inspect_large(self, row: int, spool: "_Spool | None", yara: bool) -> "_Seen":
+    def inspect_large(self, row: int, spool: "_Spool | None", yara: bool, held: int) -> None:
         try:
             with self.walk.region(row) if spool is None else spool.region() as view:
-                if view is not None:
-                    return self.inspect(row, view, yara)
-            seen = _Seen(row)
-            why = "it changed while it was read" if spool is None else spool.problem
-            seen.notes.append(
-                Notification("spool", Level.WARNING, f"could not be looked at again: {why}", self.table.path(row))
-            )
-            return seen
+                if view is None:
+                    self.unread(row, "it changed while it was read" if spool is None else spool.problem)
+                else:
+                    self.finished.put(self.inspect(row, view, yara))
+        except (OSError, ValueError) as e:
+            self.unread(row, str(e))
         finally:
             if spool is not None:
                 spool.close()
-            self.room.give(IN_FLIGHT // 2)
+            self.room.give(held)
+
+    def unread(self, row: int, why: str) -> None:
+        seen = _Seen(row)
+        what = f"could not be looked at again: {why}"
+        seen.notes.append(Notification("spool", Level.WARNING, what, self.table.path(row)))
+        self.finished.put(seen)
 
     def goes_aside(self, yara: bool, size: int, head: bytes) -> bool:
         """Archives worth the way to the other process, in which nothing matched so far; `head` empty if not at hand."""
@@ -425,14 +440,10 @@ class _Run:
         )
         inspect(content, yara, self.engine, archives.Budget(self.engine.limits, self.engine.spool_dir), seen)
 
-    def collect(self, wait: bool = False) -> None:
-        """Take over what the inspectors have finished, in the layer's order as far as it is known."""
-        rest = []
-        for future in self.inspected:
-            if not wait and not future.done():
-                rest.append(future)
-                continue
-            seen = future.result()
+    def collect(self) -> None:
+        """Take over what the inspectors have finished so far."""
+        while not self.finished.empty():
+            seen = self.finished.get()
             self.looked += 1
             self.matched += seen.matched
             self.unpacked += seen.unpacked
@@ -440,7 +451,15 @@ class _Run:
                 self.seen[seen.row] = seen
             for note in seen.notes:
                 self.notify(note)
-        self.inspected = rest
+
+    def finish(self) -> None:
+        """Wait for the inspectors."""
+        self.inspectors.shutdown()
+        self.asides.shutdown()
+        self.collect()
+        if self.looked != self.submitted:
+            what = f"{self.submitted - self.looked} files could not be looked at: an inspector ended before its time"
+            self.notify(Notification("detector", Level.ERROR, what))
 
     def notify(self, note: Notification) -> None:
         wording = (note.stage, re.sub(r"\d+", "", note.message))

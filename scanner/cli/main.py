@@ -72,6 +72,12 @@ def main() -> None:
             "sandscan: out of memory; nothing is known of the target. Give it more memory or a lower --limit.",
             INCOMPLETE,
         )
+    except Exception:
+        # a mistake of ours: whoever reports it needs the traceback, and nobody may take it for findings or for clean
+        import traceback
+
+        traceback.print_exc()
+        _leave("sandscan: this is a fault of sandscan's; nothing is known of the target. Please report it.", INCOMPLETE)
     sys.exit(code if isinstance(code, int) else CLEAN)
 
 

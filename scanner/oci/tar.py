@@ -364,6 +364,18 @@ class TarWalk:
         """Whether `region` can give members where they lie; known once the first chunk was given."""
         return self._plain and self._blob.file is not None
 
+    @property
+    def rereads(self) -> bool:
+        """Whether any member can be read again at any time, at no cost until then."""
+        return self.in_place
+
+    def content(self, row: int) -> bytes | None:
+        """A small member's bytes, read again where they lie; None if they are not all there any more."""
+        file, size = self._blob.file, self.table.stored[row]
+        assert file is not None, "only where rereads is true"
+        data = os.pread(file.fd, size, file.offset + self.table.offsets[row])
+        return data if len(data) == size else None
+
     @contextmanager
     def region(self, row: int) -> Iterator[memoryview | None]:
         """A large member's bytes where they lie, mapped read-only; None where the layer cannot be read in place."""

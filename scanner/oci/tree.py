@@ -85,6 +85,16 @@ class TreeWalk:
     def in_place(self) -> bool:
         return True
 
+    @property
+    def rereads(self) -> bool:
+        """Large files are held open, small ones are gone once they were read."""
+        return False
+
+    def content(self, row: int) -> bytes | None:
+        """None: small files cannot be read again."""
+        del row
+        return None
+
     @contextmanager
     def region(self, row: int) -> Iterator[memoryview | None]:
         """A large file mapped read-only, from the descriptor under which it was read; None if it shrank away meanwhile."""

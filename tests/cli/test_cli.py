@@ -231,6 +231,19 @@ def test_a_terminal_shows_progress_and_is_left_clean(tmp_path: Path):
     assert seen.count(b"\x1b[?25l") == seen.count(b"\x1b[?25h"), "the cursor is back"
 
 
+def test_a_fault_of_ours_is_neither_clean_nor_findings(tmp_path: Path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import scanner.pipeline\n"
+        "def broken(*_): raise RuntimeError('a fault put in on purpose')\n"
+        "scanner.pipeline.scan = broken\n"
+    )
+    done = run("scan", REPLAY, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 3
+    assert "a fault put in on purpose" in done.stderr
+    assert "fault of sandscan" in done.stderr
+    assert done.stdout == ""
+
+
 def test_a_reader_that_leaves_early_is_no_crash(tmp_path: Path):
     command = f"{' '.join(SANDSCAN)} scan {REPLAY} -o json | head -c 10"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
