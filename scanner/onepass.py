@@ -48,6 +48,8 @@ KEPT = re.compile(rb"\Avar/lib/dpkg/(?:info/[^/]+\.list|status\.d/[^/]+)\Z|\Alib
 MAX_KEPT = 64 << 20
 ASIDE_LEAST, ASIDE_MOST = 32 << 10, 16 << 20
 """Bytes of an archive that is unpacked in the other process: smaller ones are not worth the way, larger ones the memory."""
+BACKLOG = 24
+"""Files waiting for the inspectors, from which on the other process is worth its start."""
 MOST_NOTIFICATIONS = 500
 """Of one layer, of one wording; the rest are counted."""
 
@@ -190,15 +192,15 @@ class _Run:
         self.most = engine.limits.keep_bytes
         self.large: dict[int, _Spool | None] = {}
         self.jobs: deque[tuple[int, list[Future[object]]]] = deque()
+        self.match = _Match(engine, self.table) if engine.use_prefilter and not engine.prefilter.always else None
+        if self.match is not None:
+            stack.callback(self.match.close)  # after the pools below: no thread may be scanning then
         self.hasher = ThreadPoolExecutor(1, "sandscan-hash")
         self.matching = ThreadPoolExecutor(1, "sandscan-match")
         self.inspectors = ThreadPoolExecutor(2 if engine.aside is None else 1, "sandscan-inspect")
         self.asides = ThreadPoolExecutor(1, "sandscan-aside")
         for pool in (self.hasher, self.matching, self.inspectors, self.asides):
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-        self.match = _Match(engine, self.table) if engine.use_prefilter and not engine.prefilter.always else None
-        if self.match is not None:
-            stack.callback(self.match.close)
         self.every = self.match is None
         self.room = _Room(IN_FLIGHT)
         self.finished: SimpleQueue[_Seen] = SimpleQueue()
@@ -318,19 +320,19 @@ class _Run:
         size, path = self.table.stored[row], self.table.path(row)
         if KEPT.search(path) and size <= self.most:
             self.keep(path, self.bytes_of(row))
+        self.collect()
         aside = self.goes_aside(yara, size, self.bytes_of(row, HEAD) if size <= self.most else b"")
         pool = self.asides if aside else self.inspectors
         if size > self.most:
             held = 0 if self.walk.rereads else IN_FLIGHT // 2
             self.room.take(held)
-            pool.submit(self.inspect_large, row, self.large.get(row), yara, held)
+            pool.submit(self.inspect_large, row, self.large.get(row), yara, aside, held)
         elif self.walk.rereads:
-            pool.submit(self.inspect_small, row, None, yara)
+            pool.submit(self.inspect_small, row, None, yara, aside)
         else:
             self.room.take(size)
-            pool.submit(self.inspect_small, row, self.bytes_of(row), yara)
+            pool.submit(self.inspect_small, row, self.bytes_of(row), yara, aside)
         self.submitted += 1
-        self.collect()
 
     def close_spools(self) -> None:
         for spool in self.large.values():
@@ -356,24 +358,24 @@ class _Run:
             return
         self.kept.add(path, data)
 
-    def inspect_small(self, row: int, data: bytes | None, yara: bool) -> None:
+    def inspect_small(self, row: int, data: bytes | None, yara: bool, aside: bool) -> None:
         try:
             content = self.walk.content(row) if data is None else data
             if content is None:
                 self.unread(row, "it is not there any more")
             else:
-                self.finished.put(self.inspect(row, memoryview(content), yara))
+                self.finished.put(self.inspect(row, memoryview(content), yara, aside))
         finally:
             if data is not None:
                 self.room.give(len(data))
 
-    def inspect_large(self, row: int, spool: "_Spool | None", yara: bool, held: int) -> None:
+    def inspect_large(self, row: int, spool: "_Spool | None", yara: bool, aside: bool, held: int) -> None:
         try:
             with self.walk.region(row) if spool is None else spool.region() as view:
                 if view is None:
                     self.unread(row, "it changed while it was read" if spool is None else spool.problem)
                 else:
-                    self.finished.put(self.inspect(row, view, yara))
+                    self.finished.put(self.inspect(row, view, yara, aside))
         except (OSError, ValueError) as e:
             self.unread(row, str(e))
         finally:
@@ -388,18 +390,22 @@ class _Run:
         self.finished.put(seen)
 
     def goes_aside(self, yara: bool, size: int, head: bytes) -> bool:
-        """Archives worth the way to the other process, in which nothing matched so far; `head` empty if not at hand."""
+        """Archives worth the way to the other process, in which nothing matched so far; `head` empty if not at hand.
+
+        It is not started while the inspectors here keep up with the stream.
+        """
         return (
             self.engine.aside is not None
             and not yara
+            and (self.submitted - self.looked > BACKLOG or self.engine.aside.started)
             and ASIDE_LEAST <= size <= ASIDE_MOST
             and (not head or archives.looks_packed(head))
         )
 
-    def inspect(self, row: int, view: memoryview, yara: bool) -> "_Seen":
+    def inspect(self, row: int, view: memoryview, yara: bool, aside: bool) -> "_Seen":
         """Whatever goes wrong costs this file, and is said."""
         seen = _Seen(row)
-        if self.goes_aside(yara, len(view), bytes(view[:HEAD])) and self.is_clean(row, view, seen):
+        if aside and archives.looks_packed(bytes(view[:HEAD])) and self.is_clean(row, view, seen):
             return seen
         try:
             self.look(row, view, yara, seen)

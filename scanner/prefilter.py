@@ -95,11 +95,9 @@ class Prefilter:
         # every pattern is looked for when it is asked which rules may hold, the reaching ones only to name a file
         self._expressions = sorted({p.expression for c in self._claims.values() for p in _patterns(c)})
         self._reaching = sorted({p.expression for r in reach.values() for p in r.patterns})
-        self._all: Any = None
         if self._reaching and not self.always:
             try:
                 self._database = _compile(self._reaching)
-                self._all = _compile(self._expressions, once=True)
             except _EngineError as e:
                 self.problem = str(e)
                 self.always = True
@@ -113,6 +111,14 @@ class Prefilter:
         if self.always or self._magics is None:
             return self.always
         return not head or any(_begins(head, magic) for magic in self._magics[head[0]])
+
+    @cached_property
+    def every(self) -> Any:
+        """All patterns of all rules, each told of once; compiled when first needed. None if the engine refuses them."""
+        try:
+            return None if self._database is None else _compile(self._expressions, once=True)
+        except _EngineError:
+            return None
 
     @cached_property
     def block(self) -> Any:
@@ -182,7 +188,7 @@ class Matcher:
 
         One more pass over a file that `search` or a stream named: YARA takes ten times as long.
         """
-        every = self._owner._all
+        every = self._owner.every
         if every is None:
             return None
         if self._all_scratch is None:

@@ -1,9 +1,7 @@
 """The command `sandscan`: its sub-commands, and the one place where errors become words and exit codes."""
 
 import os
-import signal
 import sys
-from types import FrameType
 
 import click
 
@@ -13,9 +11,10 @@ from scanner.cli.explain import explain
 from scanner.cli.rules import rules
 from scanner.cli.scan import scan
 from scanner.cli.schema import schema
+from scanner.cli.stop import INTERRUPTED, at_once, leave
 from scanner.errors import RuleError, ScannerError, TargetError, UsageError
 
-CLEAN, FINDINGS, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
+CLEAN, FINDINGS, USAGE, INCOMPLETE = 0, 1, 2, 3
 
 EPILOG = """\b
 Examples:
@@ -50,7 +49,7 @@ for sub_command in (scan, explain, rules, convert, schema, cache):
 
 def main() -> None:
     """Run the command line and exit."""
-    signal.signal(signal.SIGTERM, _terminated)
+    at_once()
     try:
         code = command.main(standalone_mode=False)
         sys.stdout.flush()
@@ -60,15 +59,15 @@ def main() -> None:
         e.show()
         code = e.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _leave("sandscan: interrupted; no report was written", INTERRUPTED)
+        leave("sandscan: interrupted; no report was written", INTERRUPTED)
     except BrokenPipeError:
         # whoever read our output has left; the report is cut, so this is no clean end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(None, INCOMPLETE)
+        leave(None, INCOMPLETE)
     except ScannerError as e:
-        _leave(f"sandscan: {e}", USAGE if isinstance(e, TargetError | UsageError | RuleError) else INCOMPLETE)
+        leave(f"sandscan: {e}", USAGE if isinstance(e, TargetError | UsageError | RuleError) else INCOMPLETE)
     except MemoryError:
-        _leave(
+        leave(
             "sandscan: out of memory; nothing is known of the target. Give it more memory or a lower --limit.",
             INCOMPLETE,
         )
@@ -77,21 +76,5 @@ def main() -> None:
         import traceback
 
         traceback.print_exc()
-        _leave("sandscan: this is a fault of sandscan's; nothing is known of the target. Please report it.", INCOMPLETE)
+        leave("sandscan: this is a fault of sandscan's; nothing is known of the target. Please report it.", INCOMPLETE)
     sys.exit(code if isinstance(code, int) else CLEAN)
-
-
-def _terminated(_: int, __: FrameType | None) -> None:
-    _leave("sandscan: terminated; no report was written", 128 + signal.SIGTERM)
-
-
-def _leave(message: str | None, code: int) -> None:
-    """End at once: threads that are still matching must not hold up the user. Unnamed files and the worker go with us."""
-    if message:
-        click.echo(message, err=True)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            continue
-    os._exit(code)

@@ -85,6 +85,7 @@ def scan(
     from scanner.cache import Cache
     from scanner.cli.output import check, emit
     from scanner.cli.progress import bar
+    from scanner.cli.stop import gently
     from scanner.pipeline import Options
     from scanner.pipeline import scan as run
     from scanner.sources.plugin import SourceOptions
@@ -100,6 +101,7 @@ def scan(
     shown = sys.stderr.isatty() and not quiet and not no_progress
     with bar(shown, use_color(color, sys.stderr)) as progress:
         report = run(target, options, progress)
+    gently()
     emit(_only(report, Severity(severity)), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
     if not quiet:
         _warn(report)

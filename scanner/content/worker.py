@@ -57,6 +57,11 @@ class Worker:
         self._socket: socket.socket | None = None
         self._life: int | None = None
 
+    @property
+    def started(self) -> bool:
+        """Whether there is a process now."""
+        return self._process is not None
+
     def call(self, function: Function, data: memoryview, arguments: Mapping[str, Json]) -> Any:
         """`function(data, **arguments)` there: a function of a module, whose result JSON can carry.
 
