@@ -15,6 +15,7 @@ from scanner.detectors.plugin import Detector
 from scanner.errors import ParseError, ScannerError
 from scanner.model import (
     Finding,
+    Image,
     Json,
     Level,
     Limits,
@@ -22,6 +23,7 @@ from scanner.model import (
     Report,
     Rule,
     State,
+    Target,
     Tool,
     printable,
 )
@@ -104,7 +106,8 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
             stack.callback(aside.close)
         engine = Engine(ruleset, found, options.limits, worker, options.rules, options.use_prefilter, spool, aside)
         records, notes, cached = _layers(opened, engine, options.cache, progress)
-        findings, more = _judge(opened, records, found)
+        image = _completed(opened.image, records)
+        findings, more = _judge(opened.target, image, records, found)
     notes = [*opened.notifications, *notes, *more]
     if cached < len(records) and engine.use_prefilter and engine.prefilter.problem:
         notes.append(Notification("rules", Level.NOTE, f"slower than need be: {engine.prefilter.problem}"))
@@ -117,13 +120,6 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
     statistics: dict[str, Json] = {"layers": len(records), "layers_cached": cached, **totals}
     statistics["prefilter"] = engine.prefilter.engine if cached < len(records) else "none"
     statistics["seconds"] = round(time.monotonic() - clock, 3)
-    image = replace(
-        opened.image,
-        layers=tuple(
-            layer if layer.diff_id else replace(layer, diff_id=record.diff_id)
-            for layer, record in zip(opened.image.layers, records, strict=True)
-        ),
-    )
     return Report(
         tool=Tool("sandscan", tool_version(), ruleset.digest),
         target=opened.target,
@@ -139,6 +135,15 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
 def _order(note: Notification) -> tuple[int, int, str, bytes, tuple[bytes, ...], str]:
     worst_first = (Level.ERROR, Level.WARNING, Level.NOTE).index(note.level)
     return worst_first, -1 if note.layer is None else note.layer, note.stage, note.path or b"", note.inner, note.message
+
+
+def _completed(image: Image, records: Sequence[LayerRecord]) -> Image:
+    """The image with the diff_ids that nobody had named and that were only known once the layers were read."""
+    layers = (
+        layer if layer.diff_id else replace(layer, diff_id=record.diff_id)
+        for layer, record in zip(image.layers, records, strict=True)
+    )
+    return replace(image, layers=tuple(layers))
 
 
 def _is_large(opened: OpenImage) -> bool:
@@ -207,9 +212,9 @@ def _from_cache(cache: Cache, key: str, blob: Blob) -> LayerRecord | None:
 
 
 def _judge(
-    opened: OpenImage, records: Sequence[LayerRecord], found: Iterable[Detector]
+    target: Target, image: Image, records: Sequence[LayerRecord], found: Iterable[Detector]
 ) -> tuple[tuple[Finding, ...], list[Notification]]:
-    view, notes = _join(opened, records)
+    view, notes = _join(target, image, records)
     findings: list[Finding] = []
     for detector in found:
         try:
@@ -230,16 +235,15 @@ def _judge(
     return tuple(findings), notes
 
 
-def _join(opened: OpenImage, records: Sequence[LayerRecord]) -> tuple[ImageView, list[Notification]]:
+def _join(target: Target, image: Image, records: Sequence[LayerRecord]) -> tuple[ImageView, list[Notification]]:
     """All layers' evidence as one image sees it."""
     tables: list[Callable[[], EntryTable]] = [cache(record.table) for record in records]
     notes: list[Notification] = []
     aliases: dict[tuple[int, bytes], tuple[tuple[int, bytes], ...]] = {}
-    wanted: dict[int, set[bytes]] = {i: {c.path for c in r.carriers} for i, r in enumerate(records) if r.carriers}
     fate_of: dict[tuple[int, bytes], Fate] = {}
     try:
         aliases = _aliases(records, tables)
-        asked: dict[int, set[bytes]] = {layer: set(paths) for layer, paths in wanted.items()}
+        asked = {i: {c.path for c in r.carriers} for i, r in enumerate(records) if r.carriers}
         for names in aliases.values():
             for at, name in names:
                 asked.setdefault(at, set()).add(name)
@@ -248,8 +252,7 @@ def _join(opened: OpenImage, records: Sequence[LayerRecord]) -> tuple[ImageView,
         notes.append(Notification("cache", Level.ERROR, f"the state of findings is unknown: {e}; scan with --no-cache"))
     sightings: list[Sighting] = []
     for index, record in enumerate(records):
-        layer = opened.image.layers[index]
-        layer = layer if layer.diff_id else replace(layer, diff_id=record.diff_id)
+        layer = image.layers[index]
         for carrier in record.carriers:
             own = Fate(State.OVERWRITTEN, index) if carrier.superseded else fate_of.get((index, carrier.path), VISIBLE)
             names = aliases.get((index, carrier.path), ())
@@ -262,7 +265,7 @@ def _join(opened: OpenImage, records: Sequence[LayerRecord]) -> tuple[ImageView,
         key=lambda s: (s.layer.index, s.evidence.path, s.evidence.inner, s.evidence.offset or 0, s.evidence.kind)
     )
     packages = Packages([record.kept for record in records])
-    view = ImageView(opened.target, opened.image, tuple(sightings), packages)
+    view = ImageView(target, image, tuple(sightings), packages)
     return view, notes
 
 
