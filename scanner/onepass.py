@@ -23,7 +23,7 @@ from scanner.content.worker import Worker
 from scanner.detectors.plugin import Detector
 from scanner.errors import ScannerError, TargetError
 from scanner.mapped import mapped
-from scanner.model import Evidence, Json, Level, Limits, Notification, printable
+from scanner.model import Evidence, Json, Kept, Level, Limits, Notification, printable
 from scanner.oci.blob import Blob, TarBlob
 from scanner.oci.squash import hard_links, superseded
 from scanner.oci.table import FILE, OPAQUE, WHITEOUT, EntryTable
@@ -35,7 +35,7 @@ from scanner.record import Carrier, FilePack, LayerRecord, unpack_files
 from scanner.ruleset import Ruleset
 from scanner.ruleset import load as load_rules
 
-VERSION = 2
+VERSION = 3
 """Of what a record holds and means: part of the cache's key."""
 
 AHEAD = 6
@@ -43,9 +43,8 @@ ZIP_END = 22
 """Bytes of a zip's end record without a comment (APPNOTE 4.3.16)."""
 HEAD = 512
 IN_FLIGHT = 16 << 20
-KEPT = re.compile(rb"\Avar/lib/dpkg/(?:info/[^/]+\.list|status\.d/[^/]+)\Z|\Alib/apk/db/installed\Z")
-"""Package databases: who owns a file is asked of the whole image, later."""
 MAX_KEPT = 64 << 20
+"""Bytes of one layer's files that stay with its record."""
 ASIDE_LEAST, ASIDE_MOST = 32 << 10, 16 << 20
 """Bytes of an archive that is unpacked in the other process: smaller ones are not worth the way, larger ones the memory."""
 BACKLOG = 24
@@ -92,8 +91,12 @@ class Engine:
     @cached_property
     def names(self) -> re.Pattern[bytes]:
         """Any path that any detector wants."""
-        parts = [p for d in self.detectors for p in d.wants.paths]
-        return _any([*parts, KEPT.pattern])
+        return _any([p for d in self.detectors for p in (*d.wants.paths, *d.wants.keeps)])
+
+    @cached_property
+    def keeps(self) -> re.Pattern[bytes]:
+        """Any path that stays with the layer's record."""
+        return _any([p for d in self.detectors for p in d.wants.keeps])
 
     @cached_property
     def wanted(self) -> tuple[tuple[Detector, re.Pattern[bytes] | None], ...]:
@@ -128,7 +131,9 @@ class Engine:
 
 
 def _any(patterns: Sequence[bytes]) -> re.Pattern[bytes]:
-    """One pattern for all; a leading `(?i)` counts for its own part only."""
+    """One pattern for all, which never matches if there are none; a leading `(?i)` counts for its own part only."""
+    if not patterns:
+        return re.compile(b"(?!)")
     return re.compile(
         b"|".join(
             re.sub(rb"\A\(\?([aimsx]+)\)", rb"(?\1:", p) + b")" if p.startswith(b"(?i)") else b"(?:" + p + b")"
@@ -318,8 +323,8 @@ class _Run:
     def submit(self, row: int, yara: bool) -> None:
         """To the inspectors; what can be read again where it lies waits there for its turn, and not in memory."""
         size, path = self.table.stored[row], self.table.path(row)
-        if KEPT.search(path) and size <= self.most:
-            self.keep(path, self.bytes_of(row))
+        if self.engine.keeps.search(path):
+            self.keep(path, self.bytes_of(row) if size <= self.most else None)
         self.collect()
         aside = self.goes_aside(yara, size, self.bytes_of(row, HEAD) if size <= self.most else b"")
         pool = self.asides if aside else self.inspectors
@@ -349,13 +354,14 @@ class _Run:
                 parts.append(chunk[max(0, begin - start) : end - start])
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def keep(self, path: bytes, data: bytes) -> None:
-        self.kept_bytes += len(data)
-        if self.kept_bytes > MAX_KEPT:
-            self.notify(
-                Notification("content", Level.WARNING, f"package database larger than {MAX_KEPT} bytes: not read", path)
-            )
+    def keep(self, path: bytes, data: bytes | None) -> None:
+        """A file for the judges; None for one that is too large, which is said."""
+        if data is None or self.kept_bytes + len(data) > MAX_KEPT:
+            most = f"it is larger than {self.most}" if data is None else f"with others of its layer it exceeds {MAX_KEPT}"
+            what = f"was not read as configuration: {most} bytes"
+            self.notify(Notification("content", Level.WARNING, what, path))
             return
+        self.kept_bytes += len(data)
         self.kept.add(path, data)
 
     def inspect_small(self, row: int, data: bytes | None, yara: bool, aside: bool) -> None:
@@ -457,6 +463,8 @@ class _Run:
                 self.seen[seen.row] = seen
             for note in seen.notes:
                 self.notify(note)
+            for document in seen.kept:
+                self.keep(document.path, document.data)
 
     def finish(self) -> None:
         """Wait for the inspectors."""
@@ -521,6 +529,7 @@ class _Seen:
     row: int
     evidence: list[Evidence] = field(default_factory=list)
     notes: list[Notification] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
     matched: int = 0
     hits: int = 0
     unpacked: int = 0
@@ -578,7 +587,7 @@ def unpacks_clean(data: bytes, name: str, rules: list[str], limits: dict[str, in
     seen = _Seen(0)
     content = Content(path=name.encode("latin-1"), data=memoryview(data))
     inspect(content, False, engine, archives.Budget(engine.limits), seen)
-    return -1 if seen.evidence or seen.notes or seen.hits else seen.unpacked
+    return -1 if seen.evidence or seen.notes or seen.hits or seen.kept else seen.unpacked
 
 
 @cache
@@ -591,6 +600,8 @@ def _ask(detector: Detector, content: Content, seen: _Seen) -> None:
         for item in detector.inspect(content):
             if isinstance(item, Evidence):
                 seen.evidence.append(item)
+            elif isinstance(item, Kept):
+                seen.kept.append(item)
             else:
                 seen.notes.append(item)
     except Exception as e:  # one detector's mistake costs one file, and is said

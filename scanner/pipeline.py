@@ -19,6 +19,7 @@ from scanner.model import (
     Json,
     Level,
     Limits,
+    Means,
     Notification,
     Report,
     Rule,
@@ -28,6 +29,7 @@ from scanner.model import (
     printable,
 )
 from scanner.oci.blob import Blob, TarBlob, TreeBlob
+from scanner.oci.filesystem import Filesystem
 from scanner.oci.packages import Packages
 from scanner.oci.squash import VISIBLE, Fate, fates, hard_links
 from scanner.oci.table import EntryTable
@@ -107,7 +109,7 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
         engine = Engine(ruleset, found, options.limits, worker, options.rules, options.use_prefilter, spool, aside)
         records, notes, cached = _layers(opened, engine, options.cache, progress)
         image = _completed(opened.image, records)
-        findings, more = _judge(opened.target, image, records, found)
+        findings, means, more = _judge(opened.target, image, records, found)
     notes = [*opened.notifications, *notes, *more]
     if cached < len(records) and engine.use_prefilter and engine.prefilter.problem:
         notes.append(Notification("rules", Level.NOTE, f"slower than need be: {engine.prefilter.problem}"))
@@ -125,6 +127,7 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
         target=opened.target,
         image=image,
         findings=findings,
+        means=means,
         notifications=tuple(sorted(notes, key=_order)),
         rules=rules_of(ruleset, found),
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -213,12 +216,19 @@ def _from_cache(cache: Cache, key: str, blob: Blob) -> LayerRecord | None:
 
 def _judge(
     target: Target, image: Image, records: Sequence[LayerRecord], found: Iterable[Detector]
-) -> tuple[tuple[Finding, ...], list[Notification]]:
+) -> tuple[tuple[Finding, ...], tuple[Means, ...], list[Notification]]:
     view, notes = _join(target, image, records)
     findings: list[Finding] = []
+    means: list[Means] = []
     for detector in found:
         try:
-            findings += detector.judge(view)
+            for item in detector.judge(view):
+                if isinstance(item, Finding):
+                    findings.append(item)
+                elif isinstance(item, Means):
+                    means.append(item)
+                else:
+                    notes.append(item)
         except Exception as e:  # one detector's mistake must not take the others' findings along
             what = f"the detector {detector.name} could not judge: {type(e).__name__}: {printable(str(e))}"
             notes.append(Notification("detector", Level.ERROR, what))
@@ -232,7 +242,10 @@ def _judge(
             f.fingerprint,
         )
     )
-    return tuple(findings), notes
+    means.sort(key=lambda m: (m.kind, m.name, m.location.display, str(m.details)))
+    if view.files.problem is not None:
+        notes.append(Notification("cache", Level.ERROR, view.files.problem))
+    return tuple(findings), tuple(means), notes
 
 
 def _join(target: Target, image: Image, records: Sequence[LayerRecord]) -> tuple[ImageView, list[Notification]]:
@@ -264,8 +277,8 @@ def _join(target: Target, image: Image, records: Sequence[LayerRecord]) -> tuple
     sightings.sort(
         key=lambda s: (s.layer.index, s.evidence.path, s.evidence.inner, s.evidence.offset or 0, s.evidence.kind)
     )
-    packages = Packages([record.kept for record in records])
-    view = ImageView(target, image, tuple(sightings), packages)
+    kept = [cache(record.kept) for record in records]
+    view = ImageView(target, image, tuple(sightings), Packages(kept), Filesystem(image.layers, tables, kept))
     return view, notes
 
 

@@ -5,6 +5,7 @@ from scanner.model.evidence import Evidence, Json, Level, Notification
 from scanner.model.finding import ConfigLocation, FileLocation, Finding, Location, fingerprint
 from scanner.model.image import Descriptor, Image, ImageConfig, Layer, Target
 from scanner.model.limits import Limits
+from scanner.model.means import Kept, Means, MeansKind
 from scanner.model.report import SCHEMA_VERSION, Report, Tool
 from scanner.model.rule import Confidence, Rule, Severity
 from scanner.model.text import printable
@@ -21,11 +22,14 @@ __all__ = [
     "Image",
     "ImageConfig",
     "Json",
+    "Kept",
     "Kind",
     "Layer",
     "Level",
     "Limits",
     "Location",
+    "Means",
+    "MeansKind",
     "Notification",
     "Report",
     "Rule",

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from scanner.model.evidence import Json, Notification
 from scanner.model.finding import Finding
 from scanner.model.image import Image, Target
+from scanner.model.means import Means
 from scanner.model.rule import Rule, Severity
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Report:
     target: Target
     image: Image
     findings: tuple[Finding, ...]
+    means: tuple[Means, ...]
     notifications: tuple[Notification, ...]
     rules: tuple[Rule, ...]
     started: str

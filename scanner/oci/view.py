@@ -1,7 +1,7 @@
 """A whole image as a detector's judge sees it: all evidence, where it lies, and whether a container would see it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scanner.model import (
     Confidence,
@@ -18,6 +18,7 @@ from scanner.model import (
     Target,
     fingerprint,
 )
+from scanner.oci.filesystem import Filesystem
 from scanner.oci.packages import Packages
 
 
@@ -47,6 +48,8 @@ class ImageView:
     sightings: tuple[Sighting, ...]
     packages: Packages
     """Who owns a path, and whether the image has a package database at all; read at the first question."""
+    files: Filesystem = field(default_factory=lambda: Filesystem((), (), ()))
+    """The root as a container sees it: kept files by path, and what stands where."""
 
     def owner(self, path: bytes) -> str | None:
         """The distribution package that owns a path, None if none does (or there is no package database)."""

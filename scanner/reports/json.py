@@ -24,6 +24,8 @@ from scanner.model import (
     Layer,
     Level,
     Location,
+    Means,
+    MeansKind,
     Notification,
     Report,
     Rule,
@@ -39,7 +41,7 @@ from scanner.reports.plugin import Format, RenderOptions
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the report."""
-    text = resources.files("scanner.reports").joinpath("schema/report-1.0.json").read_text("utf-8")
+    text = resources.files("scanner.reports").joinpath("schema/report-1.1.json").read_text("utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
 
@@ -62,6 +64,7 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # JS
             "image": _image(report.image),
             "complete": report.complete,
             "findings": [_finding(one) for one in report.findings],
+            "means": [_means(one) for one in report.means],
             "notifications": [_notification(one) for one in report.notifications],
             "statistics": canonical(report.statistics),
             "rules": [_rule(one) for one in report.rules],
@@ -108,6 +111,17 @@ def _finding(finding: Finding) -> Json:
         "details": canonical(finding.details),
         "evidence": [_evidence(one) for one in finding.evidence],
         "fingerprint": finding.fingerprint,
+    }
+
+
+def _means(means: Means) -> Json:
+    return {
+        "kind": means.kind,
+        "name": means.name,
+        "version": means.version,
+        "owner": means.owner,
+        "location": _location(means.location),
+        "details": canonical(means.details),
     }
 
 
@@ -372,6 +386,15 @@ _FINDING = _object(
     evidence=_array(_EVIDENCE),
     fingerprint=_text,
 )
+_MEANS = _object(
+    Means,
+    kind=_one_of(MeansKind),
+    name=_text,
+    version=_optional(_text),
+    owner=_optional(_text),
+    location=_where,
+    details=_free,
+)
 _NOTIFICATION = _object(
     _with_path(Notification),
     stage=_text,
@@ -424,6 +447,7 @@ _REPORT = _object(
     image=_IMAGE,
     complete=_of(bool, "true or false"),
     findings=_array(_FINDING),
+    means=_array(_MEANS),
     notifications=_array(_NOTIFICATION),
     statistics=_statistics,
     rules=_array(_RULE),

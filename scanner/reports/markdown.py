@@ -70,6 +70,8 @@ def _head(report: Report) -> Iterator[str]:
         yield f"**{words.tally(report.findings)}** in {words.extent(report)}{image}.\n\n"
     else:
         yield f"**{_text(words.nothing_found(report))}.**\n\n"
+    if ready := words.ready(report):
+        yield f"Lies ready for whoever runs in it: {_text(ready)}.\n\n"
 
 
 def _table(page: _Page, findings: list[Finding], report: Report, options: RenderOptions) -> None:

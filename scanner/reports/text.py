@@ -84,7 +84,10 @@ def _header(report: Report) -> "Iterator[RenderableType]":
     yield Text(f"{tool}: {words.target(report)}", "bold", overflow="fold")
     yield ""
     image = "  ".join(filter(None, (words.short(report.image.id), printable(report.image.platform))))
-    yield _rows([("image", image), ("size", words.extent(report)), ("found", words.tally(report.findings))], 2)
+    rows = [("image", image), ("size", words.extent(report)), ("found", words.tally(report.findings))]
+    if ready := words.ready(report):
+        rows.append(("ready", f"{ready} (the JSON report lists them)"))
+    yield _rows(rows, 2)
     if not report.complete:
         yield from _alarm(words.incomplete(report))
 

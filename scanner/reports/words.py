@@ -11,6 +11,7 @@ from scanner.model import (
     Finding,
     Layer,
     Location,
+    MeansKind,
     Notification,
     Report,
     Rule,
@@ -178,6 +179,16 @@ def tally(findings: Iterable[Finding]) -> str:
         if counted[one]
     ]
     return ", ".join(words) or "no findings"
+
+
+def ready(report: Report) -> str:
+    """What lies ready in the image: `4 clients, 2 interpreters, 1 credential`; empty if nothing does."""
+    counted = Counter(m.kind for m in report.means)
+    return ", ".join(
+        many(counted[one], "way in elsewhere", "ways in elsewhere") if one is MeansKind.ACCESS else many(counted[one], one)
+        for one in MeansKind
+        if counted[one]
+    )
 
 
 def extent(report: Report) -> str:

@@ -223,6 +223,7 @@ CLEAN = Report(
     target=Target("docker", f"{REPOSITORY}:latest", REPOSITORY, "sha256:" + "77" * 32),
     image=IMAGE,
     findings=(),
+    means=(),
     notifications=(),
     rules=RULES,
     started="2025-01-02T03:04:05Z",

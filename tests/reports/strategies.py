@@ -12,6 +12,8 @@ from scanner.model import (
     ImageConfig,
     Layer,
     Level,
+    Means,
+    MeansKind,
     Notification,
     Report,
     Rule,
@@ -110,6 +112,15 @@ notifications = st.builds(
     layer=st.none() | st.integers(0, 300),
     count=st.integers(1, 10**6),
 ) | st.builds(Notification, stage=texts, level=st.sampled_from(Level), message=texts)
+means = st.builds(
+    Means,
+    kind=st.sampled_from(MeansKind),
+    name=texts,
+    location=locations,
+    version=st.none() | texts,
+    owner=st.none() | texts,
+    details=facts,
+)
 rules = st.builds(
     Rule,
     id=st.sampled_from(RULE_IDS) | texts,
@@ -151,6 +162,7 @@ reports = st.builds(
     target=st.builds(Target, source=texts, name=texts, repository=texts, manifest=st.none() | texts),
     image=images,
     findings=st.lists(findings, max_size=3).map(tuple),
+    means=st.lists(means, max_size=3).map(tuple),
     notifications=st.lists(notifications, max_size=3).map(tuple),
     rules=st.lists(rules, max_size=3, unique_by=lambda rule: rule.id).map(tuple),
     started=texts | st.just("2025-01-02T03:04:05Z"),
