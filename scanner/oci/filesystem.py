@@ -19,6 +19,8 @@ LINKS = 40
 """Symbolic links followed in one path, as in Linux (path_resolution(7))."""
 LISTED = 10_000
 """Names that a pattern may give: no honest configuration includes more files."""
+SHORT = 24
+"""Characters up to which regular files' paths are collected at once: a search for `etc` would halt at every `etc/…`."""
 _NOT_FILE = re.compile(b"[^\\x%02x]" % FILE)
 
 
@@ -56,15 +58,28 @@ class _LayerIndex:
 
     def row(self, path: bytes) -> int | None:
         """The last row that has the path, of whatever kind; None if the layer does not have it."""
-        if path not in self._files:
-            self._files[path] = max(rows_of(self._table, path), default=None)
-        file, special = self._files[path], self.special.get(path)
+        if len(path) <= SHORT:
+            file = self._short.get(path)
+        else:
+            if path not in self._files:
+                self._files[path] = max(rows_of(self._table, path), default=None)
+            file = self._files[path]
+        special = self.special.get(path)
         return special if file is None else file if special is None else max(file, special)
 
-    def directory_like(self, path: bytes) -> bool:
-        """Whether the layer leaves `path` a directory, as far as its special rows say."""
-        row = self.special.get(path)
-        return row is None or self._table.kinds[row] == DIRECTORY
+    def replaces_directory(self, path: bytes) -> bool:
+        """Whether the layer puts something else where a directory was."""
+        row = self.row(path)
+        return row is not None and self._table.kinds[row] != DIRECTORY
+
+    @cached_property
+    def _short(self) -> dict[bytes, int]:
+        table, begin, found = self._table, 0, {}
+        for row, (end, link, kind) in enumerate(zip(table.ends, table.links, table.kinds, strict=True)):
+            if kind == FILE and end - link - begin <= SHORT:
+                found[bytes(table.names[begin : end - link])] = row
+            begin = end
+        return found
 
 
 def rows_of(table: EntryTable, path: bytes) -> Iterator[int]:
@@ -176,6 +191,25 @@ class Filesystem:
                 found.append(self._file(self._tables[index].entry(row, index)))
         return tuple(found)
 
+    def documents(self, pattern: bytes) -> Iterator[tuple[File, State, int | None]]:
+        """Every layer's kept files whose whole path matches, with what became of each and the layer that hid it."""
+        wanted = re.compile(pattern)
+        for index in range(len(self._kept)):
+            for path in sorted(p for p in self._documents(index) if wanted.fullmatch(p)):
+                row = self._indexes[index].row(path)
+                if row is None or self._tables[index].kinds[row] not in (FILE, HARDLINK):
+                    continue
+                file = self._file(self._tables[index].entry(row, index))
+                yield file, *self._fate(index, path)
+
+    def _fate(self, layer: int, path: bytes) -> tuple[State, int | None]:
+        for above in range(layer + 1, len(self._tables)):
+            if self._indexes[above].row(path) is not None:
+                return State.OVERWRITTEN, above
+            if self._hides(above, path) or self._holds_in(above, path + b"/"):
+                return State.DELETED, above
+        return State.VISIBLE, None
+
     def kept(self, pattern: bytes) -> Iterator[File]:
         """The kept files that a container sees whose whole path matches the regular expression, sorted by path."""
         wanted = re.compile(pattern)
@@ -215,15 +249,20 @@ class Filesystem:
         """Whether something visible lies below a directory that no layer has an entry of its own for."""
         prefix = folder.strip(b"/") + b"/"
         for index in reversed(range(len(self._tables))):
-            table = self._tables[index]
-            at = table.names.find(prefix)
-            while at >= 0:
-                row = bisect_left(table.ends, at + len(prefix))
-                if (table.ends[row - 1] if row else 0) == at and table.is_entry(row):
-                    return True
-                at = table.names.find(prefix, at + 1)
+            if self._holds_in(index, prefix):
+                return True
             if self._hides(index, prefix.rstrip(b"/")):
                 return False
+        return False
+
+    def _holds_in(self, index: int, prefix: bytes) -> bool:
+        table = self._tables[index]
+        at = table.names.find(prefix)
+        while at >= 0:
+            row = bisect_left(table.ends, at + len(prefix))
+            if (table.ends[row - 1] if row else 0) == at and table.is_entry(row):
+                return True
+            at = table.names.find(prefix, at + 1)
         return False
 
     def _find(self, path: bytes) -> tuple[int, int] | None:
@@ -231,7 +270,11 @@ class Filesystem:
         for index in reversed(range(len(self._tables))):
             row = self._indexes[index].row(path)
             if row is not None:
-                return index, row
+                # a writer may leave directories out: what holds an entry of a later layer is one all the same
+                made = self._tables[index].kinds[row] != DIRECTORY and any(
+                    self._holds_in(above, path + b"/") for above in range(index + 1, len(self._tables))
+                )
+                return None if made else (index, row)
             if self._hides(index, path):
                 return None
         return None
@@ -243,7 +286,7 @@ class Filesystem:
             return True
         while path:
             path = path.rpartition(b"/")[0]
-            if path in layer.opaque or (path and (path in layer.removed or not layer.directory_like(path))):
+            if path in layer.opaque or (path and (path in layer.removed or layer.replaces_directory(path))):
                 return True
         return False
 

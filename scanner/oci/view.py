@@ -1,7 +1,8 @@
 """A whole image as a detector's judge sees it: all evidence, where it lies, and whether a container would see it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from scanner.model import (
     Confidence,
@@ -20,6 +21,8 @@ from scanner.model import (
 )
 from scanner.oci.filesystem import Filesystem
 from scanner.oci.packages import Packages
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,14 @@ class ImageView:
     """Who owns a path, and whether the image has a package database at all; read at the first question."""
     files: Filesystem = field(default_factory=lambda: Filesystem((), (), ()))
     """The root as a container sees it: kept files by path, and what stands where."""
+    memory: dict[object, object] = field(default_factory=dict, repr=False, compare=False)
+    """What `once` made."""
+
+    def once(self, make: "Callable[[ImageView], T]") -> "T":
+        """What `make` makes of this image, made at the first question: several judges ask the same."""
+        if make not in self.memory:
+            self.memory[make] = make(self)
+        return self.memory[make]  # type: ignore[return-value]
 
     def owner(self, path: bytes) -> str | None:
         """The distribution package that owns a path, None if none does (or there is no package database)."""
