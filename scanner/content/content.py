@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scanner.content.worker import Worker
 from scanner.ruleset import RuleMatch
@@ -20,7 +20,7 @@ class Content:
 
     `path` in the layer, `inner` the way into archives, outermost first. `data` is read-only, of the file's whole
     size, and may be a mapping of gigabytes: slice it, never copy it whole. `matches` are the YARA rules that hold;
-    `worker` runs what is not trusted in this process.
+    `worker` runs what is not trusted in this process. In `worked_out` detectors leave what the next one would work out again.
     """
 
     path: bytes
@@ -32,6 +32,7 @@ class Content:
     inner: tuple[bytes, ...] = ()
     matches: Sequence[RuleMatch] = field(default=())
     worker: Worker | None = None
+    worked_out: dict[str, Any] = field(init=False, default_factory=dict, repr=False)
 
     def elf(self, symbols: str) -> "ElfFacts | None":
         """What an ELF file says of itself, None for anything else; `symbols` matches the names of interest (re.search).

@@ -2,18 +2,18 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scanner.content import Content
-from scanner.detectors.launchers import shell
+from scanner.detectors.launchers import reading, shell
 from scanner.detectors.launchers.lines import Lines
-from scanner.detectors.launchers.points import PATHS, point, staged
-from scanner.detectors.launchers.shell import Command
+from scanner.detectors.launchers.points import PATHS
+from scanner.detectors.launchers.shell import COMMANDS, Command
 from scanner.detectors.mining import lexing, scripts, traits
 from scanner.detectors.mining.families import RELEASE_URL
 from scanner.detectors.mining.pools import Pool, pool_url
 from scanner.detectors.mining.programs import Program, programs
-from scanner.detectors.mining.regions import WHOLE, regions
+from scanner.detectors.mining.regions import regions
 from scanner.detectors.mining.startup import Startup, assess
 from scanner.detectors.mining.wallets import Purse
 from scanner.detectors.plugin import Detector, Wants
@@ -45,8 +45,6 @@ MINER_LAUNCH = Rule(
 )
 
 NAME = "miner_launch"
-COMMANDS = 20_000
-"""Commands read of one file: no honest script has so many."""
 STARTS = 50
 """Commands of one file that are told; the first says it all."""
 PROGRAMS = 200
@@ -67,74 +65,58 @@ def inspect(content: Content) -> Iterator[Evidence | Notification]:
         return
     language = lexing.language(content.name, content.head)
     triggered = any(m.rule.evidence in _TRIGGERS for m in traits.of(content, "miner"))
-    place = point(content.name) if not content.inner else None
-    if place is None and triggered and language is None:
-        place = staged(content.name)
-    if place is None and not (language and triggered):
-        return
-    if place is not None and place.read is shell.commands and language not in (None, "shell"):
-        if not triggered:
-            return
-        place = None  # a program in another language that lies where scripts do
-    parts, complete = regions(content)
-    if place is not None and content.size > WHOLE:
-        parts, complete = [(0, bytes(content.data[:WHOLE])), *parts], False
-    if not complete:
-        message = f"a script of {content.size} bytes: only parts of it were read for what they start"
-        yield Notification("detector", Level.WARNING, message, content.path, content.inner)
+    place = reading.place(content)
+    # a script lies in its own language where scripts do, or says in its strings what it starts
+    spoken = language not in (None, "shell") and (place is None or bool(place.language))
+    commands: Iterable[Command] = ()
+    if spoken and triggered:
+        parts, complete = regions(content)
+        if not complete:
+            message = f"a script of {content.size} bytes: only parts of it were read for what they start"
+            yield Notification("detector", Level.WARNING, message, content.path, content.inner)
+        commands = _spoken(content, parts, language or "")
+    elif place is not None and (triggered or place.installed) and (known := reading.read(content)) is not None:
+        yield from known.notes
+        commands = known.commands
     named: dict[str, int] = {}
-    purse, told, read = Purse(), 0, 0
-    for start, data in parts:
-        text = data.decode("utf-8", "surrogateescape")
-        first = content.line_of(start) - 1
-        for command in _commands(text, place.read if place else None, language):
-            read += 1
-            if read > COMMANDS:
-                message = f"holds more than {COMMANDS} commands; the rest were not read"
-                yield Notification("detector", Level.WARNING, message, content.path, content.inner)
-                break
-            line = first + command.line
-            if place is not None and len(named) < PROGRAMS:
-                for path in _paths(command):
-                    named.setdefault(path, line)
-            startup = assess(command, purse) if told < STARTS else None
-            # in a string of another language a miner's name alone is a word
-            spoken = place is None and language != "shell"
-            if startup is not None and startup.verdict() is not None and not (spoken and startup.kinds == ("name",)):
-                told += 1
-                yield _evidence(content, command, startup, line, place.what if place else "script")
+    purse, told = Purse(), 0
+    point = place.what if place is not None and not spoken else "script"
+    for number, command in enumerate(commands):
+        if number >= COMMANDS:
+            message = f"holds more than {COMMANDS} commands; the rest were not read"
+            yield Notification("detector", Level.WARNING, message, content.path, content.inner)
+            break
+        if place is not None and not spoken and point != "script" and len(named) < PROGRAMS:
+            for path in _paths(command):
+                named.setdefault(path, command.line)
+        startup = assess(command, purse) if told < STARTS else None
+        # in a string of another language a miner's name alone is a word
+        if startup is not None and startup.verdict() is not None and not (spoken and startup.kinds == ("name",)):
+            told += 1
+            yield _evidence(content, command, startup, command.line, point)
     if purse.exhausted:
         message = "so many words look like a wallet address that not all were checked"
         yield Notification("detector", Level.WARNING, message, content.path, content.inner)
     if named:
         programs_named: dict[str, Json] = dict(named)
-        what = place.what if place else "script"
-        yield Evidence(NAME, "names", content.path, content.inner, facts={"programs": programs_named, "point": what})
+        yield Evidence(NAME, "names", content.path, content.inner, facts={"programs": programs_named, "point": point})
 
 
-def _commands(text: str, read: object, language: str | None) -> Iterator[Command]:
-    if callable(read):
-        yield from read(text)
-    elif language == "shell":
-        yield from shell.commands(text)
-    else:
-        yield from _spoken(text, language or "")
-
-
-def _spoken(text: str, language: str) -> Iterator[Command]:
+def _spoken(content: Content, parts: list[tuple[int, bytes]], language: str) -> Iterator[Command]:
     """Commands that a script of another language holds in its strings, and releases it names: if it runs or fetches at all."""
-    data = text.encode("utf-8", "surrogateescape")
-    script, lines = lexing.read(data, language), Lines(data)
-    if not scripts.runs_programs(script):
-        return
-    for offset, literal in script.literals:
-        said = literal.decode("utf-8", "replace")
-        line = lines.at(offset)
-        if found := RELEASE_URL.search(said):
-            yield Command(("fetch", found.group()), line)
-        elif " " in said.strip():
-            for command in shell.commands(said):
-                yield Command(command.argv, line, command.folder)
+    for start, data in parts:
+        script, lines = lexing.read(data, language), Lines(data)
+        if not scripts.runs_programs(script):
+            continue
+        first = content.line_of(start) - 1
+        for offset, literal in script.literals:
+            said = literal.decode("utf-8", "replace")
+            line = first + lines.at(offset)
+            if found := RELEASE_URL.search(said):
+                yield Command(("fetch", found.group()), line)
+            elif " " in said.strip():
+                for command in shell.commands(said):
+                    yield replace(command, line=line)
 
 
 def _paths(command: Command) -> Iterator[str]:
@@ -398,7 +380,7 @@ def _line(location: Location) -> int:
 
 PLUGIN = Detector(
     NAME,
-    version=1,
+    version=2,
     rules=(MINER_LAUNCH,),
     wants=Wants(paths=(PATHS,), behaviours=("miner",)),
     inspect=inspect,

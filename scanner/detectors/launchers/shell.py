@@ -1,34 +1,63 @@
-"""Shell text as simple commands, read tolerantly and within bounds: no shell, no expansion beyond variables of the same file.
+"""Shell statements as the commands they come to, within bounds: no shell runs, and nothing outside the text is known.
 
-Grammar: POSIX.1-2024, 2.10. A line that is not understood still gives its words.
+Variables, arrays, functions and aliases of the same text are put in, wrappers such as nohup and sudo taken off, and text
+is followed into the shells, files and hosts it is handed to. Sources: POSIX.1-2024, chapter 2; bash(1), EXPANSION.
 """
 
-import base64
-import binascii
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 
-LINE = 1 << 16
-"""Characters looked at together: a longer line is read in pieces."""
+from scanner.detectors.launchers import filters, linewise, points, wrappers
+from scanner.detectors.launchers.lines import LINE, Origin, Script
+from scanner.detectors.launchers.syntax import CLOSE, OPEN, Here, Parse, Statement, heredocs
+
 DEEP = 4
-"""Shells within shells: `sh -c`, `eval`, `$( )`, text piped to a shell."""
-EXPANDED = 4000
+"""Shells within shells: `sh -c`, `eval`, text piped to a shell."""
+CALLS = 12
+"""Functions that call functions."""
+AGAIN = 16
+"""Calls of one function that are read anew, if it uses its arguments."""
+WRAPPED = 32
+"""Wrappers around one command."""
+EXPANDED = LINE
 """Characters of one word after variables are put in."""
 EXPANSION = 4 << 20
 """Characters that variables may add to one text; after that they stay as written."""
+COMMANDS = 20_000
+"""Commands read of one file: no honest script has so many."""
+SAID = 1 << 20
+"""Characters of all commands of one file together."""
+EXPORTED = 50
+"""Exported variables that are shown with each command."""
+STDIN = 1 << 16
+"""Characters that are kept of what a command reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """One simple command as it would run: wrappers such as nohup and sudo taken off, known variables put in.
 
-    `line` is where it begins, from 1; `folder` the last absolute folder the text changed to, "" if none.
+    `line` is where it begins, from 1; `folder` the last absolute folder the text changed to, "" if none. `environment`
+    has what was set for it, and what the text exported that changes how programs connect or load; `through` the
+    wrappers taken off, outermost first. `stdin` is what it reads, where the text says it and it is a program that
+    reads orders. `remote` if it would run on another host; `into` is the file that the text is written to, not run yet.
+    `sockets` are redirections to bash's /dev/tcp and /dev/udp, as operator and path.
     """
 
     argv: tuple[str, ...]
     line: int
     folder: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    background: bool = False
+    through: tuple[str, ...] = ()
+    stdin: str = ""
+    remote: bool = False
+    into: str = ""
+    sockets: tuple[tuple[str, str], ...] = ()
 
     @property
     def program(self) -> str:
@@ -49,268 +78,787 @@ class Command:
         return " ".join(self.argv)
 
 
-_TOKEN = re.compile(
-    r"""(?P<redirect>(?:\d|&)?(?:<<<|<<-?|>>|>\||[<>]&|[<>]))
-    |(?P<operator>[;&|()]+)
-    |(?P<word>(?:\\.|"(?:[^"\\]|\\.)*+"|'[^']*+'|[^\s;&|()<>"'\\]|["'\\])++)""",
-    re.VERBOSE | re.DOTALL,
-)
-_QUOTED = re.compile(r"""\\(.)|"((?:[^"\\]|\\.)*+)"|'([^']*+)'""", re.DOTALL)
-_ASSIGN = re.compile(r"^([A-Za-z_]\w{0,60})\+?=(.*)$", re.DOTALL)
-_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w{0,60})(?:(?::?[-=])([^{}$]{0,300}))?\}|([A-Za-z_]\w{0,60}))")
-_SUBSTITUTION = re.compile(r"\$\(([^()]{0,4000})\)|`([^`]{0,4000})`")
-_KEYWORDS = frozenset(
-    "if then elif else fi do done while until for in case esac { } ! time function select [[ ]]".split()
-)
-_SHELLS = frozenset("sh bash dash ash zsh ksh mksh busybox".split())
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """The commands, by lines; and what was cut off, in words."""
 
-# wrapper: (options that take a value, words of its own before the command)
-_WRAPPERS: dict[str, tuple[frozenset[str], int]] = {
-    "nohup": (frozenset(), 0),
-    "exec": (frozenset({"-a"}), 0),
-    "command": (frozenset(), 0),
-    "builtin": (frozenset(), 0),
-    "sudo": (frozenset("-u -g -h -p -C -r -t -T -U -D -R --user --group --host --prompt --chdir".split()), 0),
-    "doas": (frozenset({"-u", "-C"}), 0),
-    "env": (frozenset({"-u", "-C", "--unset", "--chdir"}), 0),
-    "timeout": (frozenset({"-s", "-k", "--signal", "--kill-after"}), 1),
-    "nice": (frozenset({"-n", "--adjustment"}), 0),
-    "ionice": (frozenset({"-c", "-n", "-p", "--class", "--classdata"}), 0),
-    "chrt": (frozenset({"-T", "-P", "-D"}), 1),
-    "taskset": (frozenset(), 1),
-    "numactl": (frozenset({"-N", "-m", "-i", "-C", "-l"}), 0),
-    "setsid": (frozenset(), 0),
-    "stdbuf": (frozenset({"-i", "-o", "-e"}), 0),
-    "screen": (frozenset({"-S", "-c", "-e", "-h", "-s", "-t", "-T", "-p", "-L", "-Logfile"}), 0),
-    "xargs": (frozenset({"-I", "-n", "-P", "-L", "-d", "-a", "-s", "-E"}), 0),
-    "watch": (frozenset({"-n", "--interval"}), 0),
-    "flock": (frozenset({"-w", "-E", "--timeout"}), 1),
-    "chroot": (frozenset({"--userspec", "--groups"}), 1),
-    "dumb-init": (frozenset({"-r", "--rewrite"}), 0),
-    "tini": (frozenset({"-p", "-e"}), 0),
-    "catatonit": (frozenset(), 0),
-    "gosu": (frozenset(), 1),
-    "su-exec": (frozenset(), 1),
-    "runuser": (frozenset({"-u", "-g", "-G"}), 0),
-    "setpriv": (frozenset(), 0),
-    "unshare": (frozenset(), 0),
-    "cpulimit": (frozenset({"-l", "-p", "-e", "-P", "--limit"}), 0),
-    "systemd-run": (frozenset({"-p", "-u", "--unit", "--property", "-E"}), 0),
-    "strace": (frozenset({"-o", "-e", "-p", "-s"}), 0),
-    "tmux": (frozenset({"-L", "-S", "-f"}), 0),
-    **dict.fromkeys(
-        ("new-session", "new", "new-window", "neww", "split-window", "splitw"),
-        (frozenset({"-s", "-n", "-c", "-t", "-x", "-y", "-F", "-e"}), 0),
-    ),
-    "proxychains": (frozenset({"-f"}), 0),
-    "proxychains4": (frozenset({"-f"}), 0),
-    "torsocks": (frozenset(), 0),
-    "wine": (frozenset(), 0),
-    "wine64": (frozenset(), 0),
-}
+    commands: tuple[Command, ...]
+    cut: tuple[str, ...] = ()
 
 
-def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    r"""Lines joined where one ends in a backslash, with the number of the first, in pieces of at most LINE characters."""
-    joined, begin = "", 0
-    for number, raw in enumerate(text.split("\n"), 1):
-        begin = begin or number
-        line = raw.removesuffix("\r")
-        if line.endswith("\\") and len(joined) < LINE:
-            joined += line[:-1] + " "
-            continue
-        whole = joined + line
-        for at in range(0, len(whole) or 1, LINE):
-            yield begin, whole[at : at + LINE]
-        joined, begin = "", 0
-    if joined:
-        yield begin, joined
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """Text that a command wrote, and where it stands in the file."""
+
+    text: str
+    origin: Origin
 
 
-def _unquoted(word: str) -> str:
-    if not any(c in word for c in "\\\"'"):
-        return word
-    return _QUOTED.sub(
-        lambda m: m[1] or (re.sub(r'\\([$`"\\])', r"\1", m[2]) if m[2] is not None else m[3]) or "", word
-    )
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What the commands of a text inherit from the one that starts it."""
 
-
-def simple_commands(line: str) -> tuple[list[list[str]], bool]:
-    """The words of each command on a line, quotes taken off and redirections left out; a stray quote is a character.
-
-    And whether anything goes on from one command to another or to a file.
-    """
-    found: list[list[str]] = [[]]
-    feeds = target = False
-    for token in _TOKEN.finditer(line):
-        if token.lastgroup == "operator":
-            feeds = feeds or "|" in token.group().replace("||", "")
-            found.append([])
-            target = False
-        elif token.lastgroup == "redirect":
-            feeds = feeds or token.group().endswith((">", ">|"))
-            target = True
-        elif target:
-            target = False
-        elif token.group().startswith("#"):
-            break
-        else:
-            found[-1].append(_unquoted(token.group()))
-    return [words for words in found if words], feeds
-
-
-def commands(text: str) -> Iterator[Command]:
-    """Every simple command of the text; never raises. Takes a second for each few megabytes: bound the text."""
-    yield from _commands(text, _State({}, ""), 0, 1)
+    environment: tuple[tuple[str, str], ...] = ()
+    background: bool = False
+    through: tuple[str, ...] = ()
+    remote: bool = False
+    into: str = ""
+    stdin: tuple[_Said, ...] = ()
+    sockets: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
 class _State:
-    variables: dict[str, str]
-    folder: str
+    """What is known while one file is read."""
+
+    parse: Parse
+    slow: type[Exception]
+    deadline: float
+    folder: str = ""
     room: int = EXPANSION
+    left: int = SAID
+    ids: Iterator[int] = field(default_factory=lambda: count(1))
+    variables: dict[str, str | tuple[str, ...]] = field(default_factory=lambda: {"IFS": " \t\n"})
+    exported: dict[str, None] = field(default_factory=dict)
+    environment: tuple[tuple[str, str], ...] = ()
+    streams: dict[int, list[_Said]] = field(default_factory=dict)
+    heres: dict[int, tuple[Here, Origin]] = field(default_factory=dict)
+    functions: dict[str, list[tuple[Statement, Origin, int, "_Around"]]] = field(default_factory=dict)
+    called: dict[str, int] = field(default_factory=dict)
+    calls: int = 0
+    aliases: dict[str, str] = field(default_factory=dict)
+    found: list[Command] = field(default_factory=list)
+    cut: dict[str, None] = field(default_factory=dict)
+    late: bool = False
+    nested: int = 0
+    steps: int = 0
 
 
-def _commands(text: str, state: _State, depth: int, first: int) -> Iterator[Command]:
-    for number, line in logical_lines(text):
-        at = first + number - 1
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        if depth < DEEP:
-            for found in _SUBSTITUTION.finditer(line):
-                yield from _commands(found[1] or found[2] or "", state, depth + 1, at)
-        yield from _line(_SUBSTITUTION.sub("$()", line), state, depth, at)
+class _Full(Exception):
+    """No more commands are taken."""
 
 
-def _line(line: str, state: _State, depth: int, at: int) -> Iterator[Command]:
-    simple, feeds = simple_commands(line)
-    decode = any(argv[0] == "base64" for argv in simple)
-    for argv in simple:
-        yield from _simple(argv, state, depth, at, feeds, decode)
+_PATIENT = 1e6
+_OFTEN = 64
+"""Statements after which the clock is looked at: the processor's time of this thread, the same on a busy machine."""
+
+_ASSIGN = re.compile(r"([A-Za-z_]\w{0,60})(\[[^\]]{0,40}\])?(\+?)=(.*)", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_]\w{0,60}")
+_SHELLS = frozenset("sh bash dash ash zsh ksh ksh93 mksh lksh pdksh fish rbash yash csh tcsh".split())
+_TEXT_RUNNERS = frozenset("su script ssh-agent parallel sg scriptreplay".split())
+_DECLARES = frozenset("export readonly local declare typeset setenv set".split())
+_INTERPRETERS = re.compile(
+    r"(?:python|pypy|perl|ruby|node|nodejs|php|lua|tclsh|expect|osascript|ftp|sftp|nc|ncat|socat)[\d.]*"
+)
+_CONNECTS = re.compile(
+    r"(?i)SSHPASS|SSH_\w+|AUTOSSH_\w+|LD_\w+|\w*_proxy|GIT_(?:SSH|PROXY|CONFIG|ASKPASS|EXEC_PATH|TEMPLATE_DIR)\w*|RSYNC_RSH|CVS_RSH|"
+    r"BASH_ENV|ENV|PROMPT_COMMAND|PYTHON(?:PATH|STARTUP|HOME)|NODE_OPTIONS|PERL5\w+|RUBYOPT|DOCKER_HOST|KUBECONFIG|"
+    r"NGROK_\w+|TUNNEL_\w+|TS_\w+|FRP_\w+|CHISEL_\w+|TORSOCKS_\w+|PROXYCHAINS_\w+|DISPLAY_?HOST"
+)
+_RUN_LATER = frozenset({"PROMPT_COMMAND", "GIT_SSH_COMMAND", "GIT_PROXY_COMMAND", "RSYNC_RSH"})
+_SSH_VALUED = frozenset("BbcDEeFIiJLlmMOopPQRSWw")
+_COMMAND_OPTION = re.compile(r"-[a-zA-Z]*c|--command")
+_WHOLE_STREAM = re.compile(rf"{OPEN}([<>]?)(\d{{1,7}}){CLOSE}")
+_BRACES = re.compile(r"\$\{|\}")
+_INTEGER = re.compile(r"-?[0-9]{1,6}")
+_POSITIONAL = ("@", "*", *map(str, range(1, 10)))
+_UNKNOWN = "$()"
+_PROSE = re.compile(
+    r"(?i).*\.(?:md|txt|json|ya?ml|toml|conf|cfg|ini|html?|css|log|rst|xml|py|js|ts|c|h|cc|cpp|go|rs|java|rb|pl|php|sql|csv|pem|key|"
+    r"pub|crt|list|repo|gpg|asc|desktop|properties|lua|vim|el|tex|svg|rules|socket|mount|target|cnf|patch|diff|lock|in|ac|am|mk|env)"
+)
+_KEYS = frozenset(("Enter", "C-m", "KPEnter", "^M"))
+_NOWHERE = frozenset(("/dev/null", "/dev/stderr", "/dev/stdout", "/dev/tty", "/dev/console", "-"))
+
+_PIECES = r"""
+    |\$(?P<name>[A-Za-z_]\w{0,60}|[0-9@*\#?$!-])
+    |\$\{(?P<plain>[A-Za-z_]\w{0,60}|[0-9@*\#])\}
+    |(?P<brace>\$\{)"""
+_STREAM = rf"|{OPEN}(?P<kind>[<>]?)(?P<stream>\d{{1,7}}){CLOSE}|(?P<other>.)"
+_UNQUOTED = re.compile(
+    rf"""(?P<text>[^\\'"${OPEN}]+)|\$?'(?P<single>[^']*)'|(?P<double>\$?")|\\(?P<escaped>.){_PIECES}{_STREAM}""",
+    re.VERBOSE | re.DOTALL,
+)
+_QUOTED = re.compile(
+    rf"""(?P<text>[^\\"${OPEN}]+)|(?P<double>")|\\(?P<escaped>[$`"\\\n]){_PIECES}{_STREAM}""", re.VERBOSE | re.DOTALL
+)
+_SPECIAL = re.compile(rf"""[\\'"${OPEN}]""")
+_ANSI = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|([0-7]{1,3})|(.))", re.DOTALL)
+_ANSI_LETTERS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "v": "\v"}
+_CHOICE = re.compile(r"\{([^{}$'\"\\]*,[^{}$'\"\\]*)\}")
+_RAW_WORD = re.compile(r"""\#[^\n]*|(?:\\.|\$?"(?:[^"\\]|\\.)*+"|\$?'[^']*+'|[^\s"'\\])+|["'\\]""", re.DOTALL)
+_PARAMETER = re.compile(
+    r"(?P<length>\#?)(?P<indirect>!?)(?P<name>[A-Za-z_]\w{0,60}|[0-9@*])(?P<index>\[[^\]]{0,40}\])?(?P<rest>.*)",
+    re.DOTALL,
+)
+_ARGUMENTS = re.compile(r"\$(?:\{?[1-9@*])")
+
+_IN_HERE = re.compile(r"\$\(([^()]{0,4000})\)|`([^`]{0,4000})`")
 
 
-def _simple(argv: list[str], state: _State, depth: int, at: int, feeds: bool, decode: bool) -> Iterator[Command]:
-    while argv and (argv[0] in _KEYWORDS or argv[0].endswith(")")):
-        argv = argv[1:]
-    while argv and (assigned := _ASSIGN.match(argv[0])):
-        state.variables[assigned[1]] = _expand(assigned[2], state)
-        argv = argv[1:]
-    if argv and argv[0] in ("export", "readonly", "local", "declare", "set", "setenv"):
-        for word in argv[1:]:
-            if assigned := _ASSIGN.match(word):
-                state.variables[assigned[1]] = _expand(assigned[2], state)
-        return
-    # an unquoted variable that holds options splits into them, as in a shell
-    spread: list[str] = []
-    for word in argv:
-        whole = _VARIABLE.fullmatch(word)
-        expanded = _expand(word, state)
-        spread += expanded.split() if whole and len(expanded.split()) > 1 else [expanded]
-    yield from unwrap(tuple(spread), at, state.folder, depth, feeds, decode, state)
+def commands(text: str) -> Iterator[Command]:
+    """Every command of the text, read by lines; never raises. Takes a second for each few megabytes: bound the text."""
+    yield from run((Script(text),), linewise.statements).commands
 
 
-def _expand(word: str, state: _State) -> str:
-    if "$" not in word or state.room <= 0:
-        return word
-    expanded = _VARIABLE.sub(
-        lambda m: state.variables.get(m[1] or m[3], m[2] if m[2] is not None else m[0])[:EXPANDED], word[:LINE]
-    )
-    state.room -= len(expanded)
-    return expanded[:EXPANDED] if len(expanded) > len(word) else expanded
+def run(scripts: Iterable[Script], parse: Parse, seconds: float = _PATIENT, slow: type[Exception] = _Full) -> Ran:
+    """The commands of a file's scripts, which share their variables.
 
-
-def unwrap(
-    argv: tuple[str, ...],
-    line: int = 1,
-    folder: str = "",
-    depth: int = 0,
-    feeds: bool = False,
-    decode: bool = False,
-    state: _State | None = None,
-) -> Iterator[Command]:
-    """The command that a list of arguments comes down to, and those in text that it hands to a shell.
-
-    `feeds`: its output goes on to a file or another command, so what `echo` says may be a script.
+    Where `parse` raises `slow`, the rest is read by lines, and that is told as cut; so is what is left after `seconds`.
     """
-    state = state or _State({}, folder)
-    for _ in range(16):
+    state = _State(parse, slow, time.thread_time() + seconds)
+    try:
+        for script in scripts:
+            state.folder = ""
+            _text(state, script.text, script.origin, 0, _Around())
+        _uncalled(state)
+    except _Full:
+        pass
+    return Ran(tuple(sorted(state.found, key=lambda c: c.line)), tuple(state.cut))
+
+
+def unwrap(argv: tuple[str, ...], line: int = 1, folder: str = "") -> Iterator[Command]:
+    """The commands that a list of arguments comes down to, and those in text that it hands to a shell."""
+    state = _State(linewise.statements, _Full, time.thread_time() + _PATIENT, folder)
+    try:
+        _words(state, argv, Origin(line, line), 0, _Around(), ())
+        _uncalled(state)
+    except _Full:
+        pass
+    yield from state.found
+
+
+def _text(state: _State, text: str, origin: Origin, depth: int, around: _Around) -> None:
+    """Run through a piece of text; functions wait until they are called."""
+    if depth > DEEP:
+        state.cut["shells within shells, deeper than they are followed"] = None
+        return
+    if depth:
+        state.room -= len(text)
+        if state.room < 0:
+            state.cut["more text from variables and packed words than is read"] = None
+            return
+    text, heres = heredocs(text.replace("\0", ""), state.ids)
+    for key, here in heres.items():
+        last = here.line + here.text.count("\n") - 1
+        state.heres[key] = here, Origin(here.line, max(here.line, last)).within(origin)
+        if here.expands and ("$(" in here.text or "`" in here.text):
+            for found in _IN_HERE.finditer(here.text):
+                at = origin.at(here.line)
+                _text(state, found[1] or found[2] or "", Origin(at, at), depth + 1, around)
+    for statement in _statements(state, text):
+        if statement.function:
+            state.functions.setdefault(statement.function, []).append((statement, origin, depth, around))
+        else:
+            _statement(state, statement, origin, depth, around)
+
+
+def _statements(state: _State, text: str) -> Sequence[Statement]:
+    if not state.late:
+        try:
+            return state.parse(text, state.ids)
+        except state.slow:
+            state.late = True
+            state.cut["shell text that takes too long to take apart; it was read line by line"] = None
+    return linewise.statements(text, state.ids)
+
+
+def _statement(state: _State, statement: Statement, origin: Origin, depth: int, around: _Around) -> None:
+    state.steps += 1
+    if not state.steps % _OFTEN and time.thread_time() > state.deadline:
+        state.cut["shell text that takes too long to follow; the rest was not read"] = None
+        raise _Full
+    where = Origin(origin.at(statement.line), origin.at(statement.last))
+    words, at, own = statement.words, 0, []
+    while at < len(words) and (assigned := _ASSIGN.fullmatch(words[at])):
+        own.append(assigned)
+        at += 1
+    if at == len(words):
+        for assigned in own:
+            _assign(state, assigned, where, depth, around)
+        return
+    head = words[at]
+    if head in _DECLARES:
+        _declare(state, head, words[at + 1 :], where, depth, around)
+        return
+    if head == "alias":
+        _alias(state, words[at + 1 :], where, depth, around)
+        return
+    argv = tuple(field for word in words[at:] for field in _expand(state, word))
+    if not argv:
+        return
+    for_it = tuple((a[1], "".join(_expand(state, a[4], False))) for a in own)
+    inherits = around
+    if for_it or state.environment or statement.background:
+        inherits = replace(
+            around,
+            environment=_merged(around.environment, state.environment, for_it),
+            background=around.background or statement.background,
+        )
+    stdin = _stdin(state, statement, where, around)
+    if sockets := _sockets(state, statement):
+        inherits = replace(inherits, sockets=sockets)
+        if argv[0] in ("echo", "printf", ":", "true"):
+            _tell(state, argv, where, inherits, ())
+    if argv[0] in state.functions:
+        _call(state, argv, statement, where, depth, around)
+    elif (meant := state.aliases.pop(head, None)) is not None:
+        # gone while it is put in: an alias of its own name is the program then
+        _text(state, " ".join((meant, *map(shlex.quote, argv[1:]))), where, depth + 1, inherits)
+        state.aliases[head] = meant
+    else:
+        said = _words(state, argv, where, depth, inherits, stdin)
+        if said:
+            _flow(state, statement, said, depth, around)
+
+
+def _call(state: _State, argv: tuple[str, ...], call: Statement, where: Origin, depth: int, around: _Around) -> None:
+    """A function's body, with these arguments if it uses any; not again if nothing new would come of it."""
+    body, before = state.functions[argv[0]], state.called.get(argv[0], 0)
+    uses = any(_ARGUMENTS.search(word) for statement, *_ in body for word in statement.words)
+    if state.calls >= CALLS or (before and (not uses or before >= AGAIN)):
+        if uses and len(argv) > 1:
+            _words(state, argv[1:], where, depth, around, ())
+        return
+    state.called[argv[0]] = before + 1
+    kept = {name: state.variables.get(name) for name in _POSITIONAL}
+    state.variables.update(zip(_POSITIONAL[2:], argv[1:], strict=False))
+    state.variables["@"] = state.variables["*"] = argv[1:]
+    state.calls += 1
+    for statement, origin, deep, inner in body:
+        state.streams.pop(statement.sink, None)
+        joined = replace(
+            statement,
+            source=statement.source or call.source,
+            sink=statement.sink or call.sink,
+            redirects=(*statement.redirects, *call.redirects),
+            background=statement.background or call.background,
+        )
+        _statement(state, joined, origin, deep, inner)
+    state.calls -= 1
+    for name, value in kept.items():
+        if value is None:
+            state.variables.pop(name, None)
+        else:
+            state.variables[name] = value
+
+
+def _uncalled(state: _State) -> None:
+    """Functions that nothing here calls, as they stand: another file may."""
+    for name in list(state.functions):
+        if name not in state.called:
+            state.called[name] = 1
+            for statement, origin, depth, around in state.functions[name]:
+                _statement(state, statement, origin, depth, around)
+
+
+def _declare(state: _State, head: str, words: Sequence[str], where: Origin, depth: int, around: _Around) -> None:
+    """export, local and their like; csh's setenv and set; fish's set."""
+    options = "".join(w for w in words if w.startswith("-") and len(w) < 8)
+    exports = head in ("export", "setenv") or "x" in options
+    named = [w for w in words if not w.startswith("-")]
+    if head in ("set", "setenv") and len(named) > 1 and _NAME.fullmatch(named[0]):
+        values = tuple(f for w in named[1:] if w != "=" for f in _expand(state, w))
+        state.variables[named[0]] = values if len(values) > 1 else "".join(values)
+        named = named[:1]
+    elif head == "set":
+        if "--" in words:
+            values = tuple(f for w in words[list(words).index("--") + 1 :] for f in _expand(state, w))
+            state.variables["@"] = state.variables["*"] = values
+            state.variables.update(zip(_POSITIONAL[2:], values, strict=False))
+        return
+    for word in named:
+        assigned = _ASSIGN.fullmatch(word) or _ASSIGN.fullmatch("".join(_expand(state, word)))
+        if assigned:
+            _assign(state, assigned, where, depth, around)
+        if exports:
+            _export(state, assigned[1] if assigned else word)
+
+
+def _export(state: _State, name: str) -> None:
+    """From here on every command has the variable, if it is one that changes how programs connect or load."""
+    if name in state.exported or not _CONNECTS.fullmatch(name):
+        return
+    if len(state.exported) >= EXPORTED:
+        state.cut["more exported variables than are kept"] = None
+        return
+    state.exported[name] = None
+    _renew(state)
+
+
+def _renew(state: _State) -> None:
+    state.environment = tuple(
+        (name, value if isinstance(value, str) else " ".join(value))
+        for name in state.exported
+        if (value := state.variables.get(name)) is not None
+    )
+
+
+def _assign(state: _State, found: re.Match[str], where: Origin, depth: int, around: _Around) -> None:
+    name, index, adds, raw = found[1], found[2], found[3], found[4]
+    value: str | tuple[str, ...]
+    if raw.startswith("(") and raw.endswith(")"):
+        inside = (w.group() for w in _RAW_WORD.finditer(raw, 1, len(raw) - 1))
+        value = tuple(f for w in inside if not w.startswith("#") for f in _expand(state, w))
+    else:
+        value = "".join(_expand(state, raw, False))
+        if value == _UNKNOWN and not adds:
+            state.variables.pop(name, None)
+            return
+    before = state.variables.get(name)
+    if adds or index:
+        if isinstance(before, tuple) or isinstance(value, tuple) or index:
+            value = (*_fields(before), *_fields(value))
+        else:
+            value = (before or "") + value
+    size = len(value) if isinstance(value, str) else sum(map(len, value)) + len(value)
+    if size > EXPANDED and adds:
+        state.cut["variables larger than are kept"] = None
+        return
+    state.variables[name] = value
+    if name in state.exported:
+        _renew(state)
+    if name in _RUN_LATER and isinstance(value, str):
+        _text(state, value, where, depth + 1, around)
+
+
+def _fields(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return () if value is None else (value,) if isinstance(value, str) else value
+
+
+def _alias(state: _State, words: Sequence[str], where: Origin, depth: int, around: _Around) -> None:
+    """What an alias stands for runs when its name is typed."""
+    for word in words:
+        name, sign, _ = word.partition("=")
+        if sign and len(name) <= 60:
+            meant = "".join(_expand(state, word[len(name) + 1 :], False))
+            state.aliases[name] = meant
+            _text(state, meant, where, depth + 1, around)
+
+
+def _stdin(state: _State, statement: Statement, where: Origin, around: _Around) -> tuple[_Said, ...]:
+    """What the text says that the statement reads."""
+    for operator, target in statement.redirects:
+        kind = operator.lstrip("0")
+        if kind == "<<<":
+            return (_Said(" ".join(_expand(state, target, False)) + "\n", where),)
+        if kind == "<" and (found := _WHOLE_STREAM.fullmatch(target)):
+            key = int(found[2])
+            if key in state.heres:
+                here, origin = state.heres[key]
+                return (_Said(_expand_here(state, here), origin),)
+            return tuple(state.streams.get(key, ()))
+    if statement.source:
+        return tuple(state.streams.get(statement.source, ()))
+    return around.stdin
+
+
+def _sockets(state: _State, statement: Statement) -> tuple[tuple[str, str], ...]:
+    """Redirections that open a connection: bash(1), REDIRECTION."""
+    return tuple(
+        (operator, path[:300])
+        for operator, target in statement.redirects
+        if "/dev/" in target or "$" in target
+        if (path := "".join(_expand(state, target, False))).startswith(("/dev/tcp/", "/dev/udp/"))
+    )
+
+
+def _flow(state: _State, statement: Statement, said: Sequence[_Said], depth: int, around: _Around) -> None:
+    """What a command wrote goes to a file, or on to the next command."""
+    for operator, target in statement.redirects:
+        if ">" not in operator or operator.startswith("2"):
+            continue
+        if operator.endswith("&") and target.isdigit():
+            return
+        if found := _WHOLE_STREAM.fullmatch(target):
+            state.streams.setdefault(int(found[2]), []).extend(said)
+        else:
+            _write(state, "".join(_expand(state, target, False)), said, depth, around)
+        return
+    if statement.sink:
+        state.streams.setdefault(statement.sink, []).extend(said)
+
+
+def _write(state: _State, path: str, said: Sequence[_Said], depth: int, around: _Around) -> None:
+    """Text that becomes a file: read as what the file would be."""
+    if path in _NOWHERE or path.startswith(("/dev/", "/proc/", "/sys/")):
+        return
+    whole = path if path.startswith(("/", "~", "$")) or not state.folder else f"{state.folder.rstrip('/')}/{path}"
+    place = points.written(whole)
+    inside = replace(around, into=whole[:4096], stdin=())
+    for one in said:
+        if place is not None:
+            for script in place.scripts(one.text, whole.encode("utf-8", "surrogateescape")):
+                _text(state, script.text, script.origin.within(one.origin), depth + 1, inside)
+        elif not _PROSE.fullmatch(whole) and points.is_shell(one.text):
+            _text(state, points.without_times(one.text), one.origin, depth + 1, inside)
+
+
+def _words(
+    state: _State, argv: tuple[str, ...], where: Origin, depth: int, around: _Around, stdin: tuple[_Said, ...]
+) -> Sequence[_Said]:
+    """One command, seen through what wraps it; what it writes, as far as the text alone says it."""
+    for _ in range(WRAPPED):
         if not argv or not argv[0]:
-            return
+            return ()
         name = argv[0].rsplit("/", 1)[-1]
-        if name == "cd" and len(argv) > 1:
-            state.folder = (
-                argv[1] if argv[1].startswith("/") else f"{state.folder.rstrip('/')}/{argv[1].removeprefix('./')}"
-            )
-            return
-        if name in ("echo", "printf") and depth < DEEP:
-            if feeds:
-                said = " ".join(argv[1:])
-                yield from _commands(_decoded(said) if decode else _uncron(said), state, depth + 1, line)
-            return
-        if name == "eval" and depth < DEEP:
-            yield from _commands(" ".join(argv[1:]), state, depth + 1, line)
-            return
-        if name in _SHELLS or name in ("su", "script", "ssh-agent", "parallel"):
-            script = next((argv[i + 1] for i in range(1, len(argv) - 1) if re.fullmatch(r"-[a-z]*c", argv[i])), None)
-            if script is not None and depth < DEEP:
-                yield from _commands(script, state, depth + 1, line)
-                return
-            if name == "busybox" and len(argv) > 1:
-                argv = argv[1:]
-                continue
+        if name in ("cd", "pushd", "chdir"):
+            _change(state, argv)
+            return ()
+        if name in ("echo", "printf"):
+            return (_Said(filters.spoken(name, argv[1:]), where),)
+        if name in ("eval", "trap"):
+            text = " ".join(argv[1:]) if name == "eval" else argv[1] if len(argv) > 2 else ""
+            _text(state, text, where, depth + 1, replace(around, stdin=stdin))
+            return ()
+        if name == "command" and argv[1:2] in (("-v",), ("-V",)):
             break
-        if name == "start-stop-daemon":
-            inner = next(
-                (i for i, w in enumerate(argv) if w in ("-x", "--exec", "-a", "--startas") and i + 1 < len(argv)), None
-            )
-            joined = next((w.partition("=")[2] for w in argv if w.startswith(("--exec=", "--startas="))), None)
-            rest = argv[argv.index("--") + 1 :] if "--" in argv else ()
-            if inner is not None or joined:
-                argv = (argv[inner + 1] if inner is not None else str(joined), *rest)
-                continue
-            break
-        wrapper = _WRAPPERS.get(name)
-        if wrapper is None:
-            break
-        rest = _after(argv, *wrapper)
-        if not rest or rest == argv:
-            break
-        if len(rest) == 1 and " " in rest[0] and depth < DEEP:
-            yield from _commands(rest[0], state, depth + 1, line)
-            return
-        argv = rest
-    if argv and argv[0]:
-        yield Command(argv, line, state.folder)
+        if name in _SHELLS or name in _TEXT_RUNNERS:
+            if (script := _script(argv)) is not None:
+                if name in _TEXT_RUNNERS:
+                    around = replace(around, through=(*around.through, name))
+                _text(state, script, where, depth + 1, replace(around, stdin=stdin))
+                return ()
+            if (peeled := wrappers.peel(argv)) is None:
+                break
+        else:
+            peeled = wrappers.peel(argv)
+            if peeled is None:
+                break
+        around = replace(
+            around,
+            environment=_merged(around.environment, peeled.environment),
+            background=around.background or peeled.detached,
+            through=(*around.through, name),
+        )
+        if peeled.text is not None:
+            _text(state, peeled.text, where, depth + 1, replace(around, stdin=stdin))
+            return ()
+        argv = peeled.argv
+        if name == "xargs" and stdin:
+            argv = (*argv, *" ".join(one.text for one in stdin)[:LINE].split()[:100])
+    if not argv or not argv[0] or argv[0] == _UNKNOWN:
+        return ()
+    if argv[0] in ("send-keys", "send", "stuff") and around.through:
+        typed = [w for i, w in enumerate(argv[1:]) if w[:1] != "-" and argv[i] != "-t" and w not in _KEYS]
+        _text(state, " ".join(typed).replace("\\n", "\n"), where, depth + 1, replace(around, stdin=()))
+        return ()
+    _tell(state, argv, where, around, stdin)
+    return _onward(state, argv, where, depth, around, stdin)
 
 
-def _after(argv: tuple[str, ...], valued: frozenset[str], own: int) -> tuple[str, ...]:
-    at, short = 1, argv[0].endswith("screen")
+def _tell(state: _State, argv: tuple[str, ...], where: Origin, around: _Around, stdin: tuple[_Said, ...]) -> None:
+    name = argv[0].rsplit("/", 1)[-1]
+    kept = ""
+    if stdin and _INTERPRETERS.fullmatch(name):
+        kept = "".join(one.text for one in stdin)
+        if len(kept) > STDIN:
+            kept = kept[:STDIN]
+            state.cut["more text for one command than is kept"] = None
+    argv = tuple(_WHOLE_STREAM.sub("/dev/fd/63", word) if OPEN in word else word for word in argv)
+    state.left -= sum(map(len, argv)) + len(kept) + len(around.into)
+    if len(state.found) >= COMMANDS:
+        state.cut[f"more than {COMMANDS} commands; the rest were not read"] = None
+        raise _Full
+    if state.left < 0:
+        state.cut[f"commands of more than {SAID} characters; the rest were not read"] = None
+        raise _Full
+    state.found.append(
+        Command(
+            argv,
+            where.first,
+            state.folder,
+            around.environment,
+            around.background,
+            around.through,
+            kept,
+            around.remote,
+            around.into,
+            around.sockets,
+        )
+    )
+
+
+def _onward(
+    state: _State, argv: tuple[str, ...], where: Origin, depth: int, around: _Around, stdin: tuple[_Said, ...]
+) -> Sequence[_Said]:
+    """What a command does with text: a shell runs it, ssh runs it elsewhere, crontab and tee keep it, filters change it."""
+    name = argv[0].rsplit("/", 1)[-1]
+    plain = replace(around, stdin=()) if around.stdin else around
+    if name in _SHELLS or name in (".", "source"):
+        file = next((w for w in argv[1:] if not w.startswith(("-", "+"))), "")
+        if found := _WHOLE_STREAM.fullmatch(file):
+            stdin = tuple(state.streams.get(int(found[2]), ()))
+        elif file and "-s" not in argv:
+            return ()
+        _read(state, stdin, depth, plain)
+        return ()
+    if name in ("ssh", "slogin", "autossh", "dbclient"):
+        words = _remote(argv)
+        elsewhere = replace(plain, remote=True, background=False, environment=(), through=())
+        if words:
+            _text(state, " ".join(words), where, depth + 1, replace(elsewhere, stdin=stdin))
+        else:
+            _read(state, stdin, depth, elsewhere)
+        return ()
+    if name == "crontab":
+        for one in stdin:
+            for script in points.user_crontab(one.text):
+                inside = replace(plain, into="crontab")
+                _text(state, script.text, script.origin.within(one.origin), depth + 1, inside)
+        return ()
+    if not stdin:
+        path = filters.located(argv)
+        return (_Said(path, where),) if path else ()
+    if name in ("at", "batch") or argv[-1].rsplit("/", 1)[-1] in _SHELLS:
+        _read(state, stdin, depth, plain)
+        return ()
+    if name == "tee":
+        for file in argv[1:]:
+            if not file.startswith("-"):
+                _write(state, file, stdin, depth, around)
+        return stdin
+    changed, cut = filters.filtered(argv, "".join(one.text for one in stdin))
+    if cut:
+        state.cut["a packed script larger than is unpacked"] = None
+    if changed is None:
+        return stdin if name in filters.PASS else ()
+    return (_Said(changed, Origin(where.first, where.first)),)
+
+
+def _read(state: _State, stdin: Sequence[_Said], depth: int, around: _Around) -> None:
+    for one in stdin:
+        _text(state, one.text, one.origin, depth + 1, around)
+
+
+def _change(state: _State, argv: tuple[str, ...]) -> None:
+    folder = next((w for w in argv[1:] if not w.startswith("-")), "")
+    if folder:
+        state.folder = (
+            folder if folder.startswith("/") else f"{state.folder.rstrip('/')}/{folder.removeprefix('./')}"
+        )[:4096]
+
+
+def _script(argv: tuple[str, ...]) -> str | None:
+    """The text behind `-c`, alone or among other letters."""
+    for at in range(1, len(argv) - 1):
+        if _COMMAND_OPTION.fullmatch(argv[at]):
+            return argv[at + 1]
+    return None
+
+
+def _remote(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """What stands behind the host: getopt as in ssh(1), options may follow the host."""
+    at, host = 1, False
     while at < len(argv):
         word = argv[at]
-        if word == "--":
+        if word == "--" and not host:
             at += 1
-            break
-        if word in valued or (short and re.fullmatch(r"-\w*[S]", word)):
-            at += 2
-        elif word.startswith("-") or _ASSIGN.match(word):
-            at += 1
+        elif word.startswith("-") and len(word) > 1:
+            letter = next((i for i, c in enumerate(word[1:], 1) if c in _SSH_VALUED), 0)
+            at += 2 if letter == len(word) - 1 else 1
+        elif host:
+            return argv[at:]
         else:
+            host = True
+            at += 1
+    return ()
+
+
+def _merged(*parts: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    given = [part for part in parts if part]
+    return given[0] if len(given) == 1 else tuple(dict(pair for part in given for pair in part).items())
+
+
+def _expand_here(state: _State, here: Here) -> str:
+    """A here-document with its variables put in; its commands run where it stands."""
+    if not here.expands or ("$" not in here.text and "\\" not in here.text and "`" not in here.text):
+        return here.text
+    return "\n".join("".join(_expand(state, line, False, True)) for line in here.text.split("\n"))
+
+
+def _expand(state: _State, raw: str, split: bool = True, quoted: bool = False) -> list[str]:
+    """A word as its fields: quotes off, variables and outputs that are known put in, the others left as they are.
+
+    `split`: an unquoted variable is parted at blanks, as in a command; `quoted`: a line of a here-document.
+    """
+    if _SPECIAL.search(raw) is None:
+        if split and raw[:1] == "{" and (choice := _CHOICE.fullmatch(raw)):
+            return [word for word in choice[1].split(",") if word]
+        return [raw]
+    if state.room <= 0:
+        state.cut["more text from variables and packed words than is read"] = None
+        return [raw]
+    fields: list[str] = []
+    current: list[str] = []
+    begun = False
+    inside, at, size = quoted, 0, 0
+
+    def add(value: str | tuple[str, ...], whole: bool) -> None:
+        nonlocal begun, current, size
+        many = value if isinstance(value, tuple) else (value,)
+        size += sum(map(len, many))
+        state.room -= sum(map(len, many))
+        if whole or not split:
+            joined = many if whole and split else (" ".join(many),)
+            for number, one in enumerate(joined):
+                if number:
+                    fields.append("".join(current))
+                    current = []
+                current.append(one)
+                begun = True
+            return
+        for number, one in enumerate(many):
+            words = one.split()
+            if current and (number or one[:1].isspace()):
+                fields.append("".join(current))
+                current = []
+            for more, word in enumerate(words):
+                if more:
+                    fields.append("".join(current))
+                    current = []
+                current.append(word)
+            if words and one[-1:].isspace():
+                fields.append("".join(current))
+                current = []
+
+    while at < len(raw):
+        token = (_QUOTED if inside else _UNQUOTED).match(raw, at)
+        assert token is not None
+        at, kind = token.end(), token.lastgroup
+        if kind in ("text", "other"):
+            current.append(token.group())
+        elif kind == "single":
+            text = token["single"]
+            current.append(_ansi(text) if token.group().startswith("$") else text)
+            begun = True
+        elif kind == "double":
+            if quoted:
+                current.append('"')
+            else:
+                inside, begun = not inside, True
+        elif kind == "escaped":
+            current.append("" if token["escaped"] == "\n" else token["escaped"])
+        elif kind in ("name", "plain"):
+            value = state.variables.get(token[kind])
+            if value is None:
+                current.append(token.group())
+            elif isinstance(value, tuple) and token[kind] not in "@*":
+                add(value[0] if value else "", inside)
+            else:
+                add(" ".join(value) if token[kind] == "*" and inside else value, inside)
+        elif kind == "brace":
+            end = _closing(state, raw, at) if state.room > 0 and state.nested < DEEP else -1
+            if end < 0:
+                current.append(token.group())
+            else:
+                state.nested += 1
+                value = _parameter(state, raw[at:end])
+                state.nested -= 1
+                if value is None:
+                    current.append(raw[token.start() : end + 1])
+                else:
+                    add(value, inside)
+                at = end + 1
+        else:
+            add(_output(state, token["kind"], int(token["stream"])), inside)
+        if size > EXPANDED and size > len(raw):
+            state.cut["words that variables make longer than are read"] = None
             break
-    return argv[at + own :]
+    if current or begun:
+        fields.append("".join(current))
+    return fields or ([] if split else [""])
 
 
-def _decoded(text: str) -> str:
-    """What `base64 -d` makes of the longest word; "" if it is none."""
-    longest = max(text.split() or [""], key=len)[: 1 << 20]
-    try:
-        return base64.b64decode(longest, validate=True).decode("utf-8", "replace")
-    except (binascii.Error, ValueError):
-        return ""
+def _output(state: _State, kind: str, key: int) -> str:
+    """What a substitution gives, where the text says it."""
+    if kind:
+        return f"{OPEN}{kind}{key}{CLOSE}"
+    said = state.streams.get(key)
+    if said is not None:
+        return "".join(one.text for one in said).rstrip("\n")
+    if key in state.heres:
+        return state.heres[key][0].text.rstrip("\n")
+    return _UNKNOWN
 
 
-_CRON_FIELDS = re.compile(r"^\s*(?:@\w+|(?:[\d*/,A-Za-z-]+\s+){4}[\d*/,A-Za-z-]+)\s+(?=\S)")
+def _closing(state: _State, raw: str, at: int) -> int:
+    """Where `${` ends, -1 if it does not within reason."""
+    deep, end = 1, min(len(raw), at + 2000)
+    for found in _BRACES.finditer(raw, at, end):
+        if found.group() == "}":
+            deep -= 1
+            if not deep:
+                state.room -= found.end() - at
+                return found.start()
+        elif found.group() == "${":
+            deep += 1
+    state.room -= end - at
+    return -1
 
 
-def _uncron(text: str) -> str:
-    r"""Lines that are about to become a crontab, without their times; `\n` as printf and echo -e write it."""
-    return "\n".join(_CRON_FIELDS.sub("", line) for line in text.replace("\\n", "\n").split("\n")[:200])
+def _parameter(state: _State, inside: str) -> str | tuple[str, ...] | None:
+    """What `${...}` gives; None where it cannot be said."""
+    found = _PARAMETER.fullmatch(inside)
+    if found is None:
+        return None
+    value = state.variables.get(found["name"])
+    if found["indirect"]:
+        value = state.variables.get(value) if isinstance(value, str) else None
+    index, rest = found["index"], found["rest"]
+    if isinstance(value, tuple) and index not in ("[@]", "[*]") and found["name"] not in "@*":
+        number = int(index[1:-1]) if index and index[1:-1].isascii() and index[1:-1].isdigit() else 0
+        value = value[number] if number < len(value) else None
+    elif isinstance(value, tuple) and (index == "[*]"):
+        value = " ".join(value)
+    if found["length"]:
+        return str(len(value)) if value is not None else None
+    if not rest:
+        return value
+    sign = rest[:2] if rest[:2] in (":-", ":=", ":+", ":?") else rest[:1]
+    word = rest[len(sign) :]
+    if sign in (":-", ":=", "-", "="):
+        if value:
+            return value
+        given = "".join(_expand(state, word, False))
+        if sign in (":=", "="):
+            state.variables[found["name"]] = given
+        return given
+    if sign in (":+", "+"):
+        return "".join(_expand(state, word, False)) if value is not None else ""
+    if sign in (":?", "?"):
+        return value
+    return _changed(state, value, rest) if isinstance(value, str) else value
+
+
+def _changed(state: _State, value: str, rest: str) -> str:
+    """Parts, replacements and cases of a value; of patterns only plain words are understood."""
+    if rest[0] == ":":
+        numbers = [int(n) if _INTEGER.fullmatch(n.strip()) else None for n in rest[1:].split(":")[:2]]
+        begin = numbers[0] or 0
+        begin = max(0, len(value) + begin) if begin < 0 else begin
+        length = numbers[1] if len(numbers) > 1 else None
+        return value[begin:] if length is None else value[begin : begin + length if length >= 0 else length]
+    if rest[0] == "/":
+        every = rest.startswith("//")
+        old, _, new = rest[2 if every else 1 :].partition("/")
+        old, new = "".join(_expand(state, old, False)), "".join(_expand(state, new, False))
+        return value.replace(old, new[:100], -1 if every else 1)[:EXPANDED] if old else value
+    if rest[0] in "#%":
+        word = "".join(_expand(state, rest.lstrip("#%"), False))
+        return value.removeprefix(word) if rest[0] == "#" else value.removesuffix(word)
+    if rest[:2] in ("^^", ",,"):
+        return value.upper() if rest[0] == "^" else value.lower()
+    return value
+
+
+def _ansi(text: str) -> str:
+    """What $'...' means."""
+
+    def one(found: re.Match[str]) -> str:
+        number, base = (found[1] or found[2], 16) if found[3] is None else (found[3], 8)
+        if number:
+            return chr(int(number, base)) if int(number, base) not in range(0xD800, 0xE000) else "?"
+        return _ANSI_LETTERS.get(found[4], found[4])
+
+    return _ANSI.sub(one, text) if "\\" in text else text
