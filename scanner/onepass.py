@@ -30,7 +30,7 @@ from scanner.oci.table import FILE, OPAQUE, WHITEOUT, EntryTable
 from scanner.oci.tar import TarWalk
 from scanner.oci.tree import TreeWalk
 from scanner.plugins import plugins
-from scanner.prefilter import Matcher, Prefilter, Stream, build
+from scanner.prefilter import Matcher, Names, Prefilter, Stream, any_of, build
 from scanner.record import Carrier, FilePack, LayerRecord, unpack_files
 from scanner.ruleset import Ruleset
 from scanner.ruleset import load as load_rules
@@ -89,18 +89,18 @@ class Engine:
         return build(self.ruleset)
 
     @cached_property
-    def names(self) -> re.Pattern[bytes]:
+    def names(self) -> Names:
         """Any path that any detector wants."""
-        return _any([p for d in self.detectors for p in (*d.wants.paths, *d.wants.keeps)])
+        return Names(p for d in self.detectors for p in (*d.wants.paths, *d.wants.keeps))
 
     @cached_property
     def keeps(self) -> re.Pattern[bytes]:
         """Any path that stays with the layer's record."""
-        return _any([p for d in self.detectors for p in d.wants.keeps])
+        return any_of([p for d in self.detectors for p in d.wants.keeps])
 
     @cached_property
     def wanted(self) -> tuple[tuple[Detector, re.Pattern[bytes] | None], ...]:
-        return tuple((d, _any(d.wants.paths) if d.wants.paths else None) for d in self.detectors)
+        return tuple((d, any_of(d.wants.paths) if d.wants.paths else None) for d in self.detectors)
 
     @cached_property
     def magics(self) -> tuple[bytes, ...]:
@@ -126,20 +126,8 @@ class Engine:
             archives.looks_packed(head)
             or (bool(self.magics) and head.startswith(self.magics))
             or (head.startswith(b"\x7fELF") and elf.suspicious_header(head))
-            or self.names.search(path) is not None
+            or self.names.search(path)
         )
-
-
-def _any(patterns: Sequence[bytes]) -> re.Pattern[bytes]:
-    """One pattern for all, which never matches if there are none; a leading `(?i)` counts for its own part only."""
-    if not patterns:
-        return re.compile(b"(?!)")
-    return re.compile(
-        b"|".join(
-            re.sub(rb"\A\(\?([aimsx]+)\)", rb"(?\1:", p) + b")" if p.startswith(b"(?i)") else b"(?:" + p + b")"
-            for p in patterns
-        )
-    )
 
 
 def scan_layer(
@@ -602,7 +590,7 @@ def _ask(detector: Detector, content: Content, seen: _Seen) -> None:
                 seen.evidence.append(item)
             elif isinstance(item, Kept):
                 seen.kept.append(item)
-            else:
+            elif item not in seen.notes:  # two detectors may ask the same reader, which has one thing to say
                 seen.notes.append(item)
     except Exception as e:  # one detector's mistake costs one file, and is said
         what = f"the detector {detector.name} failed: {type(e).__name__}: {printable(str(e))}"

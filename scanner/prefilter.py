@@ -4,6 +4,8 @@ From a rule's condition follows that one of a few byte patterns lies in the file
 All patterns are looked for in one pass, by hyperscan. A rule from which nothing follows makes every file deserve YARA.
 """
 
+import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -287,6 +289,83 @@ def _compile(expressions: Sequence[str], once: bool = False, streaming: bool = T
         )
     except hyperscan.error as e:
         raise _EngineError(f"hyperscan cannot compile the rules' strings: {e}") from e
+    return database
+
+
+_SPECIAL = re.compile(rb"\(\?(?!:)|[*+?}]\+")
+_REPEATS = re.compile(rb"(?<!\\)\{(\d+)(?:,\d*)?\}")
+_END = re.compile(rb"(?<!\\)((?:\\\\)*)\\Z")
+
+
+class Names:
+    """Whether any of many regular expressions is found in a path (re.search), asked of a million paths.
+
+    hyperscan looks for all of them at once, each made a little wider so that it compiles quickly; what it finds, `re`
+    confirms. Expressions with lookarounds or atomic groups, and all of them where there is no hyperscan, are `re`'s alone.
+    """
+
+    def __init__(self, patterns: Iterable[bytes]) -> None:
+        unique = list(dict.fromkeys(patterns))
+        plain = [p for p in unique if not _SPECIAL.search(p.removeprefix(b"(?i)"))]
+        self._local = threading.local()
+        self._database = None
+        try:
+            self._database = _compile_paths([_widened(p) for p in plain]) if plain else None
+        except _EngineError:
+            plain = []
+        self._confirmed = any_of(plain)
+        self._exact = any_of([p for p in unique if p not in set(plain)])
+
+    def search(self, path: bytes) -> bool:
+        """May be called from any thread."""
+        if self._exact.search(path) is not None:
+            return True
+        return self._database is not None and self._may_match(path) and self._confirmed.search(path) is not None
+
+    def _may_match(self, path: bytes) -> bool:
+        from hyperscan import ScanTerminated
+
+        assert self._database is not None
+        if not hasattr(self._local, "scratch"):
+            self._local.scratch = self._database.scratch.clone()
+        try:
+            self._database.scan(path, match_event_handler=_stop, scratch=self._local.scratch)
+        except ScanTerminated:
+            return True
+        return False
+
+
+def any_of(patterns: Sequence[bytes]) -> re.Pattern[bytes]:
+    """One pattern for all, which never matches if there are none; a leading `(?i)` counts for its own part only."""
+    if not patterns:
+        return re.compile(b"(?!)")
+    return re.compile(
+        b"|".join(b"(?i:" + p[4:] + b")" if p.startswith(b"(?i)") else b"(?:" + p + b")" for p in patterns)
+    )
+
+
+def _widened(pattern: bytes) -> bytes:
+    """The expression for hyperscan: at least what `re` matches. Counted repeats, which are slow to compile, lose their count."""
+    pattern = _REPEATS.sub(lambda m: b"*" if int(m[1]) == 0 else b"+", pattern)
+    return _END.sub(rb"\1\\z", pattern)
+
+
+def _compile_paths(expressions: Sequence[bytes]) -> Any:
+    try:
+        import hyperscan
+    except ImportError as e:
+        raise _EngineError(f"hyperscan is not installed: {e}") from e
+    flags = hyperscan.HS_FLAG_PREFILTER | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_DOTALL
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    try:
+        database.compile(
+            expressions=list(expressions),
+            ids=list(range(len(expressions))),
+            elements=len(expressions),
+            flags=[flags] * len(expressions),
+        )
+    except hyperscan.error as e:
+        raise _EngineError(f"hyperscan cannot compile the paths: {e}") from e
     return database
 
 

@@ -3,6 +3,7 @@
 import base64
 import gc
 import itertools
+import re
 import resource
 import sys
 import threading
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import RuleError
-from scanner.prefilter import ALWAYS, Matcher, Prefilter, Reach, build
+from scanner.plugins import plugins
+from scanner.prefilter import ALWAYS, Matcher, Names, Prefilter, Reach, build
 from scanner.ruleset import Ruleset, load
 
 SLOW_STORE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -562,3 +564,57 @@ def test_our_own_rules_never_need_every_file():
     assert {i: r.kind for i, r in prefilter.reach.items() if r == ALWAYS} == {}
     ours = Path(__file__).read_bytes()
     assert prefilter.matcher().search(ours) in (True, False)
+
+
+# ---- names
+
+
+def all_path_patterns() -> list[bytes]:
+    return [p for d in plugins("scanner.detectors") for p in (*d.wants.paths, *d.wants.keeps)]
+
+
+def examples_of_paths() -> list[bytes]:
+    """Paths that some pattern names, and neighbours of theirs that none may."""
+    known = [
+        b"etc/ssh/sshd_config", b"etc/ssh/sshd_config.d/a.conf", b"root/.ssh/authorized_keys", b"etc/crontab", b"usr/bin/ssh",
+        b"home/x/.aws/credentials", b"etc/openvpn/a.ovpn", b"root/.ngrok2/ngrok.yml", b"etc/wireguard/wg0.conf", b".env",
+        b"usr/lib/python3/dist-packages/sshuttle-1.0.dist-info/METADATA", b"etc/systemd/system/a.service", b"etc/passwd",
+        b"app/node_modules/ngrok/package.json", b"var/lib/dpkg/status", b"usr/lib/python3.11/sitecustomize.py", b"x/a.pth",
+        b"home/x/.kube/config", b"etc/tor/torrc", b"opt/.cloudflared/config.yml", b"root/.git-credentials", b"usr/sbin/sshd",
+    ]  # fmt: skip
+    return [
+        q
+        for p in known
+        for q in (p, p + b"x", p + b"\n", b"x" + p, b"x/" + p, p.upper(), p.replace(b"/", b"//"), p[1:])
+    ]
+
+
+@pytest.mark.parametrize("with_hyperscan", [True, False])
+def test_names_finds_what_each_pattern_alone_finds(with_hyperscan: bool, monkeypatch: pytest.MonkeyPatch):
+    if not with_hyperscan:
+        monkeypatch.setitem(sys.modules, "hyperscan", None)
+    patterns = all_path_patterns()
+    names, alone = Names(patterns), [re.compile(p) for p in patterns]
+
+    found = [path for path in examples_of_paths() if names.search(path)]
+
+    assert found == [path for path in examples_of_paths() if any(p.search(path) for p in alone)]
+    assert len(found) > 40
+
+
+@given(st.lists(st.sampled_from([b"etc", b"ssh", b".ssh", b"root", b"home", b"config", b"a.conf", b"ngrok.yml", b"\n", b"", b"x.ovpn",
+                                 b"sshd_config", b"bin", b"curl", b".env", b"package.json", b"node_modules", b"ngrok"]), max_size=6))  # fmt: skip
+@settings(max_examples=500, deadline=None)
+def test_names_loses_no_path(parts: list[bytes]):
+    path = b"/".join(parts)
+    expected = any(p.search(path) for p in ALONE)
+
+    assert NAMES.search(path) == expected
+
+
+NAMES = Names(all_path_patterns())
+ALONE = [re.compile(p) for p in all_path_patterns()]
+
+
+def test_names_of_nothing_finds_nothing():
+    assert not Names([]).search(b"etc/passwd")
