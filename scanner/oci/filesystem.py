@@ -7,7 +7,7 @@ no tree of a million paths is built, and no path of an image is ever opened on t
 import re
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -66,6 +66,12 @@ class _LayerIndex:
             file = self._files[path]
         special = self.special.get(path)
         return special if file is None else file if special is None else max(file, special)
+
+    def learn(self, paths: Iterable[bytes], files: Mapping[bytes, int]) -> None:
+        """Take over which of the paths are regular files here, and which are none."""
+        for path in paths:
+            if len(path) > SHORT:
+                self._files[path] = files.get(path)
 
     def replaces_directory(self, path: bytes) -> bool:
         """Whether the layer puts something else where a directory was."""
@@ -167,7 +173,10 @@ class Filesystem:
         folder = folder.strip(b"/")
         prefix = folder + b"/" if folder else b""
         names: set[bytes] = set()
+        found: list[dict[bytes, int]] = []
         for table in self._tables:
+            files: dict[bytes, int] = {}
+            found.append(files)
             if not prefix:
                 names.update(p.partition(b"/")[0] for p in table.paths())
                 continue
@@ -177,8 +186,15 @@ class Filesystem:
                 row = bisect_left(ends, at + len(prefix))
                 begin = ends[row - 1] if row else 0
                 if begin == at:
-                    names.add(bytes(buffer[at + len(prefix) : ends[row] - links[row]]).partition(b"/")[0])
-                at = buffer.find(prefix, at + 1)
+                    path = bytes(buffer[at : ends[row] - links[row]])
+                    name, below, _ = path[len(prefix) :].partition(b"/")
+                    names.add(name)
+                    if not below and table.kinds[row] == FILE:
+                        files[path] = row
+                at = buffer.find(prefix, at + (len(prefix) if begin == at else 1))
+        if prefix:  # all of the folder is known now: no name of it needs a search of its own
+            for index, files in zip(self._indexes, found, strict=True):
+                index.learn((prefix + name for name in names), files)
         return tuple(n for n in sorted(names) if n and (self._find(prefix + n) is not None or self._holds(prefix + n)))
 
     def versions(self, path: bytes) -> tuple[File, ...]:
