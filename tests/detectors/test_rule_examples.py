@@ -6,12 +6,13 @@ import pytest
 
 from fixtures.rules import examples
 from scanner.detectors.mining.verdict import CORE, SUPPORT
+from scanner.detectors.tunnelling.catalogue import by_name
 from scanner.prefilter import SLOW, build
 from scanner.rulecheck import check
 from scanner.ruleset import Ruleset, load
 
 RULES = load()
-TRAITS = {*CORE, *SUPPORT, "source", "schema", "launch"}
+TRAITS = {*CORE, *SUPPORT, "source", "schema", "launch", "program", "go", "command", "key"}
 
 
 def test_the_rules_are_sound(ruleset: Ruleset) -> None:
@@ -32,6 +33,13 @@ def test_a_rule_is_evidence_of_a_known_class_and_says_what_it_is(rule: object) -
     assert all(re.fullmatch(r"https://\S+", r) for r in found.rule.references)
     assert found.rule.help.endswith(".")
     assert found.rule.description.endswith(".")
+
+
+def test_every_rule_of_a_program_names_a_tool_of_the_catalogue(ruleset: Ruleset) -> None:
+    named = {r.rule.id: dict(r.meta).get("tool") for r in ruleset.rules if r.evidence == "program"}
+
+    assert {rule: tool for rule, tool in named.items() if tool not in by_name()} == {}
+    assert len(named) > 100
 
 
 def test_no_rule_is_reached_by_something_common(ruleset: Ruleset) -> None:
