@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from scanner import masked
 from scanner.cache import Cache
 from scanner.content.worker import Worker
 from scanner.detectors.plugin import Detector
@@ -108,7 +109,7 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
             stack.callback(aside.close)
         engine = Engine(ruleset, found, options.limits, worker, options.rules, options.use_prefilter, spool, aside)
         records, notes, cached = _layers(opened, engine, options.cache, progress)
-        image = _completed(opened.image, records)
+        image = masked.history(_completed(opened.image, records))
         findings, means, more = _judge(opened.target, image, records, found)
     notes = [*opened.notifications, *notes, *more]
     if cached < len(records) and engine.use_prefilter and engine.prefilter.problem:
@@ -124,11 +125,11 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
     statistics["seconds"] = round(time.monotonic() - clock, 3)
     return Report(
         tool=Tool("sandscan", tool_version(), ruleset.digest),
-        target=opened.target,
-        image=image,
+        target=masked.target(opened.target),
+        image=masked.image(image),
         findings=findings,
         means=means,
-        notifications=tuple(sorted(notes, key=_order)),
+        notifications=tuple(sorted(map(masked.notification, notes), key=_order)),
         rules=rules_of(ruleset, found),
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         statistics=statistics,
@@ -242,6 +243,9 @@ def _judge(
             f.fingerprint,
         )
     )
+    findings = [masked.finding(f) for f in findings]
+    means = [masked.means(m) for m in means]
+    notes += (Notification("content", Level.WARNING, problem) for problem in view.packages.problems)
     means.sort(key=lambda m: (m.kind, m.name, m.location.display, str(m.details)))
     if view.files.problem is not None:
         notes.append(Notification("cache", Level.ERROR, view.files.problem))

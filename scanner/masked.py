@@ -1,0 +1,131 @@
+"""Values without the secrets that they quote: the last step before a report, whatever a detector put in."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from scanner.credentials import mask, mask_items
+from scanner.model import Evidence, Finding, Image, Json, Means, Notification, Target
+
+_DEEP = 32
+_BETWEEN = "\x1f"
+"""Joins words of a list; white space to a regular expression, and in no honest word."""
+
+
+def _after(program: str, option: str) -> str:
+    return rf"\b(?:{program})\b[^|;&\n]{{0,300}}?\s(?:{option})[\s=]?"
+
+
+_TOOLS = re.compile(
+    r"(?P<before>"
+    + "|".join(
+        (
+            r"\b(?:add-)?authtoken\s+",
+            r"--(?:auth|setup-key|proxy-auth|proxy-creds|pre-shared-key)[\s=]",
+            r"\bsecret_access_key\s+",
+            _after(r"frp[cs]", r"-t"),
+            _after(r"gs-(?:netcat|sftp|mount|full-pipe)", r"-s"),
+            _after(r"ss-(?:local|server|tunnel|redir|nat)|sslocal|ssserver|edge|supernode|tmate|netbird", r"-k"),
+            _after(r"sshuttle", r"-\w{0,8}r|--remote") + r"[\w.-]{1,64}:",
+            _after(r"pproxy", r"-[lru]{1,2}") + r"[^\s#]{0,300}#[\w.-]{1,64}:",
+        )
+    )
+    + r")(?P<quote>[\"']?)(?P<secret>[^\s\"'@]+)"
+)
+"""Options of tunnel tools whose value is a password, by the manual of each; general names are `mask`'s."""
+
+
+def text(value: str) -> str:
+    """The text without secrets; what `mask` does, and the options of tunnel tools."""
+    return _of_tools(mask(value))
+
+
+def words(items: Sequence[str]) -> tuple[str, ...]:
+    """The same for words that belong together: a secret may be the one after its option."""
+    masked = mask_items(items)
+    if any(_BETWEEN in item for item in masked):
+        return tuple(map(_of_tools, masked))
+    joined = tuple(_of_tools(_BETWEEN.join(masked)).split(_BETWEEN))
+    return joined if items else ()
+
+
+def _of_tools(value: str) -> str:
+    return _TOOLS.sub(lambda m: m["before"] + m["quote"] + "*" * min(3, len(m["secret"])), value)
+
+
+def finding(value: Finding) -> Finding:
+    """The finding with masked words; its place, its rule and its fingerprint stay."""
+    return replace(
+        value,
+        message=text(value.message),
+        details=_facts(value.details),
+        evidence=tuple(map(evidence, value.evidence)),
+    )
+
+
+def evidence(value: Evidence) -> Evidence:
+    return replace(value, excerpt=text(value.excerpt), facts=_facts(value.facts))
+
+
+def means(value: Means) -> Means:
+    return replace(value, name=text(value.name), details=_facts(value.details))
+
+
+def notification(value: Notification) -> Notification:
+    return replace(value, message=text(value.message))
+
+
+def target(value: Target) -> Target:
+    """The target with a masked name: an argument may hold a login."""
+    return replace(value, name=text(value.name), repository=text(value.repository))
+
+
+def history(value: Image) -> Image:
+    """The image with masked instructions, which every location repeats."""
+    layers = (replace(one, created_by=text(one.created_by)) if one.created_by else one for one in value.layers)
+    return replace(value, layers=tuple(layers))
+
+
+def image(value: Image) -> Image:
+    """The image with a masked configuration: the environment and command lines of a container."""
+    config = value.config
+    return replace(
+        value,
+        config=replace(
+            config,
+            env=words(config.env),
+            entrypoint=words(config.entrypoint),
+            cmd=_continued(config.entrypoint, config.cmd),
+            healthcheck=words(config.healthcheck),
+            on_build=tuple(map(text, config.on_build)),
+            labels=tuple(map(_label, config.labels)),
+        ),
+    )
+
+
+def _continued(entrypoint: Sequence[str], cmd: Sequence[str]) -> tuple[str, ...]:
+    """A command's words: the option before its first one may stand in the entrypoint."""
+    return words((*entrypoint, *cmd))[len(entrypoint) :]
+
+
+def _label(label: tuple[str, str]) -> tuple[str, str]:
+    """A label, whose name may say that its value is a secret."""
+    name, value = label
+    whole = mask(f"{name}={value}")
+    return name, text(whole[len(name) + 1 :] if whole.startswith(f"{name}=") else value)
+
+
+def _facts(facts: Mapping[str, Json]) -> dict[str, Json]:
+    return {name: _json(one, 0) for name, one in facts.items()}
+
+
+def _json(value: Json, depth: int) -> Json:
+    if isinstance(value, str):
+        return text(value)
+    if depth < _DEEP and isinstance(value, Mapping):
+        return {name: _json(one, depth + 1) for name, one in value.items()}
+    if depth < _DEEP and isinstance(value, Sequence):
+        if value and all(isinstance(one, str) for one in value):
+            return list(words([str(one) for one in value]))
+        return [_json(one, depth + 1) for one in value]
+    return value
