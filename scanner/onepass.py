@@ -345,7 +345,9 @@ class _Run:
     def keep(self, path: bytes, data: bytes | None) -> None:
         """A file for the judges; None for one that is too large, which is said."""
         if data is None or self.kept_bytes + len(data) > MAX_KEPT:
-            most = f"it is larger than {self.most}" if data is None else f"with others of its layer it exceeds {MAX_KEPT}"
+            most = (
+                f"it is larger than {self.most}" if data is None else f"with others of its layer it exceeds {MAX_KEPT}"
+            )
             what = f"was not read as configuration: {most} bytes"
             self.notify(Notification("content", Level.WARNING, what, path))
             return

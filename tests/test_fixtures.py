@@ -18,7 +18,7 @@ import pytest
 from fixtures import build, miners, negatives, rome, wallet, wrapped
 from fixtures.elf import EXIT
 from scanner import scan
-from scanner.model import FileLocation, Finding, Severity, State
+from scanner.model import Confidence, FileLocation, Finding, Severity, State
 from scanner.onepass import REPLAY as KNOWN_REPLAY
 from tests.engine_fixture import Engine, engine, missing, program
 
@@ -217,7 +217,52 @@ def test_nothing_else_of_the_replay_is_taken_for_a_miner(replay_findings: tuple[
         "etc/cron.d/cache-warm",
     }
 
-    assert {f.locations[0].display.decode() for f in replay_findings} <= traces
+    found = {f.locations[0].display.decode() for f in replay_findings if f.rule_id.startswith("miner/")}
+    assert found <= traces
+
+
+TUNNEL_STEP = "bash -lc 'cat sync.pub >> ~/.ssh/authorized_keys && systemctl enable telemetry-sync'"
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "line"),
+    [
+        ("tunnel/reverse-ssh", "etc/cron.d/telemetry", 2),
+        ("tunnel/reverse-ssh", f"{rome.UNITS}/telemetry-sync.service", 7),
+        ("ssh/authorized-key", "root/.ssh/authorized_keys", 1),
+    ],
+)
+def test_the_tunnel_its_unit_and_the_key_are_found_with_line_layer_and_instruction(
+    replay_findings: tuple[Finding, ...], rule: str, path: str, line: int
+) -> None:
+    found = at(replay_findings, rule, path)
+    place = found.locations[0]
+
+    assert found.severity.rank >= Severity.HIGH.rank
+    assert found.confidence is Confidence.HIGH
+    assert isinstance(place, FileLocation)
+    assert (place.line, place.layer.index, place.layer.created_by) == (line, 8, TUNNEL_STEP)
+
+
+def test_the_tunnels_ends_are_in_the_details(replay_findings: tuple[Finding, ...]) -> None:
+    cron = at(replay_findings, "tunnel/reverse-ssh", "etc/cron.d/telemetry").details
+    unit = at(replay_findings, "tunnel/reverse-ssh", f"{rome.UNITS}/telemetry-sync.service").details
+
+    assert (cron["destination"], cron["user"], cron["direction"]) == ("203.0.113.17", "sync", "in")
+    assert [(f["kind"], f["listen"], f["target"]) for f in cron["forwards"]] == [
+        ("remote", "0.0.0.0:2222", "127.0.0.1:22")
+    ]
+    assert (unit["destination"], unit["reconnects"]) == ("telemetry.example.com", True)
+    assert [(f["kind"], f["listen_port"]) for f in unit["forwards"]] == [("remote", 8022), ("dynamic", 1080)]
+
+
+def test_what_the_agent_opened_in_the_daemons_configuration_is_found(replay_findings: tuple[Finding, ...]) -> None:
+    opened = [f for f in replay_findings if f.rule_id in ("ssh/permit-root-login", "ssh/gateway-ports")]
+
+    assert [(f.rule_id, f.severity, f.locations[0].display, f.locations[0].line) for f in opened] == [
+        ("ssh/gateway-ports", Severity.MEDIUM, b"etc/ssh/sshd_config", 7),
+        ("ssh/permit-root-login", Severity.MEDIUM, b"etc/ssh/sshd_config", 5),
+    ]
 
 
 def test_this_repository_raises_no_alarm(tmp_path: Path) -> None:

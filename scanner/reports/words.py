@@ -185,7 +185,9 @@ def ready(report: Report) -> str:
     """What lies ready in the image: `4 clients, 2 interpreters, 1 credential`; empty if nothing does."""
     counted = Counter(m.kind for m in report.means)
     return ", ".join(
-        many(counted[one], "way in elsewhere", "ways in elsewhere") if one is MeansKind.ACCESS else many(counted[one], one)
+        many(counted[one], "way in elsewhere", "ways in elsewhere")
+        if one is MeansKind.ACCESS
+        else many(counted[one], one)
         for one in MeansKind
         if counted[one]
     )

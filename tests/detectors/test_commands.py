@@ -108,7 +108,13 @@ def test_a_launch_point_is_read_in_its_own_way(path: str, text: str, expected: l
 
 @pytest.mark.parametrize(
     "path",
-    ["usr/share/doc/cron.d/x", "usr/bin/python3", "usr/lib/node_modules/x/y/package.json", "etc/cron.d", "a/etc/crontab"],
+    [
+        "usr/share/doc/cron.d/x",
+        "usr/bin/python3",
+        "usr/lib/node_modules/x/y/package.json",
+        "etc/cron.d",
+        "a/etc/crontab",
+    ],
 )
 def test_other_files_are_no_launch_points(path: str) -> None:
     assert point(path.encode()) is None
