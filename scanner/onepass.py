@@ -35,9 +35,6 @@ from scanner.record import Carrier, FilePack, LayerRecord, unpack_files
 from scanner.ruleset import Ruleset
 from scanner.ruleset import load as load_rules
 
-VERSION = 3
-"""Of what a record holds and means: part of the cache's key."""
-
 AHEAD = 6
 ZIP_END = 22
 """Bytes of a zip's end record without a comment (APPNOTE 4.3.16)."""
@@ -112,13 +109,6 @@ class Engine:
         if not hasattr(self.local, "matcher"):
             self.local.matcher = self.prefilter.matcher()
         return self.local.matcher  # type: ignore[no-any-return]
-
-    @cached_property
-    def key(self) -> str:
-        """What a layer's record depends on besides its bytes."""
-        versions = ",".join(f"{d.name}={d.version}" for d in self.detectors)
-        parts = (str(VERSION), self.ruleset.digest, versions, repr(self.limits), str(self.use_prefilter))
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def looks_wanted(self, path: bytes, head: bytes) -> bool:
         """By its name or first bytes, without any rule."""

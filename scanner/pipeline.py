@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scanner import masked
 from scanner.cache import Cache
-from scanner.content.worker import Worker
 from scanner.detectors.plugin import Detector
 from scanner.errors import ParseError, ScannerError
 from scanner.model import (
@@ -35,13 +35,15 @@ from scanner.oci.packages import Packages
 from scanner.oci.squash import VISIBLE, Fate, fates, hard_links
 from scanner.oci.table import EntryTable
 from scanner.oci.view import ImageView, Sighting
-from scanner.onepass import Engine, Progress, scan_layer
 from scanner.plugins import plugins
-from scanner.record import LayerRecord, dump, load
+from scanner.record import LayerRecord, dump, load, record_key
 from scanner.ruleset import Ruleset
 from scanner.ruleset import load as load_rules
 from scanner.sources.plugin import OpenImage, SourceOptions
 from scanner.sources.recognise import open_target
+
+if TYPE_CHECKING:
+    from scanner.onepass import Engine, Progress
 
 LARGE = 64 << 20
 """Stored bytes from which on an image's archives are unpacked in a process of their own."""
@@ -100,20 +102,15 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
     ruleset = load_rules(options.rules)
     with ExitStack() as stack:
         opened = stack.enter_context(open_target(argument, options.source))
-        worker = Worker(options.limits)
-        stack.callback(worker.close)
         found = detectors()
-        spool = options.cache.folder if options.cache is not None else None
-        aside = Worker(options.limits) if options.use_prefilter and _is_large(opened) else None
-        if aside is not None:
-            stack.callback(aside.close)
-        engine = Engine(ruleset, found, options.limits, worker, options.rules, options.use_prefilter, spool, aside)
+        engine = _Starter(ruleset, found, options, _is_large(opened), stack)
         records, notes, cached = _layers(opened, engine, options.cache, progress)
         image = masked.history(_completed(opened.image, records))
         findings, means, more = _judge(opened.target, image, records, found)
     notes = [*opened.notifications, *notes, *more]
-    if cached < len(records) and engine.use_prefilter and engine.prefilter.problem:
-        notes.append(Notification("rules", Level.NOTE, f"slower than need be: {engine.prefilter.problem}"))
+    prefilter = engine.started.prefilter if engine.is_started else None
+    if prefilter is not None and options.use_prefilter and prefilter.problem:
+        notes.append(Notification("rules", Level.NOTE, f"slower than need be: {prefilter.problem}"))
     if options.cache is not None and options.cache.problem:
         notes.append(Notification("cache", Level.NOTE, options.cache.problem))
     totals: dict[str, int] = {}
@@ -121,7 +118,7 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
         for name, count in record.statistics.items():
             totals[name] = totals.get(name, 0) + count
     statistics: dict[str, Json] = {"layers": len(records), "layers_cached": cached, **totals}
-    statistics["prefilter"] = engine.prefilter.engine if cached < len(records) else "none"
+    statistics["prefilter"] = prefilter.engine if prefilter is not None else "none"
     statistics["seconds"] = round(time.monotonic() - clock, 3)
     return Report(
         tool=Tool("sandscan", tool_version(), ruleset.digest),
@@ -150,13 +147,48 @@ def _completed(image: Image, records: Sequence[LayerRecord]) -> Image:
     return replace(image, layers=tuple(layers))
 
 
+class _Starter:
+    """What looks at layers, made when the first one is not in the cache: it takes longer to load than a cached scan does."""
+
+    def __init__(
+        self, ruleset: Ruleset, found: Sequence[Detector], options: Options, large: bool, stack: ExitStack
+    ) -> None:
+        self._ruleset, self._found, self._options, self._large, self._stack = ruleset, found, options, large, stack
+        self.is_started = False
+        versions = ((d.name, d.version) for d in found)
+        self.key = record_key(ruleset.digest, versions, options.limits, options.use_prefilter)
+
+    @cached_property
+    def started(self) -> "Engine":
+        from scanner.content.worker import Worker
+        from scanner.onepass import Engine
+
+        options, self.is_started = self._options, True
+        spool = options.cache.folder if options.cache is not None else None
+        worker = Worker(options.limits)
+        self._stack.callback(worker.close)
+        aside = Worker(options.limits) if options.use_prefilter and self._large else None
+        if aside is not None:
+            self._stack.callback(aside.close)
+        return Engine(
+            self._ruleset,
+            tuple(self._found),
+            options.limits,
+            worker,
+            options.rules,
+            options.use_prefilter,
+            spool,
+            aside,
+        )
+
+
 def _is_large(opened: OpenImage) -> bool:
     """Whether a second process is worth its start."""
     return sum(max(_size(b), 0) for b in opened.blobs) > LARGE or any(isinstance(b, TreeBlob) for b in opened.blobs)
 
 
 def _layers(
-    opened: OpenImage, engine: Engine, cache: Cache | None, progress: Callable[[Step], None]
+    opened: OpenImage, engine: _Starter, cache: Cache | None, progress: Callable[[Step], None]
 ) -> tuple[list[LayerRecord], list[Notification], int]:
     """Each layer's record, in order; a layer that occurs twice is read once."""
     sizes = [_size(blob) for blob in opened.blobs]
@@ -168,17 +200,19 @@ def _layers(
     for blob, size in zip(opened.blobs, sizes, strict=True):
         layer, layers = blob.layer, len(opened.blobs)
 
-        def on_progress(p: Progress, done: int = done, carriers: int = carriers, index: int = layer.index) -> None:
+        def on_progress(p: "Progress", done: int = done, carriers: int = carriers, index: int = layer.index) -> None:
             progress(Step(index, layers, done + p.read, total, carriers + p.carriers))  # noqa: B023 - constant in the loop
 
-        on_progress(Progress(0, 0))
+        progress(Step(layer.index, layers, done, total, carriers))
         key = f"{layer.diff_id}:{engine.key}" if layer.diff_id else None
         record = known.get(layer.diff_id) if layer.diff_id else None
         if record is None and key is not None and cache is not None:
             record = _from_cache(cache, key, blob)
             cached += record is not None
         if record is None:
-            record, table, kept = scan_layer(blob, engine, on_progress)
+            from scanner.onepass import scan_layer
+
+            record, table, kept = scan_layer(blob, engine.started, on_progress)
             if key is not None and cache is not None and record.lasting and isinstance(blob, TarBlob):
                 cache.put(key, dump(record, table, kept))
         if layer.diff_id:

@@ -292,6 +292,8 @@ def _compile(expressions: Sequence[str], once: bool = False, streaming: bool = T
     return database
 
 
+FEW = 1_000
+"""Paths up to which `re` alone is quicker than making hyperscan ready."""
 _SPECIAL = re.compile(rb"\(\?(?!:)|[*+?}]\+")
 _REPEATS = re.compile(rb"(?<!\\)\{(\d+)(?:,\d*)?\}")
 _END = re.compile(rb"(?<!\\)((?:\\\\)*)\\Z")
@@ -306,26 +308,34 @@ class Names:
 
     def __init__(self, patterns: Iterable[bytes]) -> None:
         unique = list(dict.fromkeys(patterns))
-        plain = [p for p in unique if not _SPECIAL.search(p.removeprefix(b"(?i)"))]
+        plain = {p for p in unique if not _SPECIAL.search(p.removeprefix(b"(?i)"))}
+        self._plain = [p for p in unique if p in plain]
+        self._confirmed = any_of(self._plain)
+        self._exact = any_of([p for p in unique if p not in plain])
         self._local = threading.local()
-        self._database = None
+        self._asked = 0
+
+    @cached_property
+    def _database(self) -> Any:
         try:
-            self._database = _compile_paths([_widened(p) for p in plain]) if plain else None
+            return _compile_paths([_widened(p) for p in self._plain]) if self._plain else None
         except _EngineError:
-            plain = []
-        self._confirmed = any_of(plain)
-        self._exact = any_of([p for p in unique if p not in set(plain)])
+            return None
 
     def search(self, path: bytes) -> bool:
         """May be called from any thread."""
         if self._exact.search(path) is not None:
             return True
-        return self._database is not None and self._may_match(path) and self._confirmed.search(path) is not None
+        self._asked += 1
+        if self._asked > FEW and not self._may_match(path):
+            return False
+        return self._confirmed.search(path) is not None
 
     def _may_match(self, path: bytes) -> bool:
         from hyperscan import ScanTerminated
 
-        assert self._database is not None
+        if self._database is None:
+            return True
         if not hasattr(self._local, "scratch"):
             self._local.scratch = self._database.scratch.clone()
         try:

@@ -1,18 +1,28 @@
 """All that one layer has to say, whatever image it lies in: the unit that is cached."""
 
+import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from scanner.errors import ParseError
-from scanner.model import Evidence, Level, Notification
+from scanner.model import Evidence, Level, Limits, Notification
 from scanner.oci.table import EntryTable
 
+VERSION = 3
+"""Of what a record holds and means: part of the cache's key."""
 LASTING = "content"
 """The stage of notifications that the same bytes and limits give again; any other may go away at the next try."""
+
+
+def record_key(ruleset: str, detectors: Iterable[tuple[str, int]], limits: Limits, prefilter: bool) -> str:
+    """What a layer's record depends on besides its bytes: rules, detectors (name, version), limits; 64 hex digits."""
+    versions = ",".join(f"{name}={version}" for name, version in detectors)
+    parts = (str(VERSION), ruleset, versions, repr(limits), str(prefilter))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -394,6 +394,10 @@ def _width(node: Node) -> float:
 
 def _best(node: Node) -> tuple[tuple[Node, ...], ...] | None:
     """The rarest bounded parts of which one lies wherever the node matches; None if it may match next to nothing."""
+    if isinstance(node, tuple) and all(isinstance(part, int) for part in node):
+        # a text, as most strings are: one byte after the other
+        stretch = _window(list(node), [1.0] * len(node))
+        return (stretch,) if stretch else None
     found: list[tuple[tuple[Node, ...], ...]] = []
     run: list[Node] = []
 
@@ -434,9 +438,9 @@ def _best(node: Node) -> tuple[tuple[Node, ...], ...] | None:
     return max(found, key=lambda fragments: -math.log2(sum(2.0 ** -bits(f) for f in fragments)), default=None)
 
 
-def _window(run: list[Node]) -> tuple[Node, ...]:
+def _window(run: list[Node], widths: list[float] | None = None) -> tuple[Node, ...]:
     """The rarest stretch of a run that is no longer than LONGEST, without ends that say nothing."""
-    weights, widths = _weights(run), [_width(n) for n in run]
+    weights, widths = _weights(run), widths or [_width(n) for n in run]
     best, best_bits, begin, width, total = (0, 0), 0.0, 0, 0.0, 0.0
     for end, (w, b) in enumerate(zip(widths, weights, strict=True), 1):
         width, total = width + w, total + b
@@ -487,7 +491,7 @@ def _weights(run: Iterable[Node]) -> list[float]:
     weights: list[float] = []
     before: Node | None = None
     for node in run:
-        weight = bits(node)
+        weight = _set_bits(node) if isinstance(node, int) else bits(node)
         weights.append(min(weight, _AGAIN) if node == before and isinstance(node, int) else weight)
         before = node
     return weights

@@ -95,14 +95,15 @@ class _Parser:
 
     def _lex(self, text: str) -> Iterator[Token]:
         at = 0
-        while at < len(text):
-            found = _TOKENS.match(text, at)
-            if found is None:
-                raise ParseError(f"line {self._line(at)}: a character that no rule may hold")
+        for found in _TOKENS.finditer(text):
+            if found.start() != at:
+                break
             kind = found.lastgroup or ""
             if kind != "space":
                 yield Token(found[0] if kind == "operator" else kind, found[0], at)
             at = found.end()
+        if at < len(text):
+            raise ParseError(f"line {self._line(at)}: a character that no rule may hold")
         yield Token("end", "", at)
 
     def _line(self, at: int) -> int:

@@ -1,10 +1,12 @@
 """Credentials that lie ready: by name and place, never by value; and which host a private key probably opens. Means, no findings."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from scanner import credentials
 from scanner.content import Content
@@ -27,7 +29,9 @@ from scanner.model import (
     printable,
 )
 from scanner.oci.view import ImageView, Sighting
-from scanner.ssh import authorized_keys, known_hosts
+
+if TYPE_CHECKING:
+    pass
 
 _T = TypeVar("_T")
 NAME = "credentials"
@@ -233,6 +237,8 @@ def _doors(view: ImageView) -> _Doors:
 
 def _of_known_hosts(view: ImageView, doors: _Doors) -> None:
     """Hosts that an account has been to, or that everybody is told of."""
+    from scanner.ssh import known_hosts
+
     for file in view.files.kept(_KNOWN):
         home = file.path.rpartition(b"/.ssh/")[0] if b"/.ssh/" in file.path else None
         for host, port in known_hosts.hosts(known_hosts.parse(file.data or b"", file.path).entries):
@@ -299,6 +305,8 @@ def _commands(view: ImageView) -> Iterator[tuple[Mapping[str, Json], str]]:
 
 def _inner_doors(view: ImageView) -> Mapping[str, list[str]]:
     """Fingerprints of authorized keys, with the accounts of the image that they open."""
+    from scanner.ssh import authorized_keys
+
     found: dict[str, list[str]] = {}
     homes = {account.home: account.name for account in reversed(accounts(view).all)}
     for file in view.files.kept(rb"(?:.*/)?\.ssh/authorized_keys[^/]*"):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from scanner.content import Content, archives
+from scanner.content import Content
 from scanner.detectors.mining import forms, lexing, programs, scripts, traits
 from scanner.detectors.mining.verdict import said
 from scanner.detectors.plugin import Detector, Wants
@@ -38,6 +38,8 @@ _DOCUMENT = re.compile(rb"(?i)\.(?:md|rst|adoc|txt|pod|tex|po|list)(?:\.gz)?$")
 
 def inspect(content: Content) -> Iterator[Evidence | Notification]:
     """One Evidence for each class of sign, in a program of any form; nothing for documents and data."""
+    from scanner.content import archives
+
     form = forms.form(content.name, content.head)
     language = None if form else lexing.language(content.name, content.head)
     if (

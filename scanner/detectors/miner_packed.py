@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
-from scanner.content import Content, elffile, upx
+from scanner.content import Content
 from scanner.detectors.mining import disguise, traits
 from scanner.detectors.mining.families import program_family
 from scanner.detectors.mining.programs import UNPACKED, programs
@@ -39,6 +39,8 @@ def entropy(data: bytes) -> float:
 
 def _samples(data: memoryview) -> Iterator[bytes]:
     """Parts of what the kernel would map as code, spread evenly: what is put behind or between thins nothing."""
+    from scanner.content import elffile
+
     elf = elffile.header(bytes(data[:64]))
     code = [s for s in elffile.segments(elf, data) if s.type == elffile.LOAD and s.flags & 1] if elf else []
     for begin, size in [(s.offset, s.size) for s in code] or [(0, len(data))]:
@@ -49,6 +51,8 @@ def _samples(data: memoryview) -> Iterator[bytes]:
 
 def inspect(content: Content) -> Iterator[Evidence]:
     """One Evidence for a packed program, with the packer where it can be told and the density of its bytes."""
+    from scanner.content import upx
+
     rules = {m.rule.rule.id for m in traits.of(content, "miner") if m.rule.evidence == "packing"}
     if not rules or not content.head.startswith((_LINUX, b"MZ")):
         return

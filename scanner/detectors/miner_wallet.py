@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from scanner.content import Content, archives
+from scanner.content import Content
 from scanner.detectors.mining import traits
 from scanner.detectors.mining.wallets import TRIES, search
 from scanner.detectors.plugin import Detector, Wants
@@ -31,6 +31,8 @@ _DOCUMENT = re.compile(
 
 def inspect(content: Content) -> Iterator[Evidence | Notification]:
     """Each valid address of a file that a wallet rule names, at most SHOWN."""
+    from scanner.content import archives
+
     if not any(m.rule.evidence == "wallet" for m in traits.of(content, "miner")):
         return
     if archives.kind(content.head) is not None:

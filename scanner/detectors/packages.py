@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from scanner.content import Content, rpmdb
+from scanner.content import Content
 from scanner.content.budget import Budget
 from scanner.detectors.plugin import Detector, Wants
 from scanner.errors import LimitError, ScannerError
@@ -24,6 +24,8 @@ def inspect(content: Content) -> Iterator[Evidence | Kept | Notification]:
         if re.search(_PENDING, content.path):
             yield _missing(content, "it may hold changes that are not in the database yet, and was not read")
         return
+    from scanner.content import rpmdb
+
     if content.size > rpmdb.MOST:
         yield _missing(content, f"it was not read: it is larger than {rpmdb.MOST} bytes")
         return
@@ -41,6 +43,8 @@ def inspect(content: Content) -> Iterator[Evidence | Kept | Notification]:
 
 def _read(content: Content) -> tuple[Json, bytes]:
     """Raises ParseError for what is no database, LimitError where time or memory run out."""
+    from scanner.content import rpmdb
+
     if content.worker is None:
         return rpmdb.read(content.data)
     with content.worker.opened(rpmdb.read, content.data, {}, Budget(Limits()), 0) as (told, held):

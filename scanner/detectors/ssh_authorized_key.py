@@ -3,9 +3,12 @@
 Format: sshd(8), AUTHORIZED_KEYS FILE FORMAT. Where they lie: AuthorizedKeysFile in sshd_config(5).
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scanner.content import Content
 from scanner.credentials import mask
@@ -29,8 +32,9 @@ from scanner.model import (
 )
 from scanner.oci.filesystem import File
 from scanner.oci.view import ImageView
-from scanner.ssh import authorized_keys
-from scanner.ssh.authorized_keys import AuthorizedKey
+
+if TYPE_CHECKING:
+    from scanner.ssh.authorized_keys import AuthorizedKey
 
 AUTHORIZED_KEY = Rule(
     id="ssh/authorized-key",
@@ -131,6 +135,8 @@ def _of_file(
     view: ImageView, server: Daemon, states: Sequence[_Document], reader: _Reader | None
 ) -> Iterator[Finding | Notification]:
     """The keys of one path, lowest layer first: a key in several states is told once, as the container sees it if it does."""
+    from scanner.ssh import authorized_keys
+
     found: dict[str, list[tuple[File, State, int | None, AuthorizedKey]]] = {}
     for file, state, hidden_by in states:
         parsed = authorized_keys.parse(file.data or b"", file.path)

@@ -1,8 +1,11 @@
 """What ssh does by itself when it connects: forwards, programs it runs, hosts it does not check. From ssh_config(5)."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scanner.content import Content
 from scanner.credentials import mask
@@ -25,9 +28,10 @@ from scanner.model import (
 )
 from scanner.oci.filesystem import File
 from scanner.oci.view import ImageView
-from scanner.ssh import forward, ssh_config
 from scanner.ssh.source import Source
-from scanner.ssh.ssh_config import Block, Config, Directive
+
+if TYPE_CHECKING:
+    from scanner.ssh.ssh_config import Block, Config, Directive
 
 REMOTE_FORWARD = Rule(
     id="ssh/remote-forward",
@@ -126,6 +130,8 @@ def configurations(view: ImageView) -> tuple[ClientConfig, ...]:
 
 
 def _read(view: ImageView) -> tuple[ClientConfig, ...]:
+    from scanner.ssh import ssh_config
+
     found: list[ClientConfig] = []
     for file, state, hidden_by in view.files.documents(_MAIN):
         if file.data is None:
@@ -249,6 +255,8 @@ def _said(directive: Directive, block: Block, permits: bool) -> _Said | None:
 
 def _ends(directive: Directive) -> dict[str, Json]:
     """Where a forward listens and leads, as far as the line says: its values are what -R or -D would take, and `dynamic`."""
+    from scanner.ssh import forward
+
     if not directive.values:
         return {}
     dynamic, remote = "dynamic" in directive.values[1:], directive.keyword == "remoteforward"
@@ -265,6 +273,8 @@ def _ends(directive: Directive) -> dict[str, Json]:
 
 
 def _finding(view: ImageView, client: ClientConfig, said: _Said, at: Directive | Block, there: bool) -> Finding:
+    from scanner.ssh.ssh_config import Block, Directive
+
     file = client.file
     if at.where.path and at.where.path != file.path and client.state is State.VISIBLE:
         file = view.files.read(at.where.path) or file

@@ -1,7 +1,10 @@
 """Private keys: whoever runs in the sandbox can be whoever they belong to, and host keys that every sandbox shares."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from scanner.content import Content
 from scanner.detectors.openssh.daemon import daemon
@@ -22,7 +25,9 @@ from scanner.model import (
     printable,
 )
 from scanner.oci.view import ImageView, Sighting
-from scanner.ssh import keys
+
+if TYPE_CHECKING:
+    from scanner.ssh import keys
 
 PRIVATE_KEY = Rule(
     id="ssh/private-key",
@@ -72,6 +77,8 @@ _SSH_ONLY = frozenset({"openssh", "putty", "dropbear"})
 
 def inspect(content: Content) -> Iterator[Evidence | Notification]:
     """One Evidence for each whole key; a frame without a key in it is nothing."""
+    from scanner.ssh import keys
+
     told = 0
     for start, part in _parts(content):
         if part is None:

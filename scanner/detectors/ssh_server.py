@@ -1,7 +1,10 @@
 """What sshd's configuration opens: judged as the daemon of the image reads it, for every account that could log in."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from scanner.content import Content
 from scanner.credentials import mask_items
@@ -26,9 +29,10 @@ from scanner.model import (
     printable,
 )
 from scanner.oci.view import ImageView
-from scanner.ssh import algorithms, sshd_config
 from scanner.ssh.source import Source
-from scanner.ssh.sshd_config import Config, Connection, Effective, Setting
+
+if TYPE_CHECKING:
+    from scanner.ssh.sshd_config import Config, Effective, Setting
 
 NAME = "ssh_server"
 USERS = 50
@@ -169,7 +173,7 @@ class _Verdict:
     default: Severity | None = None
 
 
-Check = Callable[[Effective], "_Verdict | None"]
+Check = Callable[["Effective"], "_Verdict | None"]
 
 
 def _value(effective: Effective, keyword: str) -> str:
@@ -381,6 +385,9 @@ def _scenarios(
     view: ImageView, instance: Instance, config: Config, people: Sequence[Login], notes: list[Notification]
 ) -> Iterator[_Scenario]:
     """Everybody alike where there is no Match; else each account that may log in, under each block that its name leaves open."""
+    from scanner.ssh import sshd_config
+    from scanner.ssh.sshd_config import Connection
+
     able = [login for login in people if login.account.can_login and not login.refused]
     root = not accounts(view).all or any(login.account.uid == 0 for login in able)
     if not config.matches or not able:
@@ -529,6 +536,8 @@ def _place(view: ImageView, server: Daemon, instance: Instance, setting: Setting
 
 def _crypto(instance: Instance, server: Daemon) -> Iterator[tuple[Rule, Check]]:
     """Algorithms beyond the version's defaults: those are nobody's choice and no finding."""
+    from scanner.ssh import algorithms, sshd_config
+
     usual = sshd_config.evaluate(sshd_config.parse(Source(instance.main, b""), lambda _: (), server.version))
     for keyword in _CRYPTO:
         default = frozenset(",".join(usual.get(keyword).values).split(","))

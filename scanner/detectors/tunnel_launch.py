@@ -1,14 +1,17 @@
 """What opens a tunnel: commands in launch points and scripts, Python that forwards, forced commands, the image's own configuration."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from scanner.content import Content
 from scanner.credentials import mask, mask_items
 from scanner.detectors import ssh_client, tunnel_tool
-from scanner.detectors.launchers import configured, python, reading, shell
+from scanner.detectors.launchers import configured, reading, shell
 from scanner.detectors.launchers.configured import Named
 from scanner.detectors.launchers.points import PATHS, Point
 from scanner.detectors.launchers.shell import Command
@@ -36,7 +39,10 @@ from scanner.model import (
     printable,
 )
 from scanner.oci.view import ImageView
-from scanner.ssh import authorized_keys, ssh_config
+
+if TYPE_CHECKING:
+    from scanner.detectors.launchers import python
+    from scanner.ssh import ssh_config
 
 REVERSE_SSH = Rule(
     id="tunnel/reverse-ssh",
@@ -79,7 +85,7 @@ _DOCUMENT = re.compile(
     rb"(?i)(?:^|/)share/(?:doc|man|info|bash-completion|zsh|fish|lintian|logcheck|vim|nvim|nano|licenses)/"
     rb"|(?:^|/)etc/(?:bash_completion\.d|logcheck)/|(?:^|/)man/man\d/"
 )
-_LOOSE, _LOOSE_TOLD = 64 << 10, 20
+_LOOSE, _LOOSE_TOLD = 8 << 10, 20
 """Bytes of a text that starts nothing by its place, and deeds of it that are noted in case something names it."""
 _CODE = 8192
 """Characters of Python on a command line, and of a forced command."""
@@ -161,6 +167,8 @@ def _shown(command: Command) -> str:
 
 def _deeds(commands: Iterable[Command]) -> Iterator[tuple[Command, Deed]]:
     """The deeds of commands, and of Python that stands on a command line or is handed to it."""
+    from scanner.detectors.launchers import python
+
     read = tuple(commands)
     yield from of_all(read)
     for command, source in _sources(read)[:SOURCES]:
@@ -182,6 +190,8 @@ def _sources(commands: Iterable[Command]) -> list[tuple[Command, str]]:
 
 
 def _python(content: Content, place: Point | None) -> Iterator[Evidence | Notification]:
+    from scanner.detectors.launchers import python
+
     if python.library(content.name):
         return
     facts = python.python_facts(content)
@@ -318,6 +328,8 @@ class _Clients:
         return self.known[host]
 
     def _asked(self, host: str) -> tuple[list[Mapping[str, Json]], list[Location]]:
+        from scanner.ssh import ssh_config
+
         found: dict[tuple[str, str], Mapping[str, Json]] = {}
         places: dict[Location, None] = {}
         for configs in self.configs:
@@ -466,6 +478,8 @@ def _of_daemon(view: ImageView, notes: list[Notification]) -> Iterator[_Seen]:
 
 
 def _of_keys(view: ImageView, notes: list[Notification]) -> Iterator[_Seen]:
+    from scanner.ssh import authorized_keys
+
     for file in view.files.kept(rb"(?:.*/)?\.ssh/authorized_keys[^/]*"):
         forced = [key for key in authorized_keys.parse(file.data or b"", file.path).keys if key.command]
         for key in forced[:_KEYS]:

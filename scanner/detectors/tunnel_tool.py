@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
-from scanner.content import Content, elf, elffile
+from scanner.content import Content
 from scanner.detectors.plugin import Detector, Wants
-from scanner.detectors.tunnelling import catalogue, configs
+from scanner.detectors.tunnelling import catalogue
 from scanner.detectors.tunnelling.catalogue import Tool
+from scanner.detectors.tunnelling.places import PATHS
 from scanner.model import (
     Confidence,
     Evidence,
@@ -96,6 +97,8 @@ def _evidence(content: Content, kind: str, excerpt: str, facts: dict[str, Json],
 
 
 def _go(content: Content) -> Iterator[Evidence]:
+    from scanner.content import elf, elffile
+
     header = elffile.header(bytes(content.data[:64]))
     if header is None:
         return
@@ -138,6 +141,8 @@ def _configuration(content: Content) -> Iterator[Evidence | Notification]:
     if content.size > _CONFIG:
         what = f"a tunnel's configuration of {content.size} bytes: only the first {_CONFIG} were read"
         yield Notification("detector", Level.WARNING, what, content.path, content.inner)
+    from scanner.detectors.tunnelling import configs
+
     found = configs.read(content.name, content.text(_CONFIG))
     if found is None or not found.active:
         return
@@ -300,13 +305,13 @@ def _said(view: ImageView, signs: list[_Sign]) -> Iterator[Finding | Means]:
         )
 
 
-_CONFIG_PATHS = tuple(re.compile(p) for p in configs.PATHS)
+_CONFIG_PATHS = tuple(re.compile(p) for p in PATHS)
 
 PLUGIN = Detector(
     NAME,
     version=1,
     rules=(TUNNEL_TOOL,),
-    wants=Wants(paths=(_uncaptured(_PIP.pattern), _uncaptured(_NPM.pattern), *configs.PATHS), behaviours=("tunnel",)),
+    wants=Wants(paths=(_uncaptured(_PIP.pattern), _uncaptured(_NPM.pattern), *PATHS), behaviours=("tunnel",)),
     inspect=inspect,
     judge=judge,
 )

@@ -8,5 +8,7 @@ def printable(value: bytes | str, limit: int = 200) -> str:
     """
     if isinstance(value, bytes):
         value = value[: limit * 4 + 4].decode("utf-8", "backslashreplace")
+    if len(value) <= limit and value.isprintable():
+        return value
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

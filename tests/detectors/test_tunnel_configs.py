@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.detectors.tunnelling.catalogue import by_name
-from scanner.detectors.tunnelling.configs import PATHS, read
+from scanner.detectors.tunnelling.configs import read
+from scanner.detectors.tunnelling.places import PATHS
 from scanner.detectors.tunnelling.settings import Document
 
 SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldDE="

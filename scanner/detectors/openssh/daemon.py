@@ -4,10 +4,13 @@ Sources: sshd(8), FILES; systemd.unit(5) for what enables a unit and what masks 
 openSUSE's patches for /usr/etc/ssh; dropbear(8).
 """
 
+from __future__ import annotations
+
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scanner.detectors.launchers import configured
 from scanner.detectors.openssh.weights import Reach
@@ -25,8 +28,10 @@ from scanner.model import (
     printable,
 )
 from scanner.oci.view import ImageView, Sighting
-from scanner.ssh import sshd_config
 from scanner.ssh.source import Problem, Source, Version
+
+if TYPE_CHECKING:
+    from scanner.ssh import sshd_config
 
 COMMANDS = "tunnel_launch"
 """The detector whose evidence of kind `daemon` says which commands start one."""
@@ -159,7 +164,7 @@ def _find(view: ImageView) -> Daemon:
         what = f"which OpenSSH this is could not be told; its configuration was read as {DEFAULT} reads it"
         notes.append(Notification("detector", Level.NOTE, what, programs[SSHD].path))
     starts: dict[tuple[str, Location, tuple[str, ...]], Start] = {}
-    for start in _starts(view, notes):
+    for start in _starts(view, notes) if programs else ():
         if start.server in programs:
             starts.setdefault((start.server, start.location, start.arguments), start)
         if len(starts) == STARTS:
@@ -347,6 +352,8 @@ def _instances(
     view: ImageView, there: bool, version: Version, starts: Sequence[Start], notes: list[Notification]
 ) -> Iterator[Instance]:
     """One for each way in which sshd is started; one, if nothing starts it. The nearest to running comes first."""
+    from scanner.ssh import sshd_config
+
     groups: dict[tuple[str | None, tuple[str, ...]], list[Start]] = {}
     for start in starts:
         if start.server == SSHD:
@@ -370,6 +377,8 @@ def _config(
     view: ImageView, path: bytes, options: Sequence[str], version: Version, notes: list[Notification]
 ) -> tuple[sshd_config.Config | None, bool]:
     """The configuration, and whether there is no such file, for which sshd would end (`none` is no file and fine)."""
+    from scanner.ssh import sshd_config
+
     file = view.files.read(path)
     if path == b"none":
         main = Source(path, b"")

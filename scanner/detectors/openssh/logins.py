@@ -4,16 +4,20 @@ Sources: sshd_config(5), AllowUsers and its relatives, AuthorizedKeysFile, TOKEN
 misc.c (safe_path).
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scanner.detectors.openssh.accounts import Account, accounts
 from scanner.detectors.openssh.daemon import Instance, daemon
 from scanner.model import Entry, Level, Notification
 from scanner.oci.view import ImageView
-from scanner.ssh import patterns, sshd_config
-from scanner.ssh.sshd_config import Config, Connection, Effective
+
+if TYPE_CHECKING:
+    from scanner.ssh.sshd_config import Config, Effective
 
 ACCOUNTS = 200
 """Accounts that are judged: root, then those with keys, then those with a shell. More are said."""
@@ -64,6 +68,9 @@ def _work_out(view: ImageView) -> Logins:
 
 
 def _of_instance(instance: Instance, everybody: Sequence[Account], notes: list[Notification]) -> Iterator[Login]:
+    from scanner.ssh import sshd_config
+    from scanner.ssh.sshd_config import Connection
+
     config = instance.config
     if config is None:
         return
@@ -90,6 +97,8 @@ def room_for(config: Config) -> int:
 
 def _refused(effective: Effective, account: Account) -> str:
     """Why sshd ends every login to the account, as allowed_user finds it; where a host decides, none is assumed to."""
+    from scanner.ssh import patterns
+
     for keyword, names, bad in (
         ("DenyUsers", (account.name,), True),
         ("AllowUsers", (account.name,), False),

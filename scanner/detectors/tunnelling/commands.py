@@ -1,20 +1,23 @@
 """What one command does: opens an ssh tunnel, starts an ssh daemon, starts a tunnel tool, hands a shell to somebody outside."""
 
+from __future__ import annotations
+
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from scanner.credentials import mask
 from scanner.detectors.launchers.shell import Command
 from scanner.detectors.tunnelling import catalogue
 from scanner.detectors.tunnelling.catalogue import Sort, Tool
 from scanner.model import Json, printable
-from scanner.ssh import command as ssh_command
-from scanner.ssh import sshd_config
-from scanner.ssh.command import Invocation
-from scanner.ssh.forward import Forward
+
+if TYPE_CHECKING:
+    from scanner.ssh.command import Invocation
+    from scanner.ssh.forward import Forward
 
 SERVICES = {
     "serveo.net": "serveo",
@@ -56,6 +59,10 @@ _ENDS = re.compile(
 )
 
 
+_SSH = re.compile(r"(?i)ssh|slogin|dbclient|dropbearmulti|plink|sftp|scp|mosh|=")
+"""In the name of every client that scanner.ssh.command reads, and in a word that sets a variable before one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deed:
     """One thing a command does: `kind` is ssh, daemon, tool or shell; `facts` hold destination, port and direction."""
@@ -71,15 +78,22 @@ def deeds(command: Command) -> Iterator[Deed]:
     wrapper = next((w for w in command.through if w in _PROXIED), None)
     if wrapper is not None:
         yield _tool(catalogue.by_program()[wrapper], (), f"sends {printable(command.name, 80)} through {wrapper}", True)
-    invocation = ssh_command.parse(argv, dict(command.environment))
-    if invocation is not None:
-        yield from _ssh(invocation, command)
-        return
+    if _SSH.search(argv[0]):
+        from scanner.ssh import command as ssh_command
+
+        invocation = ssh_command.parse(argv, dict(command.environment))
+        if invocation is not None:
+            yield from _ssh(invocation, command)
+            return
     name = command.name
     if command.sockets and _bare(command):
         yield _to_socket(command)
         return
     if name in _DAEMONS:
+        if command.remote:
+            return  # it starts on the far side
+        from scanner.ssh import sshd_config
+
         arguments = argv[1:]
         if name != "sshd" or sshd_config.command_line(arguments).runs:
             yield _daemon(name, arguments, f"runs {name}")

@@ -993,61 +993,6 @@ _READERS: tuple[Callable[[Document], ToolConfig | None], ...] = (
     *(_tmate, _sshuttle, _small_vpns),
 )
 
-PATHS: tuple[bytes, ...] = (
-    rb"(?:^|/)(?:\.?ngrok2?|ngrok)(?:/ngrok)?\.ya?ml$",
-    rb"(?:^|/)(?:frp[cs]?|frp[cs]_[\w-]{1,40})\.(?:toml|ini|ya?ml|json)$",
-    rb"(?:^|/)frp[cs]?/(?:conf\.d/|confd/)?[\w.-]{1,60}\.(?:toml|ini|ya?ml|json)$",
-    rb"(?:^|/)(?:\.?cloudflared|cloudflare)/[\w.-]{1,80}\.(?:ya?ml|json)$",
-    rb"(?:^|/)[\w.@-]{1,80}\.ovpn$",
-    rb"(?:^|/)openvpn/(?:client/|server/)?[\w.@-]{1,80}\.(?:conf|ovpn)$",
-    rb"(?:^|/)(?:wireguard|amnezia\w{0,8}|wg)/[\w.@-]{1,40}\.conf$",
-    rb"(?:^|/)(?:wg\d{0,3}|wg-[\w-]{1,20}|wireproxy)\.conf$",
-    rb"(?:^|/)NetworkManager/system-connections/[^/]{1,100}$",
-    rb"(?:^|/)systemd/network/[^/]{1,80}\.netdev$",
-    rb"(?:^|/)\.?torrc(?:[.-](?!\d(?:\.gz)?$)[\w.-]{1,40}|\.d/[\w.-]{1,80})?$",
-    rb"(?:^|/)tor/[\w.-]{1,40}/torrc$",
-    rb"(?:^|/)tailscaled?\.state$",
-    rb"(?:^|/)tailscale/[\w.-]{1,40}\.(?:state|json)$",
-    rb"(?:^|/)rathole[\w.-]{0,40}\.toml$",
-    rb"(?:^|/)rathole/[\w.-]{1,60}\.toml$",
-    rb"(?:^|/)\.?proxychains4?(?:\.conf|/proxychains4?\.conf)$",
-    rb"(?:^|/)stunnel4?(?:/(?:conf\.d/)?[\w.-]{1,60}\.conf|\.conf)$",
-    rb"(?:^|/)(?:redsocks|rinetd|danted?|sockd|socks|vtund|tmate|\.tmate|dns2tcpd?|easytier|cntlm|ipsec|swanctl|edge|privoxy)\.(?:conf|toml)$",
-    rb"(?:^|/)\.?dns2tcpd?rc(?:\.conf)?$",
-    rb"(?:^|/)sslh[\w.-]{0,30}\.(?:cfg|conf)$",
-    rb"(?:^|/)etc/default/(?:autossh|iodined?|sslh|n2n)$",
-    rb"(?:^|/)(?:etc/autossh/[\w.-]{1,40}|autossh/[\w.-]{1,40}\.(?:conf|env))$",
-    rb"(?:^|/)3proxy(?:/[\w.-]{1,40})?\.(?:cfg|conf)$",
-    rb"(?:^|/)tinyproxy(?:/[\w.-]{1,40})?\.conf$",
-    rb"(?:^|/)squid\d?/[\w.-]{1,40}\.conf$",
-    rb"(?:^|/)squid\.conf$",
-    rb"(?:^|/)privoxy/config$",
-    (
-        rb"(?:^|/)(?:shadowsocks[\w-]{0,10}|ss-\w{1,10}|v2ray|xray|sing-box|trojan(?:-go)?|hysteria2?|naive(?:proxy)?|tuic|clash|mihomo|kcptun)"
-        rb"/(?:conf(?:\.d)?/)?[\w.@-]{1,60}\.(?:json|ya?ml|jsonc)$"
-    ),
-    rb"(?:^|/)(?:shadowsocks|v2ray|xray|sing-?box|trojan|hysteria2?|naive(?:proxy)?|tuic|clash|mihomo|kcptun|gost)[\w.-]{0,30}\.(?:json|ya?ml)$",
-    rb"(?:^|/)(?:nebula|headscale|gost|sish|teleport|cjdns|ligolo-ng|netbird|psiphon|zrok|\.zrok)/[\w.-]{1,60}\.(?:ya?ml|json|conf)$",
-    rb"(?:^|/)(?:nebula|headscale|gost|sish|teleport|ligolo-ng|\.?psiphon)[\w.-]{0,20}\.(?:ya?ml|json)$",
-    rb"(?:^|/)(?:yggdrasil|cjdroute)(?:/[\w.-]{1,40})?\.conf$",
-    rb"(?:^|/)zerotier-one/(?:identity\.secret|local\.conf|networks\.d/[0-9a-f]{16}\.conf)$",
-    rb"(?:^|/)tinc/(?:[\w.-]{1,40}/)?tinc\.conf$",
-    rb"(?:^|/)(?:nps|npc)\.conf$",
-    rb"(?:^|/)n2n/[\w.-]{1,40}\.conf(?:\.\w{1,20})?$",
-    rb"(?:^|/)\.?pagekite(?:\.rc|\.d/[\w.-]{1,60}\.rc|\.cfg)$",
-    rb"(?:^|/)i2pd/tunnels(?:\.conf|\.conf\.d/[\w.-]{1,60}\.conf|\.d/[\w.-]{1,60}\.conf)$",
-    rb"(?:^|/)(?:strongswan|swanctl|ipsec\.d)/(?:conf\.d/)?[\w.-]{1,60}\.conf$",
-    rb"(?:^|/)xl2tpd/[\w.-]{1,40}\.conf$",
-    rb"(?:^|/)fastd/(?:[\w.-]{1,40}/)?fastd\.conf$",
-    rb"(?:^|/)innernet/[\w.-]{1,40}\.conf$",
-    rb"(?:^|/)playit(?:_gg)?/playit\.toml$",
-    rb"(?:^|/)playit\.toml$",
-    rb"(?:^|/)sshuttle(?:/[\w.-]{1,40})?\.(?:conf|args)$",
-    rb"(?:^|/)(?:vpnc/[\w.-]{1,40}\.conf|openfortivpn/config)$",
-    rb"(?:^|/)code_tunnel\.json$",
-)
-"""Where such files lie (bytes, re.search): names of their own anywhere, common names only in the tool's own folder."""
-
 
 def read(path: bytes, text: str) -> ToolConfig | None:
     """What the first MiB of a configuration file tells a tunnel or proxy tool; None for any other file. Never raises.
@@ -1064,4 +1009,4 @@ def read(path: bytes, text: str) -> ToolConfig | None:
     return inert
 
 
-__all__ = ["PATHS", "Settings", "ToolConfig", "read"]
+__all__ = ["Settings", "ToolConfig", "read"]
