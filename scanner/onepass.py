@@ -91,9 +91,9 @@ class Engine:
         return Names(p for d in self.detectors for p in (*d.wants.paths, *d.wants.keeps))
 
     @cached_property
-    def keeps(self) -> re.Pattern[bytes]:
+    def keeps(self) -> Names:
         """Any path that stays with the layer's record."""
-        return any_of([p for d in self.detectors for p in d.wants.keeps])
+        return Names(p for d in self.detectors for p in d.wants.keeps)
 
     @cached_property
     def wanted(self) -> tuple[tuple[Detector, re.Pattern[bytes] | None], ...]:
@@ -528,12 +528,13 @@ def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budge
         seen.notes += (Notification("rules", Level.WARNING, p, content.path, content.inner) for p in problems)
     seen.hits += bool(content.matches)
     behaviours = {match.rule.behaviour for match in content.matches}
+    named = engine.names.search(content.name)
     for detector, pattern in engine.wanted:
         wants = detector.wants
         if (
             not behaviours.isdisjoint(wants.behaviours)
             or (wants.magics and content.head.startswith(wants.magics))
-            or (pattern is not None and pattern.search(content.name))
+            or (named and pattern is not None and pattern.search(content.name))
         ):
             _ask(detector, content, seen)
     if not yara and engine.use_prefilter and _is_static_library(content):

@@ -25,6 +25,8 @@ SLOW = 20.0
 
 _SLICE = 4 << 20
 _ALIKE = 16
+_MANY, _HARDLY = 128, 0.1
+"""A set of so many byte values says next to nothing of a file's beginning: so many bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,14 +474,19 @@ class _Condition:
             return self._named(first, each) if alone and least > 0 else UNPROVED
         if (
             first.text in _SIZES
-            and operator == "=="
+            and operator in ("==", "!=")
             and value is not None
             and [k.kind for k in left[1:]] == ["(", "number", ")"]
         ):
             size, order = _SIZES[first.text]
             offset = number(left[2].text)
             if offset is not None and offset + size <= HEAD and value < 1 << 8 * size:
-                return Claim(_magic([ANY] * offset + [1 << b for b in value.to_bytes(size, order)]))
+                sets = [1 << b for b in value.to_bytes(size, order)]
+                if operator == "==":
+                    return Claim(_magic([ANY] * offset + sets))
+                # one of the bytes is another one: next to nothing as a reach, but it tells a program from a text
+                others = (tuple([ANY] * (offset + at) + [ANY ^ one]) for at, one in enumerate(sets))
+                return Claim(Reach((), tuple(others), _HARDLY))
         return UNPROVED
 
     def _of(self, quantifier: Sequence[Token], rest: Sequence[Token]) -> Claim:
@@ -540,8 +547,9 @@ class _Condition:
 
 def _magic(sets: Sequence[int]) -> Reach:
     """Many files begin alike: the first bytes say less than their number."""
-    first = [s for s in sets[:_ALIKE] if s != ANY]
-    return Reach((), (tuple(sets),), min(20.0, 12.0 + 2 * len(first)) + sum(map(rareness, sets[_ALIKE:])))
+    first = [s for s in sets[:_ALIKE] if s.bit_count() <= _MANY]
+    bits = min(20.0, 12.0 + 2 * len(first)) if first else _HARDLY
+    return Reach((), (tuple(sets),), bits + sum(map(rareness, sets[_ALIKE:])))
 
 
 def _and(parts: Sequence[Claim]) -> Claim:

@@ -618,3 +618,15 @@ ALONE = [re.compile(p) for p in all_path_patterns()]
 
 def test_names_of_nothing_finds_nothing():
     assert not Names([]).search(b"etc/passwd")
+
+
+def test_a_rule_that_wants_no_program_cannot_hold_for_one(compile_rules):
+    ruleset = compile_rules('rule a { strings: $a = "ssh -R here" condition: uint32(0) != 0x464c457f and $a }')
+    prefilter = build(ruleset)
+    [rule] = prefilter.reach
+    matcher = prefilter.matcher()
+
+    assert prefilter.reach[rule].kind == "strings"
+    assert matcher.rules(b"\x7fELF and ssh -R here") == frozenset()
+    assert matcher.rules(b"#!/bin/sh\nssh -R here") == {rule}
+    assert matcher.rules(b"\x7fEL ssh -R here") == {rule}

@@ -30,7 +30,7 @@ rule tunnel_command_ssh
         $name_3 = "='ssh'"
         $name_4 = "/bin/ssh"
     condition:
-        any of them
+        uint32(0) != 0x464c457f and any of them
 }
 
 rule tunnel_command_python
@@ -58,7 +58,7 @@ rule tunnel_command_python
         $pyngrok_1 = "ngrok.connect("
         $pyngrok_2 = "ngrok.forward("
     condition:
-        any of them
+        uint32(0) != 0x464c457f and any of them
 }
 
 rule tunnel_command_tool
@@ -97,7 +97,10 @@ rule tunnel_command_tool
         $netcat_5 = "-e /bin/bash"
         $netcat_6 = "-c /bin/sh"
         $netcat_7 = "-c /bin/bash"
-        $socat = "EXEC:"
+        $socat_1 = " EXEC:"
+        $socat_2 = "\"EXEC:"
+        $socat_3 = "'EXEC:"
+        $socat_4 = ",EXEC:"
         $shell_1 = "os.dup2("
         $shell_2 = "pty.spawn("
         $gost = "gost -L"
@@ -113,5 +116,5 @@ rule tunnel_command_tool
         $trycloudflare = "trycloudflare.com"
         $tmate = "tmate -"
     condition:
-        any of them
+        uint32(0) != 0x464c457f and any of them
 }

@@ -66,7 +66,7 @@ _STATIC = re.compile(rb"/etc/resolv\.conf|net\.\(\*netFD\)\.connect")
 """What a program linked statically keeps of its resolver: libc's file, Go's own name for a connection."""
 _OWN_WAY = re.compile(rb"/dev/(?:tcp|udp)/|/inet[46]?/|ztcp")
 _BUILT = 4 << 20
-_WHOLE = 128 << 20
+_WHOLE = 24 << 20
 _CONSTANT_TABLE = 8 << 20
 
 

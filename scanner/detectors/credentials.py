@@ -42,6 +42,8 @@ KEYS = 500
 PER_KEY = 50
 PER_NAME = 200
 """Places that name key files of one name, and hosts known to one account."""
+_WIDE = tuple(re.sub(rb"\(\?![^()]*\)", b"", pattern) for _, pattern in credentials.PATHS)
+"""Without what they must not be followed by, so that they are quick to look for; `inspect` asks the exact ones."""
 _PATTERNS = tuple((kind, re.compile(pattern)) for kind, pattern in credentials.PATHS)
 KEEPS = (rb"(?:^|/)\.ssh/known_hosts[^/]*\Z", rb"\Aetc/ssh/ssh_known_hosts[^/]*\Z")
 _KNOWN = rb"(?:.*/)?\.ssh/known_hosts[^/]*|etc/ssh/ssh_known_hosts[^/]*"
@@ -322,7 +324,7 @@ PLUGIN = Detector(
     NAME,
     version=1,
     rules=(),
-    wants=Wants(paths=tuple(pattern for _, pattern in credentials.PATHS), keeps=KEEPS),
+    wants=Wants(paths=_WIDE, keeps=KEEPS),
     inspect=inspect,
     judge=judge,
 )

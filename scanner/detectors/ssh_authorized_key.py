@@ -63,7 +63,7 @@ ODD = 500
 """Names by AuthorizedKeysFile, other than the usual ones, whose earlier states are looked for."""
 KEEPS = (
     rb"\.ssh/[^/]{0,40}keys[^/]{0,40}\Z",
-    rb"\Aetc/(?:ssh|dropbear)/[^/]{0,40}keys[^/]{0,40}(?:/[^/]+){0,3}(?<!_key)\Z",
+    rb"\Aetc/(?:ssh|dropbear)/[^/]{0,40}keys[^/]{0,40}(?:/[^/]+){0,3}\Z",
     rb"\A(?:etc|var|srv|opt)/(?:[^/]+/){0,4}authorized_keys[^/]*\Z",
 )
 _ALL = rb"(?:.*/)?(?:\.ssh/authorized_keys[^/]*|(?:etc|var|srv|opt)/(?:[^/]+/){0,4}authorized_keys[^/]*(?:/[^/]+){0,3})"

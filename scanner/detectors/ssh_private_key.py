@@ -102,7 +102,7 @@ def inspect(content: Content) -> Iterator[Evidence | Notification]:
 
 def _parts(content: Content) -> Iterator[tuple[int, bytes | None]]:
     """Pieces that may hold keys, with where each begins; the whole of a small file. None where too many of a large one do."""
-    if re.search(_DROPBEAR, content.name) or content.size <= WHOLE:
+    if re.search(_DROPBEAR, content.name) or (content.is_text and content.size <= WHOLE):
         yield 0, bytes(content.data[:WHOLE])
         return
     past = pieces = 0

@@ -11,7 +11,7 @@ PATHS: tuple[bytes, ...] = (
     rb"(?:^|/)(?:wg\d{0,3}|wg-[\w-]{1,20}|wireproxy)\.conf$",
     rb"(?:^|/)NetworkManager/system-connections/[^/]{1,100}$",
     rb"(?:^|/)systemd/network/[^/]{1,80}\.netdev$",
-    rb"(?:^|/)\.?torrc(?:[.-](?!\d(?:\.gz)?$)[\w.-]{1,40}|\.d/[\w.-]{1,80})?$",
+    rb"(?:^|/)\.?torrc(?:[.-][A-Za-z_][\w.-]{0,40}|\.d/[\w.-]{1,80})?$",
     rb"(?:^|/)tor/[\w.-]{1,40}/torrc$",
     rb"(?:^|/)tailscaled?\.state$",
     rb"(?:^|/)tailscale/[\w.-]{1,40}\.(?:state|json)$",
