@@ -112,11 +112,13 @@ class Engine:
 
     def looks_wanted(self, path: bytes, head: bytes) -> bool:
         """By its name or first bytes, without any rule."""
+        return self.begins_wanted(head) or self.names.search(path)
+
+    def begins_wanted(self, head: bytes) -> bool:
         return (
             archives.looks_packed(head)
             or (bool(self.magics) and head.startswith(self.magics))
             or (head.startswith(b"\x7fELF") and elf.suspicious_header(head))
-            or self.names.search(path)
         )
 
 
@@ -230,6 +232,7 @@ class _Run:
         if (open_row := self.spanning) is not None and offsets[open_row] + stored[open_row] <= end:
             self.look_at_end(open_row, start, chunk)
             self.spanning = None
+        first, named = row, engine.names.search_all([table.path(r) for r in range(row, rows)])
         while row < rows:
             if kinds[row] == FILE and stored[row]:
                 begin = offsets[row] - start
@@ -239,7 +242,7 @@ class _Run:
                 head = chunk[begin : begin + min(HEAD, size)] if begin >= 0 else b""
                 if self.every or needs(head):
                     self.flagged[row] = True
-                elif engine.looks_wanted(table.path(row), head):
+                elif named[row - first] or engine.begins_wanted(head):
                     self.flagged.setdefault(row, False)
                 if begin + size <= len(chunk):
                     if chunk[begin + size - ZIP_END : begin + size - ZIP_END + 4] == archives.TAIL and size > ZIP_END:

@@ -6,6 +6,7 @@ All patterns are looked for in one pass, by hyperscan. A rule from which nothing
 
 import re
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -298,46 +299,37 @@ FEW = 1_000
 """Paths up to which `re` alone is quicker than making hyperscan ready."""
 _SPECIAL = re.compile(rb"\(\?(?!:)|[*+?}]\+")
 _REPEATS = re.compile(rb"(?<!\\)\{(\d+)(?:,\d*)?\}")
-_END = re.compile(rb"(?<!\\)((?:\\\\)*)\\Z")
+_ENDS = re.compile(rb"(?<!\\)((?:\\\\)*)\\([AZ])")
+_BELOW = b"(?:^|/)"
 
 
 class Names:
     """Whether any of many regular expressions is found in a path (re.search), asked of a million paths.
 
-    hyperscan looks for all of them at once, each made a little wider so that it compiles quickly; what it finds, `re`
-    confirms. Expressions with lookarounds or atomic groups, and all of them where there is no hyperscan, are `re`'s alone.
+    hyperscan looks for all of them in many paths at once, each made a little wider so that it compiles quickly; what it
+    finds, `re` confirms. Expressions with lookarounds or atomic groups, and all where there is no hyperscan, are `re`'s.
     """
 
     def __init__(self, patterns: Iterable[bytes]) -> None:
         unique = list(dict.fromkeys(patterns))
-        plain = {p for p in unique if not _SPECIAL.search(p.removeprefix(b"(?i)"))}
-        self._plain = [p for p in unique if p in plain]
-        self._confirmed = any_of(self._plain)
-        self._exact = any_of([p for p in unique if p not in plain])
+        self._plain = [p for p in unique if not _SPECIAL.search(p.removeprefix(b"(?i)"))]
+        self._joined = _joined(self._plain)
+        self._exact = any_of([p for p in unique if p not in set(self._plain)])
         self._local = threading.local()
         self._asked = 0
-
-    @cached_property
-    def _database(self) -> Any:
-        try:
-            return _compile_paths([_widened(p) for p in self._plain]) if self._plain else None
-        except _EngineError:
-            return None
 
     def search(self, path: bytes) -> bool:
         """May be called from any thread."""
         if self._exact.search(path) is not None:
             return True
         self._asked += 1
-        if self._asked > FEW and not self._may_match(path):
+        if self._asked > FEW and self._database is not None and not self._may_match(path):
             return False
-        return self._confirmed.search(path) is not None
+        return self._joined.search(path) is not None
 
     def _may_match(self, path: bytes) -> bool:
         from hyperscan import ScanTerminated
 
-        if self._database is None:
-            return True
         if not hasattr(self._local, "scratch"):
             self._local.scratch = self._database.scratch.clone()
         try:
@@ -345,6 +337,28 @@ class Names:
         except ScanTerminated:
             return True
         return False
+
+    def search_all(self, paths: Sequence[bytes]) -> list[bool]:
+        """The answer for each path. For one thread: it keeps hyperscan's scratch space."""
+        self._asked += len(paths)
+        text = b"\n".join(paths)
+        if self._asked <= FEW or self._database is None or text.count(b"\n") != len(paths) - 1:
+            return [self.search(path) for path in paths]
+        ends: list[int] = []
+        self._database.scan(text, match_event_handler=lambda _id, _from, to, _flags, _context: ends.append(to))
+        found = [self._exact.search(path) is not None for path in paths]
+        if ends:
+            begins = [0, *(m.end() for m in re.finditer(b"\n", text))]
+            for at in {bisect_left(begins, end) - 1 for end in ends}:
+                found[at] = found[at] or self._joined.search(paths[at]) is not None
+        return found
+
+    @cached_property
+    def _database(self) -> Any:
+        try:
+            return _compile_paths([_widened(p) for p in self._plain]) if self._plain else None
+        except _EngineError:
+            return None
 
 
 def any_of(patterns: Sequence[bytes]) -> re.Pattern[bytes]:
@@ -356,10 +370,32 @@ def any_of(patterns: Sequence[bytes]) -> re.Pattern[bytes]:
     )
 
 
+def _joined(patterns: Sequence[bytes]) -> re.Pattern[bytes]:
+    """As `any_of`, with what begins a name tried at the beginnings of names alone: eight times as quick."""
+    below = [p for p in patterns if p.startswith(_BELOW) and not _branches(p)]
+    rest = [p for p in patterns if p not in set(below)]
+    names = b"|".join(b"(?:" + p[len(_BELOW) :] + b")" for p in below)
+    return any_of([*([_BELOW + b"(?:" + names + b")"] if below else []), *rest])
+
+
+def _branches(pattern: bytes) -> bool:
+    """Whether a `|` stands outside of all groups and sets."""
+    bare = re.sub(rb"\\.|\[\^?\]?(?:[^\]\\]|\\.)*\]", b"", pattern)
+    depth = 0
+    for c in bare:
+        depth += (c == 0x28) - (c == 0x29)
+        if c == 0x7C and not depth:
+            return True
+    return False
+
+
 def _widened(pattern: bytes) -> bytes:
-    """The expression for hyperscan: at least what `re` matches. Counted repeats, which are slow to compile, lose their count."""
+    """The expression for hyperscan, at least what `re` matches, for paths that are lines.
+
+    Counted repeats, which are slow to compile, lose their count.
+    """
     pattern = _REPEATS.sub(lambda m: b"*" if int(m[1]) == 0 else b"+", pattern)
-    return _END.sub(rb"\1\\z", pattern)
+    return _ENDS.sub(lambda m: m[1] + (b"^" if m[2] == b"A" else b"$"), pattern)
 
 
 def _compile_paths(expressions: Sequence[bytes]) -> Any:
@@ -367,7 +403,7 @@ def _compile_paths(expressions: Sequence[bytes]) -> Any:
         import hyperscan
     except ImportError as e:
         raise _EngineError(f"hyperscan is not installed: {e}") from e
-    flags = hyperscan.HS_FLAG_PREFILTER | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_DOTALL
+    flags = hyperscan.HS_FLAG_PREFILTER | hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_MULTILINE
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     try:
         database.compile(

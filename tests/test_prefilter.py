@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from scanner.errors import RuleError
 from scanner.plugins import plugins
-from scanner.prefilter import ALWAYS, Matcher, Names, Prefilter, Reach, build
+from scanner.prefilter import ALWAYS, FEW, Matcher, Names, Prefilter, Reach, build
 from scanner.ruleset import Ruleset, load
 
 SLOW_STORE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -596,8 +596,11 @@ def test_names_finds_what_each_pattern_alone_finds(with_hyperscan: bool, monkeyp
     patterns = all_path_patterns()
     names, alone = Names(patterns), [re.compile(p) for p in patterns]
 
-    found = [path for path in examples_of_paths() if names.search(path)]
+    paths = examples_of_paths()
+    found = [path for path in paths if names.search(path)]
+    together = [names.search_all(paths) for _ in range(FEW // len(paths) + 2)]
 
+    assert together[0] == together[-1] == [path in found for path in paths]
     assert found == [path for path in examples_of_paths() if any(p.search(path) for p in alone)]
     assert len(found) > 40
 
@@ -610,9 +613,11 @@ def test_names_loses_no_path(parts: list[bytes]):
     expected = any(p.search(path) for p in ALONE)
 
     assert ALL_NAMES.search(path) == expected
+    assert ALL_NAMES.search_all([b"x", path, b"etc"]) == [False, expected, False]
 
 
 ALL_NAMES = Names(all_path_patterns())
+ALL_NAMES.search_all([b"x"] * FEW)  # from here on hyperscan is asked
 ALONE = [re.compile(p) for p in all_path_patterns()]
 
 
