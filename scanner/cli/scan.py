@@ -81,7 +81,7 @@ def scan(
     no_progress: bool,
     color: str,
 ) -> int:
-    """Scan an image, an archive of one, or a tree for what mines."""
+    """Scan an image, an archive of one, or a tree: does it mine, does it hold a door, does it open a tunnel?"""
     from scanner.cache import Cache
     from scanner.cli.output import check, emit
     from scanner.cli.progress import bar

@@ -363,7 +363,7 @@ def judge(view: ImageView) -> Iterator[Finding | Notification]:
     notes: list[Notification] = []
     clients = _clients(view, notes)
     for seen in (*_of_files(view), *_of_config(view), *_of_daemon(view, notes), *_of_keys(view, notes)):
-        groups.setdefault((seen.location.display, seen.kind, seen.evidence.excerpt), []).append(seen)
+        groups.setdefault((seen.location.display, seen.kind, _what(seen)), []).append(seen)
     for sightings in groups.values():
         sightings.sort(key=lambda s: (s.state is not State.VISIBLE, -_layer(s.location)))
         first = sightings[0]
@@ -377,6 +377,12 @@ def judge(view: ImageView) -> Iterator[Finding | Notification]:
         elif first.kind == "shell":
             yield _shell(view, first, others)
     yield from dict.fromkeys(notes)
+
+
+def _what(seen: _Seen) -> str:
+    """What tells two deeds of one place apart: its words; an init script that starts and stops one tool does one thing."""
+    alike = seen.kind == "tool" and not seen.facts.get("peers")
+    return str(seen.facts.get("tool")) if alike else seen.evidence.excerpt
 
 
 def _layer(location: Location) -> int:
@@ -642,13 +648,12 @@ def _tool(view: ImageView, seen: _Seen, others: Sequence[Location], tools: froze
             "point": seen.facts.get("point"),
             "starts": seen.starts,
             **seen.named,
-            **seen.named,
             "tool": tool.name,
             "peers": seen.facts.get("peers"),
             "in_image": there,
         },
         related=list(others)[:10],
-        identity=(seen.evidence.excerpt,),
+        identity=(_what(seen),),
     )
 
 

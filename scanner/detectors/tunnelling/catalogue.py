@@ -265,6 +265,7 @@ TOOLS: tuple[Tool, ...] = (
     _tool("websockify", Sort.RELAY, "websockify python3-websockify", pip="websockify", npm="@maximegris/node-websockify websockify"),
     _tool("portfwd", Sort.RELAY),
     _tool("balance", Sort.RELAY),
+    _tool("pen", Sort.RELAY),
     _tool("delegate", Sort.PROXY, programs="delegated"),
     _tool("cntlm", Sort.PROXY),
     _tool("polipo", Sort.PROXY),
