@@ -11,7 +11,7 @@ from scanner.credentials import mask_items
 from scanner.detectors.openssh.accounts import KEEPS as ACCOUNT_FILES
 from scanner.detectors.openssh.accounts import accounts
 from scanner.detectors.openssh.daemon import KEEPS, SSHD, Daemon, Instance, daemon, located, spoken
-from scanner.detectors.openssh.logins import Login, logins, room_for
+from scanner.detectors.openssh.logins import Login, cut_short, logins, room_for
 from scanner.detectors.openssh.weights import Reach, at_most, lowered, of_daemon
 from scanner.detectors.plugin import Detector, Wants
 from scanner.model import (
@@ -361,7 +361,7 @@ def judge(view: ImageView) -> Iterator[Finding | Notification]:
         notes: list[Notification] = []
         scenarios = tuple(_scenarios(view, instance, instance.config, accounts_, notes))
         found = _inert(view, server, instance), *_settings(view, server, instance, scenarios, notes)
-        yield from notes
+        yield from dict.fromkeys(notes)
         for finding in found:  # the same line in another daemon's eyes: the nearest to running came first
             if finding is not None and finding.fingerprint not in told:
                 told.add(finding.fingerprint)
@@ -408,6 +408,7 @@ def _scenarios(
         for block in undecided[: min(BLOCKS, room)]:
             room -= 1
             effective = sshd_config.evaluate(config, connection, frozenset((block,)))
+            notes += cut_short(effective, instance)
             yield _Scenario(effective, user, config.matches[block].text, root_)
     if cut:
         what = f"has more accounts, Match blocks or lines than are judged: at most {USERS} accounts, {BLOCKS} open blocks of each"

@@ -192,8 +192,7 @@ def _sources(commands: Iterable[Command]) -> list[tuple[Command, str]]:
 def _python(content: Content, place: Point | None) -> Iterator[Evidence | Notification]:
     from scanner.detectors.launchers import python
 
-    if python.library(content.name):
-        return
+    library = python.library(content.name)
     facts = python.python_facts(content)
     yield from facts.notes
     ours = place is not None and place.language == "python"
@@ -202,11 +201,20 @@ def _python(content: Content, place: Point | None) -> Iterator[Evidence | Notifi
     found = [
         _evidence(content, deed, line, point, starts, shown, False)
         for line, deed, shown in _of_source(facts, starts != "manual")
+        if not library or _leads_out(deed)
     ]
     yield from found[:TOLD]
     if len(found) > TOLD:
         what = f"more than {TOLD} places in it open tunnels: the rest are not told"
         yield Notification("detector", Level.WARNING, what, content.path, content.inner)
+
+
+def _leads_out(deed: Deed) -> bool:
+    """Whether it names a host outside. A library's own file defines forwards without asking for any: only such a one counts
+    there, for somebody may have put it among the library's files."""
+    host = deed.facts.get("host")
+    named = isinstance(host, str) and "$" not in host and host not in ("", "localhost", "0.0.0.0", "::1")  # noqa: S104
+    return named and not str(host).startswith("127.") and (deed.kind == "shell" or bool(deed.facts.get("forwards")))
 
 
 def _of_source(facts: python.PythonFacts, runs: bool) -> Iterator[tuple[int, Deed, str]]:

