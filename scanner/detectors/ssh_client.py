@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from scanner.content import Content
 from scanner.credentials import mask
 from scanner.detectors import clients
 from scanner.detectors.openssh.accounts import accounts
+from scanner.detectors.openssh.included import including
 from scanner.detectors.openssh.weights import at_most, lowered
 from scanner.detectors.plugin import Detector, Wants
 from scanner.detectors.tunnelling import catalogue
@@ -79,8 +80,6 @@ NO_HOST_KEY_CHECK = Rule(
 NAME = "ssh_client"
 SYSTEM = b"etc/ssh/ssh_config"
 CONFIGS = 200
-INCLUDED = 256
-"""Files that one pattern of Include may name."""
 FINDINGS = 100
 """Findings of one file."""
 KEEPS = (
@@ -138,7 +137,7 @@ def _read(view: ImageView) -> tuple[ClientConfig, ...]:
             continue  # of what is too large to be kept, the reader of the layer says so
         notes: list[Notification] = []
         home = file.path.rpartition(b"/.ssh/")[0] if b"/.ssh/" in file.path else None
-        include = _including(view, file.path, home, notes) if state is State.VISIBLE else _nothing
+        include = including(view, file.path, "ssh", notes, home or b"root") if state is State.VISIBLE else _nothing
         config = ssh_config.parse(Source(file.path, file.data), include, home is not None)
         for limit in config.limits:
             notes.append(Notification("detector", Level.WARNING, limit.message, limit.where.path or file.path))
@@ -153,31 +152,6 @@ def _read(view: ImageView) -> tuple[ClientConfig, ...]:
 
 def _nothing(_: bytes) -> Sequence[Source]:
     return ()
-
-
-def _including(
-    view: ImageView, of: bytes, home: bytes | None, notes: list[Notification]
-) -> Callable[[bytes], Sequence[Source]]:
-    def include(pattern: bytes) -> list[Source]:
-        if pattern.startswith(b"~"):
-            pattern = (home or b"root") + b"/" + pattern.partition(b"/")[2]
-        sources: list[Source] = []
-        for path in view.files.glob(pattern):
-            file = view.files.read(path)
-            if file is None:
-                continue
-            if len(sources) == INCLUDED:
-                what = f"Include {printable(pattern, 120)} names more than {INCLUDED} files: the rest were not read"
-                notes.append(Notification("detector", Level.WARNING, what, of))
-                break
-            if file.data is None:
-                what = "is included by ssh's configuration and was not read"
-                notes.append(Notification("detector", Level.WARNING, what, file.path, layer=file.layer.index))
-                continue
-            sources.append(Source(path, file.data))
-        return sources
-
-    return include
 
 
 def judge(view: ImageView) -> Iterator[Finding | Notification]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scanner.detectors.launchers import configured
+from scanner.detectors.openssh.included import including
 from scanner.detectors.openssh.weights import Reach
 from scanner.detectors.tunnelling.commands import deeds
 from scanner.model import (
@@ -41,7 +42,6 @@ INSTANCES = 4
 """Different daemons of one image that are judged; the others are said."""
 STARTS = 64
 """Things that start a daemon."""
-INCLUDED = 256
 UNITS = 64
 """Units with a command that starts one, which are looked for among the enabled ones."""
 TARGETS = 500
@@ -391,24 +391,7 @@ def _config(
     else:
         main = Source(path, file.data)
 
-    def included(pattern: bytes) -> list[Source]:
-        sources: list[Source] = []
-        for found in view.files.glob(pattern):
-            inner = view.files.read(found)
-            if inner is None:
-                continue
-            if len(sources) == INCLUDED:
-                what = f"Include {printable(pattern, 120)} names more than {INCLUDED} files: the rest were not read"
-                notes.append(Notification("detector", Level.WARNING, what, path))
-                break
-            if inner.data is None:
-                what = "is included by sshd's configuration and was not read"
-                notes.append(Notification("detector", Level.WARNING, what, inner.path, layer=inner.layer.index))
-                continue
-            sources.append(Source(found, inner.data))
-        return sources
-
-    config = sshd_config.parse(main, included, version, options)
+    config = sshd_config.parse(main, including(view, path, "sshd", notes), version, options)
     for problem in config.limits:
         notes.append(Notification("detector", Level.WARNING, problem.message, problem.where.path or path))
     return config, False
