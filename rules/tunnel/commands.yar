@@ -73,6 +73,9 @@ rule tunnel_command_tool
         references = "https://attack.mitre.org/techniques/T1572/"
         attack = "T1572"
     strings:
+        $encoded_1 = "base64 -d"
+        $encoded_2 = "base64 --decode"
+        $encoded_3 = "base64 -D"
         $chisel = "chisel client"
         $cloudflared = "cloudflared tunnel"
         $ngrok_1 = "ngrok http"
