@@ -19,7 +19,7 @@ LINKS = 40
 """Symbolic links followed in one path, as in Linux (path_resolution(7))."""
 LISTED = 10_000
 """Names that a pattern may give: no honest configuration includes more files."""
-SHORT = 24
+SHORT = 8
 """Characters up to which regular files' paths are collected at once: a search for `etc` would halt at every `etc/…`."""
 _NOT_FILE = re.compile(b"[^\\x%02x]" % FILE)
 
