@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fixtures import elf, tunnel_rules_a, tunnel_rules_b
+from fixtures import elf, tunnel_networks, tunnel_relays
 from scanner import masked
 from scanner.content import Content
 from scanner.detectors import tunnel_tool
@@ -311,7 +311,7 @@ def test_a_name_alone_is_never_enough(detect: Detect, path: str, data: bytes) ->
 
 
 def test_a_renamed_program_is_told_by_its_content(judge: Judge) -> None:
-    data = tunnel_rules_a.examples()["tunnel/program-autossh"].hits[0]
+    data = tunnel_relays.examples()["tunnel/program-autossh"].hits[0]
 
     said = judge({"usr/lib/.cache/kworker": data})
 
@@ -322,7 +322,7 @@ def test_a_renamed_program_is_told_by_its_content(judge: Judge) -> None:
 
 
 def test_content_under_the_tools_own_name_is_sure(detect: Detect) -> None:
-    [found] = tools(detect({"usr/local/bin/autossh": tunnel_rules_a.examples()["tunnel/program-autossh"].hits[0]}))
+    [found] = tools(detect({"usr/local/bin/autossh": tunnel_relays.examples()["tunnel/program-autossh"].hits[0]}))
 
     assert found.confidence is Confidence.HIGH
 
@@ -330,7 +330,7 @@ def test_content_under_the_tools_own_name_is_sure(detect: Detect) -> None:
 def test_every_rule_of_content_leads_to_a_finding_of_its_tool(detect: Detect) -> None:
     """One image with a program of every rule: none is lost, and each has its own place."""
     rules = {r.rule.id: str(dict(r.meta)["tool"]) for r in load().rules if r.evidence == "program"}
-    examples = {**tunnel_rules_a.examples(), **tunnel_rules_b.examples()}
+    examples = {**tunnel_relays.examples(), **tunnel_networks.examples()}
     files = {f"opt/{number}": examples[rule].hits[0] for number, rule in enumerate(rules)}
 
     found = {(f.locations[0].display, f.details["name"]) for f in tools(detect(files))}
@@ -339,7 +339,7 @@ def test_every_rule_of_content_leads_to_a_finding_of_its_tool(detect: Detect) ->
 
 
 def test_package_and_program_are_one_finding(detect: Detect) -> None:
-    files = {"usr/bin/autossh": tunnel_rules_a.examples()["tunnel/program-autossh"].hits[0]}
+    files = {"usr/bin/autossh": tunnel_relays.examples()["tunnel/program-autossh"].hits[0]}
 
     [found] = tools(detect(files, owners={"usr/bin/autossh": "autossh"}))
 
@@ -349,7 +349,7 @@ def test_package_and_program_are_one_finding(detect: Detect) -> None:
 
 
 def test_a_copy_beside_the_package_is_a_finding_of_its_own(detect: Detect) -> None:
-    data = tunnel_rules_a.examples()["tunnel/program-autossh"].hits[0]
+    data = tunnel_relays.examples()["tunnel/program-autossh"].hits[0]
 
     found = tools(detect({"usr/bin/autossh": data, "opt/x": data}, owners={"usr/bin/autossh": "autossh"}))
 
@@ -360,7 +360,7 @@ def test_a_copy_beside_the_package_is_a_finding_of_its_own(detect: Detect) -> No
 
 
 def test_a_program_deleted_above_weighs_less_and_is_no_means(judge: Judge) -> None:
-    data = tunnel_rules_a.examples()["tunnel/program-autossh"].hits[0]
+    data = tunnel_relays.examples()["tunnel/program-autossh"].hits[0]
 
     said = judge({"opt/x": data}, {"opt/x": None})
 
@@ -370,7 +370,7 @@ def test_a_program_deleted_above_weighs_less_and_is_no_means(judge: Judge) -> No
 
 
 def test_the_same_program_in_two_layers_is_one_finding(detect: Detect) -> None:
-    data = tunnel_rules_a.examples()["tunnel/program-autossh"].hits[0]
+    data = tunnel_relays.examples()["tunnel/program-autossh"].hits[0]
 
     [found] = tools(detect({"opt/x": data}, {"opt/x": data + b"\n"}))
 
@@ -378,9 +378,9 @@ def test_the_same_program_in_two_layers_is_one_finding(detect: Detect) -> None:
 
 
 def test_a_python_package_and_its_files_are_one_finding(detect: Detect) -> None:
-    data = tunnel_rules_a.examples()["tunnel/program-autossh"].hits[0]
+    data = tunnel_relays.examples()["tunnel/program-autossh"].hits[0]
     folder = "usr/lib/python3.11/site-packages"
-    examples = {**tunnel_rules_a.examples(), **tunnel_rules_b.examples()}
+    examples = {**tunnel_relays.examples(), **tunnel_networks.examples()}
     [rule] = [r.rule.id for r in load().rules if dict(r.meta).get("tool") == "sshuttle"]
     files = {
         f"{folder}/sshuttle/server.py": examples[rule].hits[0],
@@ -437,7 +437,7 @@ def test_no_module_stops_the_catalogue(parts: list[str]) -> None:
 
 
 def test_links_are_no_second_program(detect: Detect) -> None:
-    data = tunnel_rules_a.examples()["tunnel/program-autossh"].hits[0]
+    data = tunnel_relays.examples()["tunnel/program-autossh"].hits[0]
 
     assert len(tools(detect({"opt/x": data, "usr/bin/x": Link("/opt/x")}))) == 1
 

@@ -1,5 +1,5 @@
-// Tunnels, proxies and virtual networks, known by what the programs say: usage, messages and packages of their own.
-// A few of a tool's strings suffice, so that other versions, builds and names are known too.
+// Tunnels to servers outside, virtual networks and terminals for others, known by what the programs say: usage, messages
+// and packages of their own. A few of a tool's strings suffice, so that other versions, builds and names are known too.
 
 rule tunnel_program_bore_cli
 {

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fixtures.tunnel_rules_b import examples
+from fixtures.tunnel_networks import examples
 from scanner.ruleset import Ruleset, YaraRule, load
 
 EXAMPLES = examples()

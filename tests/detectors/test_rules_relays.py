@@ -1,13 +1,13 @@
-"""The rules of rules/tunnel/programs_a.yar: each knows its own tool and no other, whatever the file is called."""
+"""The rules of rules/tunnel/relays.yar: each knows its own tool and no other, whatever the file is called."""
 
 import pytest
 
-from fixtures.tunnel_rules_a import examples
+from fixtures.tunnel_relays import examples
 from scanner.model import Severity
 from scanner.rulecheck import check
 from scanner.ruleset import Ruleset, YaraRule, load
 
-FILE = "rules/tunnel/programs_a.yar"
+FILE = "rules/tunnel/relays.yar"
 EXAMPLES = examples()
 
 
