@@ -124,7 +124,14 @@ class _Leave:
     """An included file ends."""
 
 
-_Event = Directive | MatchBlock | _Enter | _Leave
+@dataclass(frozen=True, slots=True)
+class _Endless:
+    """An Include of a pattern whose files are still being read: the second reading, which knows them all, never ends."""
+
+    where: Where
+
+
+_Event = Directive | MatchBlock | _Enter | _Leave | _Endless
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,12 +266,29 @@ class _Frame:
     lines: Iterator[tuple[int, str]]
     outer: int | None
     block: int | None
-    pending: list[Source]
+    pending: list["_Step"]
     where: Where
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What is left to do for an Include, `pattern` by pattern: look it up (no source), read a file of it, note that it was read.
+
+    `last`: it was the pattern's last file.
+    """
+
+    pattern: str
+    source: Source | None = None
+    read: bool = False
+    last: bool = False
+
+
 class _Reader:
-    """Reads lines into events; bounded by the limits above, whatever the files include."""
+    """Reads lines into events; bounded by the limits above, whatever the files include.
+
+    sshd looks a pattern up once and keeps what it named, each file once it was read to its end. Files that include each
+    other by patterns may so come to an end that files which name each other do not.
+    """
 
     def __init__(self, include: Callable[[bytes], Sequence[Source]], version: Version) -> None:
         self.version = version
@@ -274,6 +298,8 @@ class _Reader:
         self.blocks: list[MatchBlock] = []
         self.limits: dict[str, Problem] = {}
         self.looked_up: dict[str, Sequence[Source]] = {}
+        self.kept: dict[str, list[Source]] = {}
+        self.underway: dict[str, int] = {}
         self.bytes = self.lines = self.files = 0
 
     def limit(self, where: Where, message: str) -> None:
@@ -310,7 +336,12 @@ class _Reader:
         while stack:
             frame = stack[-1]
             if frame.pending:
-                if self.files >= MAX_FILES:
+                step = frame.pending.pop()
+                if step.source is None:
+                    self.look_up(frame, step.pattern)
+                elif step.read:
+                    self.note(step.pattern, step.source, step.last)
+                elif self.files >= MAX_FILES:
                     self.limit(frame.where, f"only {MAX_FILES} files were included")
                     frame.pending.clear()
                 elif len(stack) > MAX_DEPTH:
@@ -320,7 +351,7 @@ class _Reader:
                 else:
                     self.files += 1
                     self.events.append(_Enter())
-                    stack.append(self.open(frame.pending.pop(), frame.block))
+                    stack.append(self.open(step.source, frame.block))
                 continue
             following = next(frame.lines, None)
             if following is None:
@@ -375,27 +406,49 @@ class _Reader:
         return words[: words.index("")] if "" in words else words
 
     def includes(self, frame: _Frame, words: list[str]) -> str:
-        """Queues the files that are included, in order; what is wrong, if something is."""
-        sources: list[Source] = []
+        """Queues the patterns that are included, in order; what is wrong, if something is."""
+        steps: list[_Step] = []
         for word in words:
             if not word:
                 break
-            if word.startswith("~"):
-                continue  # no home is looked up: it is a name like any other, of a file that is not there
-            pattern = word if word.startswith("/") else f"/etc/ssh/{word}"
-            if pattern not in self.looked_up:
-                if len(self.looked_up) >= MAX_FILES:
-                    self.limit(frame.where, f"only {MAX_FILES} patterns of Include were looked up")
-                    continue
-                self.looked_up[pattern] = self.include(pattern.encode("utf-8", "surrogateescape"))
-            found = self.looked_up[pattern]
-            if len(sources) + len(found) > MAX_FILES:
-                self.limit(frame.where, f"only {MAX_FILES} files were included")
-            sources.extend(found[: max(0, MAX_FILES - len(sources))])
-        frame.pending = sources[::-1]
+            if not word.startswith(
+                "~"
+            ):  # no home is looked up: it is a name like any other, of a file that is not there
+                steps.append(_Step(word if word.startswith("/") else f"/etc/ssh/{word}"))
+        frame.pending = steps[::-1]
         if not words:
             return "it names no file"
         return "an argument is empty" if "" in words else ""
+
+    def look_up(self, frame: _Frame, pattern: str) -> None:
+        """Queues the files of a pattern: what was read of it before, or else all that it names."""
+        if pattern in self.kept:
+            if self.underway.get(pattern):
+                self.events.append(_Endless(frame.where))
+            frame.pending += [_Step(pattern, source) for source in reversed(self.kept[pattern][:MAX_FILES])]
+            return
+        if pattern not in self.looked_up:
+            if len(self.looked_up) >= MAX_FILES:
+                self.limit(frame.where, f"only {MAX_FILES} patterns of Include were looked up")
+                return
+            self.looked_up[pattern] = self.include(pattern.encode("utf-8", "surrogateescape"))
+        found = self.looked_up[pattern]
+        if len(found) > MAX_FILES:
+            self.limit(frame.where, f"only {MAX_FILES} files were included")
+            found = found[:MAX_FILES]
+        if not found:
+            self.kept[pattern] = []
+            return
+        self.underway[pattern] = self.underway.get(pattern, 0) + 1
+        for left, source in enumerate(reversed(found)):
+            last = left == 0
+            frame.pending += [_Step(pattern, source, True, last), _Step(pattern, source)]
+
+    def note(self, pattern: str, source: Source, last: bool) -> None:
+        """A file of a pattern was read to its end."""
+        self.kept.setdefault(pattern, []).append(source)
+        if last:
+            self.underway[pattern] -= 1
 
     def match(self, frame: _Frame, where: Where, rest: str, words: list[str]) -> None:
         modern = self.version >= MATCH_ARGV
@@ -617,6 +670,9 @@ class _Pass:
                 block = event.index
                 if active and not first:
                     self.applied.append(event.index)
+            elif isinstance(event, _Endless):
+                if not first:
+                    self.fail(event.where, "Include: files include each other too deeply")
             elif isinstance(event, _Enter):
                 stack.append((active, never, only_blocks, block))
                 never = not only_blocks and not active

@@ -269,3 +269,28 @@ def test_a_block_that_would_end_the_connection_is_told():
     ended = evaluate(found, Connection(user="x")).fatal
     assert ended is not None
     assert ended.where == Where(MAIN, 4)
+
+
+def test_files_that_include_each_other_by_patterns_start_sshd_and_end_every_connection():
+    """sshd keeps what a pattern named, file by file: the first reading ends, the second does not (checked with sshd 9.2)."""
+    files = {
+        b"/x/b-*": [Source(b"/x/b-1", b"Port 2222\n"), Source(b"/x/b-2", b"Include /x/a\nPermitRootLogin yes\n")],
+        b"/x/a": [Source(b"/x/a", b"Include /x/b-*\n")],
+    }
+
+    config = parse(Source(b"/main", b"Include /x/a\n"), lambda pattern: files.get(pattern, []), Version(9, 2))
+
+    assert config.fatal is None
+    effective = evaluate(config)
+    assert effective.get("permitrootlogin").values == ("yes",)
+    assert effective.fatal is not None
+    assert "too deeply" in effective.fatal.message
+
+
+def test_a_file_that_includes_itself_keeps_sshd_from_starting():
+    files = {b"/x/a": [Source(b"/x/a", b"Include /x/a\n")]}
+
+    config = parse(Source(b"/main", b"Include /x/a\n"), lambda pattern: files.get(pattern, []), Version(9, 2))
+
+    assert config.fatal is not None
+    assert "too deeply" in config.fatal.message
