@@ -105,7 +105,7 @@ def ours(words: list[str]) -> tuple[Invocation, Effective | None]:
     if found.host is None:
         return found, None
     stdio = any(forward.kind == "stdio" for forward in found.forwards)
-    remote = any(name == "remotecommand" for name, _ in found.options)
+    remote = any(name == "remotecommand" and value.lower() != "none" for name, value in found.options)
     command = "" if remote else " ".join(found.command)
     return found, evaluate(
         [], found.host, found.user, found.options, client=CLIENT, command=command, stdio_forward=stdio
