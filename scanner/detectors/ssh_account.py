@@ -68,7 +68,7 @@ def judge(view: ImageView) -> Iterator[Finding | Notification]:
     for account in open_[:SHOWN]:
         yield _empty(view, server, account)
     if len(open_) > SHOWN:
-        what = f"{len(open_)} accounts have an empty password: findings stand for the first {SHOWN}"
+        what = f"{len(open_)} accounts need no password; findings stand for the first {SHOWN}"
         yield Notification("detector", Level.WARNING, what, b"etc/passwd")
     for number, found in enumerate(_modes(view, server)):
         if number == SHOWN:
