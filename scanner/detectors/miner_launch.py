@@ -30,6 +30,7 @@ from scanner.model import (
     Rule,
     Severity,
     State,
+    capital,
     printable,
 )
 from scanner.oci.view import ImageView, Sighting
@@ -247,7 +248,7 @@ def _is(path: str, program: Program) -> bool:
 
 
 def _said(facts: Mapping[str, Json], what: str) -> str:
-    what = what[:1].upper() + what[1:]
+    what = capital(what)
     if facts.get("fetches"):
         return f"{what} fetches a miner: {facts['fetches']}."
     name = f"{facts['family']}" if facts.get("family") else "a program with a miner's options"
@@ -258,7 +259,7 @@ def _said(facts: Mapping[str, Json], what: str) -> str:
 def _runs(what: str, path: str, program: Program) -> str:
     known = f" ({program.family})" if program.family else ""
     gone = "" if program.first.state is State.VISIBLE else ", which a later layer removed"
-    return f"{what[:1].upper() + what[1:]} runs {printable(path)}, a program found to mine{known}{gone}."
+    return f"{capital(what)} runs {printable(path)}, a program found to mine{known}{gone}."
 
 
 def _of_config(view: ImageView, mines: list[Program], launchers: set[str]) -> Iterator[_Start]:
@@ -316,7 +317,7 @@ def _of_words(
                     return
             if path.lstrip("/") in launchers:
                 evidence = Evidence(NAME, "starts", b"", excerpt=shown, facts={"point": what})
-                message = f"{what[:1].upper() + what[1:]} runs {printable(path)}, which starts a miner."
+                message = f"{capital(what)} runs {printable(path)}, which starts a miner."
                 yield _Start(
                     ConfigLocation(at), State.VISIBLE, None, Severity.HIGH, Confidence.MEDIUM, evidence, message
                 )

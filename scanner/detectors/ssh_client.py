@@ -25,6 +25,7 @@ from scanner.model import (
     Rule,
     Severity,
     State,
+    capital,
     printable,
 )
 from scanner.oci.filesystem import File
@@ -273,7 +274,7 @@ def _finding(view: ImageView, client: ClientConfig, said: _Said, at: Directive |
         hidden_by=client.hidden_by,
         severity=severity,
         confidence=said.confidence,
-        message=f"{said.what[:1].upper()}{said.what[1:]}{whom}{why}.",
+        message=f"{capital(said.what)}{whom}{why}.",
         evidence=[Evidence(NAME, "setting", file.path, line=at.where.line, excerpt=excerpt)],
         details=said.details,
         identity=(block.text, excerpt),

@@ -22,6 +22,7 @@ from scanner.model import (
     Rule,
     Severity,
     State,
+    capital,
     printable,
 )
 from scanner.oci.view import ImageView, Sighting
@@ -169,7 +170,7 @@ def judge(view: ImageView) -> Iterator[Finding | Means]:
             hidden_by=first.hidden_by,
             severity=severity,
             confidence=confidence,
-            message=f"{first.evidence.excerpt[:1].upper()}{first.evidence.excerpt[1:]}{why}.",
+            message=f"{capital(first.evidence.excerpt)}{why}.",
             evidence=[first.evidence],
             details={
                 **{k: facts[k] for k in ("format", "type", "bits", "encrypted", "fingerprint", "comment")},

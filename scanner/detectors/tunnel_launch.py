@@ -36,6 +36,7 @@ from scanner.model import (
     Rule,
     Severity,
     State,
+    capital,
     printable,
 )
 from scanner.oci.view import ImageView
@@ -575,7 +576,7 @@ def _ssh(view: ImageView, seen: _Seen, others: Sequence[Location], clients: _Cli
         hidden_by=seen.hidden_by,
         severity=severity,
         confidence=Confidence.MEDIUM if unresolved or by_config else Confidence.HIGH,
-        message=f"{_capital(str(seen.facts.get('point')))}: {printable(summary, 400)}{_when(seen)}.",
+        message=f"{capital(str(seen.facts.get('point')))}: {printable(summary, 400)}{_when(seen)}.",
         evidence=[seen.evidence, *support],
         details=details,
         related=related[:20],
@@ -650,7 +651,7 @@ def _tool(view: ImageView, seen: _Seen, others: Sequence[Location], tools: froze
         hidden_by=seen.hidden_by,
         severity=severity,
         confidence=Confidence.HIGH if there and seen.facts.get("sure") else Confidence.MEDIUM,
-        message=f"{_capital(str(seen.facts.get('point')))}: {printable(str(seen.facts.get('summary')), 300)}, {tool.sort.value}{missing}{_when(seen)}.",
+        message=f"{capital(str(seen.facts.get('point')))}: {printable(str(seen.facts.get('summary')), 300)}, {tool.sort.value}{missing}{_when(seen)}.",
         evidence=[seen.evidence, *_support(seen)],
         details={
             "point": seen.facts.get("point"),
@@ -674,12 +675,11 @@ def _shell(view: ImageView, seen: _Seen, others: Iterable[Location]) -> Finding:
         hidden_by=seen.hidden_by,
         severity=severity,
         confidence=Confidence.HIGH,
-        message=f"{_capital(str(seen.facts.get('point')))}: {printable(str(seen.facts.get('summary')), 300)}{_when(seen)}.",
+        message=f"{capital(str(seen.facts.get('point')))}: {printable(str(seen.facts.get('summary')), 300)}{_when(seen)}.",
         evidence=[seen.evidence, *_support(seen)],
         details={
             "point": seen.facts.get("point"),
             "starts": seen.starts,
-            **seen.named,
             **seen.named,
             "tool": seen.facts.get("kind"),
             "destination": seen.facts.get("host"),
@@ -688,10 +688,6 @@ def _shell(view: ImageView, seen: _Seen, others: Iterable[Location]) -> Finding:
         related=list(others)[:10],
         identity=(seen.evidence.excerpt,),
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 _EVENTS = {

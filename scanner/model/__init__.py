@@ -8,7 +8,7 @@ from scanner.model.limits import Limits
 from scanner.model.means import Kept, Means, MeansKind
 from scanner.model.report import SCHEMA_VERSION, Report, Tool
 from scanner.model.rule import Confidence, Rule, Severity
-from scanner.model.text import printable
+from scanner.model.text import capital, printable
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -37,6 +37,7 @@ __all__ = [
     "State",
     "Target",
     "Tool",
+    "capital",
     "fingerprint",
     "printable",
 ]

@@ -12,3 +12,8 @@ def printable(value: bytes | str, limit: int = 200) -> str:
         return value
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def capital(text: str) -> str:
+    """The text as a sentence begins: its first letter large, the others as they are (unlike str.capitalize)."""
+    return text[:1].upper() + text[1:]

@@ -410,25 +410,19 @@ _BY_NAME: Mapping[str, _Opens] = {
     "forward_listen_ex": _opens("remote", "port host", "host", "port", ("", ""), "ssh2"),
     "requestRemoteForwarding": _opens("remote", "remotePort hostport", "", "remotePort", ("hostport", ""), "conch"),
 }
+_REMOTE_TUNNEL = _opens(
+    "remote",
+    "remote_port local_port local_host remote_bind_address",
+    "remote_bind_address",
+    "remote_port",
+    ("local_host", "local_port"),
+    "fabric",
+)
 _BY_PATH: Mapping[str, _Opens] = {
     "asyncssh.connect_reverse": _opens("reverse-ssh", "host port", "host", "port", ("", ""), "asyncssh"),
     "asyncssh.listen_reverse": _opens("reverse-ssh", "host port", "host", "port", ("", ""), "asyncssh"),
-    "fabric.api.remote_tunnel": _opens(
-        "remote",
-        "remote_port local_port local_host remote_bind_address",
-        "remote_bind_address",
-        "remote_port",
-        ("local_host", "local_port"),
-        "fabric",
-    ),
-    "fabric.context_managers.remote_tunnel": _opens(
-        "remote",
-        "remote_port local_port local_host remote_bind_address",
-        "remote_bind_address",
-        "remote_port",
-        ("local_host", "local_port"),
-        "fabric",
-    ),
+    "fabric.api.remote_tunnel": _REMOTE_TUNNEL,
+    "fabric.context_managers.remote_tunnel": _REMOTE_TUNNEL,
     "pyngrok.ngrok.connect": _opens("remote", "addr", "addr", "", ("", ""), "pyngrok"),
     "ngrok.connect": _opens("remote", "addr", "addr", "", ("", ""), "ngrok"),
     "ngrok.forward": _opens("remote", "addr", "addr", "", ("", ""), "ngrok"),

@@ -13,7 +13,7 @@ DEEP = 64
 MOST = 200_000
 """Pairs read from one file."""
 
-_JSON = re.compile(
+JSON_TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?|\#[^\n]*)
     |(?P<string>"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?)
     |(?P<mark>[{}\[\]:,])
@@ -68,7 +68,7 @@ def _json_pairs(text: str) -> Iterator[Pair]:
     stack: list[tuple[int, str]] = [(0, "")]
     groups, key, pending = 0, "", ""
     after_colon = False
-    for token in _JSON.finditer(text):
+    for token in JSON_TOKEN.finditer(text):
         kind, raw = token.lastgroup, token.group()
         if kind == "comment":
             continue

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from scanner.detectors.launchers.lines import Lines
+from scanner.detectors.mining.configs import JSON_TOKEN
 
 MOST = 1 << 20
 """Characters read of one file."""
@@ -193,15 +194,6 @@ def _yaml(text: str) -> Iterator[Setting]:
             stack.append((at, key))
 
 
-_JSON = re.compile(
-    r"""(?P<comment>//[^\n]*|/\*(?:[^*]|\*(?!/))*+(?:\*/)?|\#[^\n]*)
-    |(?P<string>"(?:[^"\\\n]|\\.)*+"?|'(?:[^'\\\n]|\\.)*+'?)
-    |(?P<mark>[{}\[\]:,])
-    |(?P<bare>[^\s{}\[\]:,"'/\#]++|/)""",
-    re.VERBOSE,
-)
-
-
 def _text(token: str) -> str:
     if token[:1] == '"' and "\\" in token:
         try:
@@ -216,7 +208,7 @@ def _json(text: str) -> Iterator[Setting]:
     deeper = 0
     lines, paths = Lines(text), dict[str, str]()
     key, pending, colon = "", "", False
-    for token in _JSON.finditer(text):
+    for token in JSON_TOKEN.finditer(text):
         kind, raw = token.lastgroup, token.group()
         if kind == "comment":
             continue
