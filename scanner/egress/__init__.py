@@ -1,0 +1,1 @@
+"""What a launch can reach: semantics per platform, one graph per sandbox, verdicts, paths and the cut that closes them."""
