@@ -167,41 +167,43 @@ class _Open:
 
 
 def _documents(events: Iterator[Any], file: str) -> Iterator[Node]:
-    import yaml
+    from yaml import events as kinds
 
     stack: list[_Open] = []
     anchors: dict[str, Node | None] = {}
     total = 0
     for event in events:
+        start: Any = event.start_mark
+        end: Any = event.end_mark
         node: Node | None = None
-        if isinstance(event, yaml.DocumentStartEvent):
+        if isinstance(event, kinds.DocumentStartEvent):
             stack, anchors, total = [_Open(False, 1, 1, None, None)], {}, 0
             continue
-        if isinstance(event, yaml.DocumentEndEvent):
+        if isinstance(event, kinds.DocumentEndEvent):
             yield stack[0].children[0]
             continue
-        if isinstance(event, yaml.ScalarEvent):
-            start, end = event.start_mark, event.end_mark
+        if isinstance(event, kinds.ScalarEvent):
             tag = event.tag if event.tag not in (None, "!") else None
             quoted = not event.implicit[0] if tag is None else tag == "tag:yaml.org,2002:str"
             last = end.line + (end.column > 0 or end.line == start.line)
             node = Node(file, start.line + 1, start.column + 1, last, text=event.value, quoted=quoted, tag=tag)
             if event.anchor:
                 anchors[event.anchor] = node
-        elif isinstance(event, yaml.AliasEvent):
-            line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        elif isinstance(event, kinds.AliasEvent):
+            line, column = start.line + 1, start.column + 1
             if event.anchor not in anchors:
                 raise ParseError(
-                    f"{file}:{line}:{column}: the alias *{printable(event.anchor)} has no anchor before it"
+                    f"{file}:{line}:{column}: the alias *{printable(str(event.anchor))} has no anchor before it"
                 )
             node = anchors[event.anchor]
             if node is None:
-                raise ParseError(f"{file}:{line}:{column}: *{printable(event.anchor)} stands within its own anchor")
-        elif isinstance(event, yaml.CollectionStartEvent):
-            start = event.start_mark
+                raise ParseError(
+                    f"{file}:{line}:{column}: *{printable(str(event.anchor))} stands within its own anchor"
+                )
+        elif isinstance(event, kinds.CollectionStartEvent):
             tag = event.tag if event.tag not in (None, "!") else None
             opened = _Open(
-                isinstance(event, yaml.MappingStartEvent), start.line + 1, start.column + 1, tag, event.anchor
+                isinstance(event, kinds.MappingStartEvent), start.line + 1, start.column + 1, tag, event.anchor
             )
             if event.anchor:
                 anchors[event.anchor] = None
@@ -209,15 +211,14 @@ def _documents(events: Iterator[Any], file: str) -> Iterator[Node]:
             if len(stack) > DEPTH:
                 raise LimitError(f"{file}:{opened.line}:{opened.column}: more than {DEPTH} values within each other")
             continue
-        elif isinstance(event, yaml.CollectionEndEvent):
+        elif isinstance(event, kinds.CollectionEndEvent):
             opened = stack.pop()
-            mark = event.end_mark
-            node = _closed(opened, file, max(mark.line + (mark.column > 0), opened.line))
+            node = _closed(opened, file, max(end.line + (end.column > 0), opened.line))
             if opened.anchor:
                 anchors[opened.anchor] = node
         if node is None:
             continue
-        total += node.weight if isinstance(event, yaml.AliasEvent) else 1
+        total += node.weight if isinstance(event, kinds.AliasEvent) else 1
         if total > NODES or node.weight > NODES:
             raise LimitError(
                 f"{file}:{node.line}:{node.column}: more than {NODES:,} values, aliases counted where they stand"
