@@ -2,7 +2,7 @@
 
 from scanner.model.entry import Entry, Kind, State
 from scanner.model.evidence import Evidence, Json, Level, Notification
-from scanner.model.finding import ConfigLocation, FileLocation, Finding, Location, fingerprint
+from scanner.model.finding import ConfigLocation, FileLocation, Finding, FlowStep, LaunchLocation, Location, fingerprint
 from scanner.model.image import Descriptor, Image, ImageConfig, Layer, Target
 from scanner.model.launch import (
     Attachment,
@@ -56,6 +56,7 @@ __all__ = [
     "Evidence",
     "FileLocation",
     "Finding",
+    "FlowStep",
     "HostRule",
     "Hosted",
     "Image",
@@ -64,6 +65,7 @@ __all__ = [
     "Kept",
     "Kind",
     "Launch",
+    "LaunchLocation",
     "Layer",
     "Level",
     "Limits",

@@ -37,12 +37,38 @@ class ConfigLocation:
         return self.field.encode()
 
 
-Location = FileLocation | ConfigLocation
+@dataclass(frozen=True, slots=True)
+class LaunchLocation:
+    """A place in a launch file: the file as the user named it, line and column from 1."""
+
+    file: str
+    line: int
+    column: int = 1
+
+    @property
+    def display(self) -> bytes:
+        return self.file.encode("utf-8", "surrogateescape")
+
+
+Location = FileLocation | ConfigLocation | LaunchLocation
+
+
+@dataclass(frozen=True, slots=True)
+class FlowStep:
+    """One step of the way that a finding tells: `kind` is the edge's (`route`, `mount`, `proxy`, …), `location` None where
+    no file says it (a default)."""
+
+    location: Location | None
+    message: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One answer for a person: the first location is the primary one, and there always is one."""
+    """One answer for a person: the first location is the primary one, and there always is one.
+
+    `flow` is the way that leads from the first step to the last, where the finding is about one.
+    """
 
     rule_id: str
     severity: Severity
@@ -54,6 +80,7 @@ class Finding:
     state: State = State.VISIBLE
     hidden_by: int | None = None
     details: Mapping[str, Json] = field(default_factory=dict)
+    flow: tuple[FlowStep, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.locations:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from scanner.model.egress import Egress
 from scanner.model.evidence import Json, Notification
 from scanner.model.finding import Finding
 from scanner.model.image import Image, Target
 from scanner.model.means import Means
 from scanner.model.rule import Rule, Severity
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Tool:
 class Report:
     """One target's report. `findings` are sorted worst first; `rules` lists every rule that was looked for.
 
+    `egress` is what a launch's sandboxes reach; None where no launch was judged. Without an image, `image` has no layers.
     `started` is RFC 3339 in UTC; it and `statistics["seconds"]` are all that differs between two scans of the same input.
     """
 
@@ -38,6 +40,7 @@ class Report:
     started: str
     statistics: Mapping[str, Json] = field(default_factory=dict)
     schema_version: str = SCHEMA_VERSION
+    egress: Egress | None = None
 
     @property
     def complete(self) -> bool:

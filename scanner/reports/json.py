@@ -18,9 +18,11 @@ from scanner.model import (
     Evidence,
     FileLocation,
     Finding,
+    FlowStep,
     Image,
     ImageConfig,
     Json,
+    LaunchLocation,
     Layer,
     Level,
     Location,
@@ -32,16 +34,35 @@ from scanner.model import (
     Severity,
     State,
     Target,
-    Tool,
     printable,
 )
+from scanner.model import Tool as Scanner
+from scanner.model.egress import (
+    Action,
+    Answer,
+    Barrier,
+    Cut,
+    Destination,
+    Edge,
+    Egress,
+    Graph,
+    Mode,
+    Node,
+    Path,
+    Permit,
+    Question,
+    SandboxReach,
+    Tool,
+    Verdict,
+)
+from scanner.model.launch import Default, Missing, Origin, Place
 from scanner.reports.jsontext import DEPTH, canonical, dumps
 from scanner.reports.plugin import Format, RenderOptions
 
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the report."""
-    text = resources.files("scanner.reports").joinpath("schema/report-1.1.json").read_text("utf-8")
+    text = resources.files("scanner.reports").joinpath("schema/report-1.2.json").read_text("utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
 
@@ -64,6 +85,8 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # JS
             "image": _image(report.image),
             "complete": report.complete,
             "findings": [_finding(one) for one in report.findings],
+            "launch": _launch(report.egress),
+            "sandboxes": [_sandbox(one) for one in report.egress.sandboxes] if report.egress else [],
             "means": [_means(one) for one in report.means],
             "notifications": [_notification(one) for one in report.notifications],
             "statistics": canonical(report.statistics),
@@ -110,7 +133,16 @@ def _finding(finding: Finding) -> Json:
         "locations": [_location(one) for one in finding.locations],
         "details": canonical(finding.details),
         "evidence": [_evidence(one) for one in finding.evidence],
+        "flow": [_flow_step(one) for one in finding.flow],
         "fingerprint": finding.fingerprint,
+    }
+
+
+def _flow_step(step: FlowStep) -> Json:
+    return {
+        "location": None if step.location is None else _location(step.location),
+        "message": step.message,
+        "kind": step.kind,
     }
 
 
@@ -128,6 +160,8 @@ def _means(means: Means) -> Json:
 def _location(location: Location) -> Json:
     if isinstance(location, ConfigLocation):
         return {"config": location.field}
+    if isinstance(location, LaunchLocation):
+        return {"file": location.file, "line": location.line, "column": location.column}
     return {
         **_path(location.path, location.inner),
         "layer": _layer(location.layer),
@@ -178,6 +212,140 @@ def _rule(rule: Rule) -> Json:
     }
 
 
+# ---- writing what a launch's sandboxes reach
+
+
+def _launch(egress: Egress | None) -> Json:
+    if egress is None:
+        return None
+    return {
+        "format": egress.format,
+        "files": egress.files,
+        "runner": egress.runner,
+        "assumptions": [{"key": key, "value": value} for key, value in egress.assumptions],
+    }
+
+
+def _sandbox(reach: SandboxReach) -> Json:
+    return {
+        "name": reach.name,
+        "kind": reach.kind,
+        "image": reach.image,
+        "location": _origin(reach.origin),
+        "verdicts": [_answer(one) for one in reach.answers],
+        "cuts": [_cut(one) for one in reach.cuts],
+        "questions": [
+            {"name": one.name, "answer": one.answer, "words": one.words, "path": one.path} for one in reach.questions
+        ],
+        "graph": {
+            "start": reach.graph.start,
+            "nodes": [
+                {"id": one.id, "kind": one.kind, "label": one.label, "location": _origin(one.origin)}
+                for one in reach.graph.nodes
+            ],
+            "edges": [_step(one) for one in reach.graph.edges],
+            "barriers": [_barrier(one) for one in reach.graph.barriers],
+            "actions": [_action(one) for one in reach.graph.actions],
+            "siblings": reach.graph.siblings,
+        },
+    }
+
+
+def _answer(answer: Answer) -> Json:
+    return {
+        "destination": answer.destination,
+        "verdict": answer.verdict,
+        "direct": answer.direct,
+        "allows": [_permit(one) for one in answer.allows],
+        "missing": [_missing(one) for one in answer.missing],
+        "because": [_barrier(one) for one in answer.because],
+        "paths": [
+            {
+                "id": one.id,
+                "destination": one.destination,
+                "verdict": one.verdict,
+                "mode": one.mode,
+                "steps": [_step(step) for step in one.steps],
+                "permits": [_permit(permit) for permit in one.permits],
+                "missing": [_missing(gap) for gap in one.missing],
+                "tool": None
+                if one.tool is None
+                else {
+                    "effort": one.tool.effort,
+                    "name": one.tool.name,
+                    "place": one.tool.place,
+                    "words": one.tool.words,
+                },
+            }
+            for one in answer.paths
+        ],
+        "paths_left_out": answer.paths_left_out,
+    }
+
+
+def _step(edge: Edge) -> Json:
+    return {
+        "edge": edge.kind,
+        "from": edge.source,
+        "to": edge.target,
+        "mode": edge.mode,
+        "location": _origin(edge.origin),
+        "needs": edge.needs,
+        "why": edge.why,
+        "permits": None if edge.permits is None else [_permit(one) for one in edge.permits],
+        "missing": [_missing(one) for one in edge.missing],
+        "actions": edge.actions,
+    }
+
+
+def _barrier(barrier: Barrier) -> Json:
+    return {"from": barrier.source, "to": barrier.target, "why": barrier.why, "location": _origin(barrier.origin)}
+
+
+def _permit(permit: Permit) -> Json:
+    return {
+        "hosts": permit.hosts,
+        "protocol": permit.protocol,
+        "ports": permit.ports,
+        "excepts": permit.excepts,
+        "reply": permit.reply,
+    }
+
+
+def _missing(missing: Missing) -> Json:
+    return {"key": missing.key, "why": missing.why, "location": _origin(missing.origin)}
+
+
+def _cut(cut: Cut) -> Json:
+    return {
+        "closes": cut.closes,
+        "actions": [_action(one) for one in cut.actions],
+        "cost": cut.cost,
+        "verified": cut.verified,
+        "possible": cut.possible,
+        "why_not": cut.why_not,
+    }
+
+
+def _action(action: Action) -> Json:
+    return {
+        "id": action.id,
+        "title": action.title,
+        "cost": action.cost,
+        "location": _origin(action.origin),
+        "edit": canonical(action.edit),
+        "breaks": action.breaks,
+    }
+
+
+def _origin(origin: Origin | None) -> Json:
+    if origin is None:
+        return None
+    if isinstance(origin, Default):
+        return {"default": origin.whose}
+    return {"file": origin.file, "line": origin.line, "column": origin.column}
+
+
 # ---- reading
 
 
@@ -193,6 +361,7 @@ class _Wrong(Exception):
         return _Wrong(self.message, step + self.path)
 
 
+_OLDER = ("1.1",)
 Reader = Callable[[Any], Any]
 """Takes a value of a JSON document and returns what it stands for, or raises _Wrong."""
 
@@ -201,20 +370,36 @@ def load(text: str) -> Report:
     """The Report that `render` wrote; raises ReportError for anything else, naming the place in the document."""
     document = _parse(text)
     version = document.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in (SCHEMA_VERSION, *_OLDER):
         raise ReportError(
             f"this report has schema_version {printable(repr(version), 40)}; this sandscan reads {SCHEMA_VERSION}. "
             "Read it with the sandscan that wrote it, or scan again."
         )
     try:
-        fields = _REPORT(document)
+        fields = _REPORT(document if version == SCHEMA_VERSION else _newer(document))
     except _Wrong as e:
         raise ReportError(f"this is no report that sandscan wrote: {printable(e.path.lstrip('.'))} {e.message}") from e
     complete = fields.pop("complete")
+    launch, sandboxes = fields.pop("launch"), fields.pop("sandboxes")
+    if launch is None and sandboxes:
+        raise ReportError("this is no report that sandscan wrote: it has sandboxes but no launch")
+    if launch is not None:
+        fields["egress"] = Egress(**launch, sandboxes=sandboxes)
     report = Report(**fields)
     if complete != report.complete:
         raise ReportError(f"this report was changed: complete is {complete}, but its notifications say otherwise")
     return report
+
+
+def _newer(document: dict[str, Any]) -> dict[str, Any]:
+    """A report of version 1.1, which knew no launches, as one of this version."""
+    for name in ("launch", "sandboxes"):
+        if name in document:
+            raise _Wrong(f"is not known to version {document['schema_version']}", f".{name}")
+    findings = document.get("findings")
+    if isinstance(findings, list):
+        findings = [{**one, "flow": one.get("flow", [])} if isinstance(one, dict) else one for one in findings]
+    return {**document, "schema_version": SCHEMA_VERSION, "findings": findings, "launch": None, "sandboxes": []}
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -357,7 +542,25 @@ def _with_path(make: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _where(value: Any) -> Any:
-    return _CONFIG_LOCATION(value) if isinstance(value, dict) and "config" in value else _FILE_LOCATION(value)
+    if isinstance(value, dict) and "config" in value:
+        return _CONFIG_LOCATION(value)
+    return _LAUNCH_LOCATION(value) if isinstance(value, dict) and "column" in value else _FILE_LOCATION(value)
+
+
+def _who(value: Any) -> Any:
+    return _DEFAULT(value) if isinstance(value, dict) and "default" in value else _PLACE_IN_LAUNCH(value)
+
+
+def _span(value: Any) -> Any:
+    """A range of ports: the first and the last."""
+    if not isinstance(value, list) or len(value) != 2:
+        raise _Wrong("is not a pair of ports")
+    return tuple(_at(f"[{i}]", _integer(0), one) for i, one in enumerate(value))
+
+
+def _renamed(make: Callable[..., Any], **names: str) -> Callable[..., Any]:
+    """`make` is called with fields under the model's names where the document has others."""
+    return lambda **fields: make(**{names.get(name, name): value for name, value in fields.items()})
 
 
 _text = _of(str, "a string")
@@ -373,6 +576,8 @@ _PLACE: Mapping[str, Reader] = {
 _CONFIG_LOCATION = _object(lambda *, config: ConfigLocation(config), config=_text)
 _FILE_LOCATION = _object(_with_path(FileLocation), layer=_LAYER, **_PLACE)
 _EVIDENCE = _object(_with_path(Evidence), detector=_text, kind=_text, excerpt=_text, facts=_free, **_PLACE)
+_LAUNCH_LOCATION = _object(LaunchLocation, file=_text, line=_integer(1), column=_integer(1))
+_FLOW_STEP = _object(FlowStep, location=_optional(_where), message=_text, kind=_text)
 _FINDING = _object(
     Finding,
     rule_id=_text,
@@ -384,6 +589,7 @@ _FINDING = _object(
     locations=_array(_where, least=1),
     details=_free,
     evidence=_array(_EVIDENCE),
+    flow=_array(_FLOW_STEP),
     fingerprint=_text,
 )
 _MEANS = _object(
@@ -438,15 +644,110 @@ _IMAGE = _object(
     config=_CONFIG,
     layers=_array(_LAYER),
 )
+_DEFAULT = _object(lambda *, default: Default(default), default=_text)
+_PLACE_IN_LAUNCH = _object(Place, file=_text, line=_integer(1), column=_integer(1))
+_ORIGIN = _optional(_who)
+_PERMIT = _object(
+    Permit, hosts=_texts, protocol=_text, ports=_array(_span), excepts=_texts, reply=_of(bool, "true or false")
+)
+_GAP = _object(_renamed(Missing, location="origin"), key=_text, why=_text, location=_ORIGIN)
+_BARRIER = _object(
+    _renamed(Barrier, to="target", location="origin", **{"from": "source"}),
+    to=_text,
+    why=_text,
+    location=_ORIGIN,
+    **{"from": _text},
+)
+_EDGE = _object(
+    _renamed(Edge, edge="kind", to="target", location="origin", **{"from": "source"}),
+    edge=_text,
+    to=_text,
+    mode=_one_of(Mode),
+    location=_ORIGIN,
+    needs=_texts,
+    why=_text,
+    permits=_optional(_array(_PERMIT)),
+    missing=_array(_GAP),
+    actions=_texts,
+    **{"from": _text},
+)
+_PATH = _object(
+    Path,
+    id=_text,
+    destination=_one_of(Destination),
+    verdict=_one_of(Verdict),
+    mode=_one_of(Mode),
+    steps=_array(_EDGE),
+    permits=_array(_PERMIT),
+    missing=_array(_GAP),
+    tool=_optional(_object(Tool, effort=_integer(0), name=_optional(_text), place=_optional(_text), words=_text)),
+)
+_ANSWER = _object(
+    Answer,
+    destination=_one_of(Destination),
+    verdict=_one_of(Verdict),
+    direct=_one_of(Verdict),
+    allows=_array(_PERMIT),
+    missing=_array(_GAP),
+    because=_array(_BARRIER),
+    paths=_array(_PATH),
+    paths_left_out=_integer(0),
+)
+_ACTION = _object(
+    _renamed(Action, location="origin"),
+    id=_text,
+    title=_text,
+    cost=_integer(0),
+    location=_ORIGIN,
+    edit=_free,
+    breaks=_text,
+)
+_CUT = _object(
+    Cut,
+    closes=_array(_one_of(Destination)),
+    actions=_array(_ACTION),
+    cost=_integer(0),
+    verified=_of(bool, "true or false"),
+    possible=_of(bool, "true or false"),
+    why_not=_text,
+)
+_SANDBOX = _object(
+    _renamed(SandboxReach, location="origin", verdicts="answers"),
+    name=_text,
+    kind=_text,
+    image=_optional(_text),
+    location=_who,
+    verdicts=_array(_ANSWER),
+    cuts=_array(_CUT),
+    questions=_array(_object(Question, name=_text, answer=_text, words=_text, path=_optional(_text))),
+    graph=_object(
+        Graph,
+        start=_text,
+        nodes=_array(_object(_renamed(Node, location="origin"), id=_text, kind=_text, label=_text, location=_ORIGIN)),
+        edges=_array(_EDGE),
+        barriers=_array(_BARRIER),
+        actions=_array(_ACTION),
+        siblings=_texts,
+    ),
+)
+_LAUNCH = _object(
+    dict,
+    format=_text,
+    files=_texts,
+    runner=_text,
+    assumptions=_array(_object(lambda *, key, value: (key, value), key=_text, value=_text)),
+)
 _REPORT = _object(
     dict,
     schema_version=_text,
-    tool=_object(Tool, name=_text, version=_text, ruleset=_text),
+    tool=_object(Scanner, name=_text, version=_text, ruleset=_text),
     started=_text,
     target=_object(Target, source=_text, name=_text, repository=_text, manifest=_optional(_text)),
     image=_IMAGE,
     complete=_of(bool, "true or false"),
     findings=_array(_FINDING),
+    launch=_optional(_LAUNCH),
+    sandboxes=_array(_SANDBOX),
     means=_array(_MEANS),
     notifications=_array(_NOTIFICATION),
     statistics=_statistics,

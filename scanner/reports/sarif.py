@@ -18,7 +18,9 @@ from scanner.model import (
     Evidence,
     FileLocation,
     Finding,
+    FlowStep,
     Json,
+    LaunchLocation,
     Level,
     Location,
     Notification,
@@ -45,6 +47,8 @@ COMPRESSED = 10_000_000
 NOTIFICATIONS = 500
 RELATED = 10
 """Related locations per result; GitHub keeps 100, people read fewer."""
+STEPS = 100
+"""Steps of a finding's way; GitHub keeps 1,000."""
 EVIDENCE_KINDS = 12
 URI_LIMIT = 1_000
 TEXT_LIMIT = 1_024
@@ -262,6 +266,7 @@ def _result(finding: Finding, report: Report, index: Mapping[str, int], seen: Co
         message=sarif_om.Message(text=_message(finding, report, related)),
         locations=[_location(primary, report)],
         related_locations=related or None,
+        code_flows=[_flow(finding, report)] if finding.flow else None,
         partial_fingerprints={
             # GitHub tells alerts apart by this one alone; the number parts findings that are alike in everything.
             "primaryLocationLineHash": f"{printable(finding.fingerprint)[:32]}:{seen[finding.fingerprint]}",
@@ -287,8 +292,10 @@ def _message(finding: Finding, report: Report, related: Sequence["sarif_om.Locat
     if isinstance(primary, FileLocation):
         maker = words.instruction(primary.layer.created_by)
         where = f"{words.layer(primary.layer)} of {words.repository(report)}" + (f", made by: {maker}" if maker else "")
-    else:
+    elif isinstance(primary, ConfigLocation):
         where = f"the image {words.repository(report)}"
+    else:
+        where = "the launch"
     lines.append(f"Where: {words.place(primary)} in {where}")
     if hidden := words.state(finding, report):
         lines.append(f"State: {hidden}.")
@@ -309,6 +316,8 @@ def _message(finding: Finding, report: Report, related: Sequence["sarif_om.Locat
 def _elsewhere(finding: Finding) -> list[Evidence]:
     """One evidence for each place that no location of the finding names."""
     named = {(one.path, one.inner) for one in finding.locations if isinstance(one, FileLocation)}
+    if any(isinstance(one, LaunchLocation) for one in finding.locations):
+        named.add((b"", ()))  # what was seen of a launch stands in its files, and the flow names the lines
     places: dict[tuple[object, ...], Evidence] = {}
     for one in finding.evidence:
         if (one.path, one.inner) not in named:
@@ -323,6 +332,8 @@ def _location(location: Location, report: Report, number: int | None = None) -> 
         field = printable(location.field)
         logical = sarif_om.LogicalLocation(name=field, fully_qualified_name=f"config.{field}", kind="property")
         physical = _physical(_uri(report, b"image-config.json"))
+    elif isinstance(location, LaunchLocation):
+        return _numbered(number, words.place(location), _in_launch(location))
     else:
         layer = location.layer
         logical = sarif_om.LogicalLocation(
@@ -332,6 +343,38 @@ def _location(location: Location, report: Report, number: int | None = None) -> 
         )
         physical = _physical(_uri(report, location.display), location.line, location.offset)
     return _numbered(number, words.place(location), physical, [logical])
+
+
+def _in_launch(location: LaunchLocation) -> "sarif_om.PhysicalLocation":
+    """The file of the repository itself, so that an alert stands at its line."""
+    import sarif_om
+
+    return sarif_om.PhysicalLocation(
+        artifact_location=sarif_om.ArtifactLocation(uri=_uri_of(location.display)),
+        region=sarif_om.Region(start_line=max(location.line, 1), start_column=max(location.column, 1)),
+    )
+
+
+def _flow(finding: Finding, report: Report) -> "sarif_om.CodeFlow":
+    """The finding's way, as GitHub unfolds it below an alert."""
+    import sarif_om
+
+    steps = finding.flow[:STEPS]
+    if len(steps) < len(finding.flow):
+        rest = FlowStep(None, f"{len(finding.flow) - len(steps):,} more steps are in the JSON report", "left out")
+        steps = (*steps, rest)
+    located = [_flow_step(step, finding, report) for step in steps]
+    return sarif_om.CodeFlow(thread_flows=[sarif_om.ThreadFlow(locations=located)])
+
+
+def _flow_step(step: FlowStep, finding: Finding, report: Report) -> "sarif_om.ThreadFlowLocation":
+    """A step that no file says stands where the finding does: GitHub shows none without a place."""
+    import sarif_om
+
+    location = _location(step.location or finding.locations[0], report)
+    location.message = sarif_om.Message(text=_text(words.plain(step.message, 600) or printable(step.kind) or "step"))
+    kind = printable(step.kind, 60)
+    return sarif_om.ThreadFlowLocation(location=location, kinds=[kind] if kind else None)
 
 
 def _evidence_location(evidence: Evidence, report: Report, number: int) -> "sarif_om.Location":

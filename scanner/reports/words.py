@@ -9,6 +9,7 @@ from scanner.model import (
     Evidence,
     FileLocation,
     Finding,
+    LaunchLocation,
     Layer,
     Location,
     MeansKind,
@@ -44,9 +45,11 @@ def path(raw: bytes) -> str:
 
 
 def place(location: Location) -> str:
-    """Path with line or offset, or the field of the image's config."""
+    """Path with line or offset, the field of the image's config, or `file:line:column` of a launch file."""
     if isinstance(location, ConfigLocation):
         return f"image config, {printable(location.field)}"
+    if isinstance(location, LaunchLocation):
+        return f"{path(location.display)}:{location.line}:{location.column}"
     return path(location.display) + position(location.line, location.offset)
 
 
