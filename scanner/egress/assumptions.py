@@ -1,4 +1,4 @@
-"""Facts that no launch file holds and a person can supply: `--assume KEY=VALUE`."""
+"""What a person takes for granted, `--assume KEY=VALUE`: the keys are listed in scanner.model.assumption."""
 
 import difflib
 import re
@@ -7,63 +7,9 @@ from dataclasses import dataclass, field
 
 from scanner.errors import UsageError
 from scanner.model import printable
+from scanner.model.assumption import KNOWN, Assumption, assumption
 
-
-@dataclass(frozen=True, slots=True)
-class Assumption:
-    """`key` as listed (upper-case parts are the user's names), what values it takes, and what hangs on it."""
-
-    key: str
-    values: str
-    pattern: str
-    summary: str
-
-
-KNOWN = (
-    Assumption(
-        "engine.version",
-        "VERSION, such as 20.10.24",
-        r"\d{2}(\.\d{1,4}){0,2}([-+~].*)?",
-        "the Docker engine that runs it",
-    ),
-    Assumption(
-        "engine.dns",
-        "ADDRESS or host-loopback",
-        r"host-loopback|[0-9.]{7,15}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
-        "where the engine's resolver forwards names: its --dns, else the host's resolver",
-    ),
-    Assumption(
-        "engine.icc", "true or false", "true|false", "whether containers of the default bridge reach each other (--icc)"
-    ),
-    Assumption(
-        "engine.tcp", "PORT or none", r"none|\d{1,5}", "a TCP port on which the engine itself listens without TLS"
-    ),
-    Assumption(
-        "engine.iptables", "true or false", "true|false", "whether the engine writes firewall rules (--iptables)"
-    ),
-    Assumption("engine.ip6tables", "true or false", "true|false", "the same for IPv6 (--ip6tables)"),
-    Assumption(
-        "engine.firewall", "iptables or nftables", "iptables|nftables", "the engine's firewall backend, from 29"
-    ),
-    Assumption("engine.rootless", "true or false", "true|false", "whether the engine runs without root"),
-    Assumption(
-        "engine.userland-proxy", "true or false", "true|false", "whether published ports go through docker-proxy"
-    ),
-    Assumption("engine.direct-routing", "true or false", "true|false", "--allow-direct-routing, from 28"),
-    Assumption("network.NAME", "internal, open or none", "internal|open|none", "what an external network NAME is"),
-    Assumption(
-        "forwards.NAME", "true or false", "true|false", "whether the software of the service NAME passes traffic on"
-    ),
-    Assumption("host.ipv6", "true or false", "true|false", "whether the host has IPv6 to the outside"),
-    Assumption("host.metadata", "true or false", "true|false", "whether a cloud's metadata service answers there"),
-    Assumption(
-        "cni.enforces", "true or false", "true|false", "whether the cluster's network plugin enforces NetworkPolicy"
-    ),
-    Assumption(
-        "cluster.dns", "forwards or internal", "forwards|internal", "whether the cluster's DNS resolves outside names"
-    ),
-    Assumption("env.NAME", "VALUE", r"(?s).*", "an environment variable that the launch file interpolates"),
-)
+__all__ = ["KNOWN", "Assumed", "Assumption", "parse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +44,7 @@ def parse(given: Iterable[str]) -> Assumed:
     values: dict[str, str] = {}
     for one in given:
         key, equals, value = one.partition("=")
-        known = _known(key)
+        known = assumption(key)
         if known is None:
             close = difflib.get_close_matches(key, [k.key for k in KNOWN], 1)
             hint = f"did you mean {close[0]}?" if close else "sandscan egress --list-assumptions shows all"
@@ -110,11 +56,3 @@ def parse(given: Iterable[str]) -> Assumed:
                 f"--assume {printable(key)} is given twice, as {printable(values[key])} and {printable(value)}"
             )
     return Assumed(values)
-
-
-def _known(key: str) -> Assumption | None:
-    for one in KNOWN:
-        prefix, dot, name = one.key.rpartition(".")
-        if one.key == key or (name == "NAME" and key.startswith(prefix + dot) and len(key) > len(prefix) + 1):
-            return one
-    return None

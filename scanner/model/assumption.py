@@ -1,0 +1,69 @@
+"""Facts that no launch file holds and a person can supply: `--assume KEY=VALUE`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """`key` as listed (upper-case parts are the user's names), what values it takes, and what hangs on it."""
+
+    key: str
+    values: str
+    pattern: str
+    summary: str
+
+
+KNOWN = (
+    Assumption(
+        "engine.version",
+        "VERSION, such as 20.10.24",
+        r"\d{2}(\.\d{1,4}){0,2}([-+~].*)?",
+        "the Docker engine that runs it",
+    ),
+    Assumption(
+        "engine.dns",
+        "ADDRESS or host-loopback",
+        r"host-loopback|[0-9.]{7,15}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*",
+        "where the engine's resolver forwards names: its --dns, else the host's resolver",
+    ),
+    Assumption(
+        "engine.icc", "true or false", "true|false", "whether containers of the default bridge reach each other (--icc)"
+    ),
+    Assumption(
+        "engine.tcp", "PORT or none", r"none|\d{1,5}", "a TCP port on which the engine itself listens without TLS"
+    ),
+    Assumption(
+        "engine.iptables", "true or false", "true|false", "whether the engine writes firewall rules (--iptables)"
+    ),
+    Assumption("engine.ip6tables", "true or false", "true|false", "the same for IPv6 (--ip6tables)"),
+    Assumption(
+        "engine.firewall", "iptables or nftables", "iptables|nftables", "the engine's firewall backend, from 29"
+    ),
+    Assumption("engine.rootless", "true or false", "true|false", "whether the engine runs without root"),
+    Assumption(
+        "engine.userland-proxy", "true or false", "true|false", "whether published ports go through docker-proxy"
+    ),
+    Assumption("engine.direct-routing", "true or false", "true|false", "--allow-direct-routing, from 28"),
+    Assumption("network.NAME", "internal, open or none", "internal|open|none", "what an external network NAME is"),
+    Assumption(
+        "forwards.NAME", "true or false", "true|false", "whether the software of the service NAME passes traffic on"
+    ),
+    Assumption("host.ipv6", "true or false", "true|false", "whether the host has IPv6 to the outside"),
+    Assumption("host.metadata", "true or false", "true|false", "whether a cloud's metadata service answers there"),
+    Assumption(
+        "cni.enforces", "true or false", "true|false", "whether the cluster's network plugin enforces NetworkPolicy"
+    ),
+    Assumption(
+        "cluster.dns", "forwards or internal", "forwards|internal", "whether the cluster's DNS resolves outside names"
+    ),
+    Assumption("env.NAME", "VALUE", r"(?s).*", "an environment variable that the launch file interpolates"),
+)
+
+
+def assumption(key: str) -> Assumption | None:
+    """What is listed for a key, of which NAME stands for a name of the launch; None if there is nothing."""
+    for one in KNOWN:
+        prefix, dot, name = one.key.rpartition(".")
+        if one.key == key or (name == "NAME" and key.startswith(prefix + dot) and len(key) > len(prefix) + 1):
+            return one
+    return None
