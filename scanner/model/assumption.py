@@ -48,6 +48,24 @@ KNOWN = (
     Assumption(
         "forwards.NAME", "true or false", "true|false", "whether the software of the service NAME passes traffic on"
     ),
+    Assumption(
+        "root.NAME",
+        "true or false",
+        "true|false",
+        "whether the user that NAME runs as can become root, or may open sockets that are mounted into it",
+    ),
+    Assumption(
+        "runtime.NAME",
+        "isolates or shares",
+        "isolates|shares",
+        "whether the runtime NAME (runsc, kata) keeps a container from the host's kernel and sockets",
+    ),
+    Assumption(
+        "host.escape",
+        "true or false",
+        "true|false",
+        "whether rights short of full privilege are enough to take this host: its AppArmor, kernel and cgroups decide",
+    ),
     Assumption("host.ipv6", "true or false", "true|false", "whether the host has IPv6 to the outside"),
     Assumption("host.metadata", "true or false", "true|false", "whether a cloud's metadata service answers there"),
     Assumption(
