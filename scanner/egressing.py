@@ -1,0 +1,192 @@
+"""Launch files to one report: read, judged by the semantics of their platform, joined with what an image holds."""
+
+import ipaddress
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scanner import masked
+from scanner.egress.assess import CLOSABLE, Asked, assess
+from scanner.egress.assumptions import Assumed
+from scanner.egress.findings import RULES, findings
+from scanner.egress.tools import Inventory
+from scanner.errors import ParseError, TargetError, UsageError
+from scanner.launch.plugin import ReadOptions
+from scanner.launch.recognise import open_launch
+from scanner.model import Finding, Image, ImageConfig, Launch, Notification, Report, Target, Tool, printable
+from scanner.model.egress import Destination, Egress, Permit
+from scanner.pipeline import Options, Step, tool_version
+from scanner.pipeline import scan as scan_image
+
+if TYPE_CHECKING:
+    from scanner.egress.firewall import Ruleset
+
+_RULESET_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class EgressOptions:
+    """How to judge a launch.
+
+    `runner` None is what the files themselves say; `environment` is for interpolation; `rulesets` the host's firewall as
+    dumped; `images` targets to scan by sandbox name (`""`: every sandbox); `keep` what has to stay reachable; `to` the
+    destinations that a cut closes (empty: all that should be); `commands` docker run lines instead of a file.
+    """
+
+    runner: str | None = None
+    profiles: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    assumed: Assumed = field(default_factory=Assumed)
+    rulesets: tuple[Path, ...] = ()
+    images: tuple[tuple[str, str], ...] = ()
+    keep: tuple[Permit, ...] = ()
+    to: tuple[Destination, ...] = ()
+    commands: tuple[str, ...] = ()
+    cuts: bool = True
+
+
+def judge_launch(
+    paths: Sequence[str],
+    options: EgressOptions,
+    scanning: Options | None = None,
+    progress: Callable[[Step], None] = lambda _: None,
+) -> Report:
+    """The report on what the launch reaches; images that `options.images` names are scanned for means, `scanning` says how.
+
+    Raises UsageError, TargetError (missing), ParseError (broken, with file:line:column), LimitError, and what a scan raises.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    launch = read_launch(paths, options)
+    reports = {name: scan_image(target, scanning or Options(), progress) for name, target in options.images}
+    egress, found, notes = _judged(launch, options, {n: inventory(r) for n, r in reports.items()})
+    notes += (n for r in reports.values() for n in r.notifications)
+    name = ", ".join(printable(f) for f in launch.files) or f"runner {launch.runner}"
+    return Report(
+        tool=Tool("sandscan", tool_version(), ""),
+        target=Target("launch", name, _repository(launch)),
+        image=Image(None, "", None, ImageConfig(), ()),
+        findings=tuple(found),
+        means=(),
+        notifications=tuple(masked.notification(n) for n in notes),
+        rules=RULES,
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        statistics={"sandboxes": len(egress.sandboxes), "seconds": round(time.monotonic() - clock, 3)},
+        egress=egress,
+    )
+
+
+def with_launch(report: Report, paths: Sequence[str], options: EgressOptions) -> Report:
+    """An image's report and what its launch reaches, as one: the image's means are those of the sandboxes that start from it.
+
+    Those are the ones whose image is the scanned one by name; where none is, all of them, for the user said that they belong together.
+    """
+    launch = read_launch(paths, options)
+    held = inventory(report)
+    name = report.target.repository.rpartition("/")[2]
+    images = {s.name: s.image.value for s in (*launch.containers, *launch.hosted) if s.image is not None}
+    same = {s: held for s, image in images.items() if name and _short(image) == name}
+    egress, found, notes = _judged(launch, options, same or {"": held})
+    merged = sorted(
+        (*report.findings, *found),
+        key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule_id, f.locations[0].display, f.message),
+    )
+    return replace(
+        report,
+        findings=tuple(merged),
+        notifications=(*report.notifications, *(masked.notification(n) for n in notes)),
+        rules=tuple(sorted((*report.rules, *RULES), key=lambda r: r.id)),
+        statistics={**report.statistics, "sandboxes": len(egress.sandboxes)},
+        egress=egress,
+    )
+
+
+def read_launch(paths: Sequence[str], options: EgressOptions) -> Launch:
+    """The launch that files, folders, running containers (`container:NAME`), command lines or a runner alone describe."""
+    environment = {**options.environment, **options.assumed.environment}
+    reading = ReadOptions(environment=environment, profiles=options.profiles)
+    if options.commands:
+        from scanner.launch.docker_run import read_command
+
+        if paths:
+            raise UsageError("give launch files or --command, not both")
+        launch = read_command("\n".join(options.commands), name="command line")
+    elif not paths:
+        if options.runner is None:
+            raise UsageError("nothing to judge: name a launch file, a folder, container:NAME, or a --runner")
+        from scanner.launch.runners import launch_of
+
+        image = next((target for _, target in options.images), None)
+        return launch_of(options.runner, image)
+    else:
+        launch = open_launch(paths, reading)
+    if options.runner is not None:
+        from scanner.launch.runners import apply
+
+        launch = apply(launch, options.runner)
+    return launch
+
+
+def inventory(report: Report) -> Inventory:
+    """What a scanned image offers to whoever is in it."""
+    miners = tuple(
+        f.locations[0].display.decode("utf-8", "replace") for f in report.findings if f.rule_id == "miner/binary"
+    )
+    return Inventory(f"{report.target.source}:{report.target.name}", report.means, report.image.config.user, miners)
+
+
+def _judged(
+    launch: Launch, options: EgressOptions, inventories: Mapping[str, Inventory]
+) -> tuple[Egress, list[Finding], list[Notification]]:
+    asked = Asked(
+        options.assumed, _ruleset(options.rulesets), inventories, options.to or CLOSABLE, options.keep, options.cuts
+    )
+    egress, remarks = assess(launch, asked)
+    found = sorted(
+        (masked.finding(f) for f in findings(egress, remarks)),
+        key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule_id, f.locations[0].display, f.message),
+    )
+    return egress, found, list(launch.notifications)
+
+
+def _ruleset(paths: Sequence[Path]) -> "Ruleset | None":
+    if not paths:
+        return None
+    from scanner.egress.firewall import read_ruleset
+
+    texts = []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                data = file.read(_RULESET_BYTES + 1)
+        except OSError as e:
+            raise TargetError(f"cannot read the ruleset {printable(str(path))}: {e.strerror or e}") from e
+        if len(data) > _RULESET_BYTES:
+            raise ParseError(f"{printable(str(path))} is larger than any ruleset ({_RULESET_BYTES} bytes)")
+        texts.append(data.decode("utf-8", "surrogateescape"))
+    return read_ruleset("\n".join(texts), printable(str(paths[0])))
+
+
+def _short(image: str) -> str:
+    """The image's name without registry, tag and digest."""
+    return image.rpartition("/")[2].partition("@")[0].partition(":")[0]
+
+
+def _repository(launch: Launch) -> str:
+    """What stays of the launch's name from build to build: its first file."""
+    return launch.files[0] if launch.files else f"runner/{launch.runner}"
+
+
+def kept(text: str) -> Permit:
+    """`HOST:PORT`, `HOST` (every port) or `CIDR:PORT` of --keep; raises UsageError."""
+    host, _, port = text.rpartition(":") if text.count(":") == 1 or text.startswith("[") else (text, "", "")
+    host = host.strip("[]")
+    if not host or (port and not (port.isdigit() and 0 < int(port) < 65536)):
+        raise UsageError(f"--keep {printable(text)}: write HOST:PORT, such as api.example.com:443")
+    try:
+        host = str(ipaddress.ip_network(host, strict=False))
+    except ValueError:
+        host = host.lower()
+    return Permit((host,), "tcp", ((int(port), int(port)),) if port else ((1, 65535),))
