@@ -74,6 +74,33 @@ KNOWN = (
     Assumption(
         "cluster.dns", "forwards or internal", "forwards|internal", "whether the cluster's DNS resolves outside names"
     ),
+    Assumption(
+        "host.system",
+        "linux or macos",
+        "linux|macos",
+        "the system that runs a sandbox without a container: some settings mean nothing on one of them",
+    ),
+    Assumption(
+        "provider.private",
+        "open or closed",
+        "open|closed",
+        "whether private and metadata addresses are in reach of a sandbox that a provider runs",
+    ),
+    Assumption(
+        "provider.host", "open or closed", "open|closed", "whether services of the provider's own machine are in reach"
+    ),
+    Assumption(
+        "provider.dns", "open or closed", "open|closed", "whether the provider's resolver answers for names on no list"
+    ),
+    Assumption(
+        "provider.engine",
+        "open or closed",
+        "open|closed",
+        "whether what runs in a sandbox can take over the provider's machine",
+    ),
+    Assumption(
+        "proxy.filters", "true or false", "true|false", "whether a proxy of one's own holds the file's list itself"
+    ),
     Assumption("env.NAME", "VALUE", r"(?s).*", "an environment variable that the launch file interpolates"),
 )
 

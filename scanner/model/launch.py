@@ -206,11 +206,13 @@ class Network:
 
 
 class Enforcement(StrEnum):
-    """How an allow-list holds: by address and port, by names that are only *resolved*, by a proxy, or not at all."""
+    """How an allow-list holds: by address and port, by names that are only *resolved*, by a proxy that has to be asked, by one
+    that plain connections run into unasked and that reads the name they ask for (SNI, Host), or not at all."""
 
     PACKET = "packet"
     DNS = "dns"
     PROXY = "proxy"
+    SNI = "sni"
     NONE = "none"
 
 
@@ -249,6 +251,14 @@ class Hosted:
     missing: tuple[Missing, ...] = ()
     private_closed: Said[bool] | None = None
     """True where the provider itself keeps private and metadata addresses out of reach."""
+    blocked: Said[bool] | None = None
+    """True: nothing leaves, whatever the rules say (`block_network`, `network_block_all`)."""
+    host_closed: Said[bool] | None = None
+    """True where no service of the machine below is in reach, False where nothing but the rules is in between; None unknown."""
+    engine_closed: Said[bool] | None = None
+    """True where only what `confinement` grants takes over the machine below (a virtual machine, a confined container)."""
+    shares: tuple[str, ...] = ()
+    """Other sandboxes of the launch in the same network namespace."""
 
 
 # ---- Kubernetes (defined here because policies, pods and namespaces meet in one launch)
