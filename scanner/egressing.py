@@ -17,7 +17,7 @@ from scanner.errors import ParseError, TargetError, UsageError
 from scanner.launch.plugin import ReadOptions
 from scanner.launch.recognise import open_launch
 from scanner.model import Finding, Image, ImageConfig, Launch, Notification, Report, Target, Tool, printable
-from scanner.model.egress import Destination, Egress, Permit
+from scanner.model.egress import Action, Destination, Egress, Permit
 from scanner.pipeline import Options, Step, tool_version
 from scanner.pipeline import scan as scan_image
 
@@ -86,7 +86,8 @@ def with_launch(report: Report, paths: Sequence[str], options: EgressOptions) ->
     launch = read_launch(paths, options)
     held = inventory(report)
     name = report.target.repository.rpartition("/")[2]
-    images = {s.name: s.image.value for s in (*launch.containers, *launch.hosted) if s.image is not None}
+    images = {c.name: c.image.value for c in launch.containers if c.image is not None}
+    images |= {h.name: h.image.value for h in launch.hosted if h.image is not None}
     same = {s: held for s, image in images.items() if name and _short(image) == name}
     egress, found, notes = _judged(launch, options, same or {"": held})
     merged = sorted(
@@ -127,6 +128,32 @@ def read_launch(paths: Sequence[str], options: EgressOptions) -> Launch:
 
         launch = apply(launch, options.runner)
     return launch
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """The cuts as a unified diff, and the actions that no file holds."""
+
+    diff: str
+    by_hand: tuple[Action, ...]
+
+
+def fix(report: Report, paths: Sequence[str], options: EgressOptions) -> Fix:
+    """The edits of all cuts of a report as one diff of its launch files (Compose and manifests)."""
+    from scanner.launch.patch import patch
+
+    if report.egress is None:
+        raise UsageError("there is no launch to be mended")
+    launch = read_launch(paths, options)
+    actions = {a.id: a for s in report.egress.sandboxes for c in s.cuts for a in c.actions}
+    texts: dict[str, str] = {}
+    for name in launch.files:
+        try:
+            texts[name] = Path(name).read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue  # standard input, a running container: there is no file to be changed
+    made = patch(launch, [a.edit for a in actions.values()], texts)
+    return Fix(made.diff, tuple(a for a in actions.values() if a.edit in made.left))
 
 
 def inventory(report: Report) -> Inventory:

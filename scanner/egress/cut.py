@@ -147,13 +147,7 @@ def _kept(graph: Graph, keep: Sequence[Permit]) -> bool:
     """Whether each host and port to be kept is still reached by some path, directly or through a proxy."""
     if not keep:
         return True
-    destinations = (
-        Destination.INTERNET,
-        Destination.PRIVATE,
-        Destination.HOST,
-        Destination.SIBLINGS,
-        Destination.METADATA,
-    )
+    destinations = (Destination.INTERNET, Destination.PRIVATE, Destination.METADATA, Destination.SIBLINGS)
     reached = [p for d in destinations for way in ways(graph, d) for p in way.permits]
     return all(any(intersect((k,), (p,)) for p in reached) for k in keep)
 

@@ -116,7 +116,9 @@ def _changed(one: Any, field: str, value: Json, indexes: tuple[int, ...] | None)
         if isinstance(one, Container | Hosted | PodContainer) and field in {f.name for f in fields(Confinement)}:
             return replace(one, confinement=_changed(one.confinement, field, value, indexes))
         if isinstance(one, Network) and field.startswith("com.docker."):
-            return replace(one, options=(*((k, v) for k, v in one.options if k != field), (field, Said(str(value), EDIT))))
+            return replace(
+                one, options=(*((k, v) for k, v in one.options if k != field), (field, Said(str(value), EDIT)))
+            )
         raise KeyError(f"{type(one).__name__}.{field}")
     before = getattr(one, field)
     if indexes is None:
@@ -156,7 +158,7 @@ def _with_policy(launch: Launch, edit: Mapping[str, Json]) -> Launch:
     allow = edit.get("allow")
     rules = tuple(
         PolicyRule(Verb.ALLOW, (Peer(cidr=str(cidr)),), (PortRange("TCP", int(str(port)), int(str(port))),), EDIT)
-        for cidr, port in (allow if isinstance(allow, list | tuple) else ())  # type: ignore[misc]
+        for cidr, port in (allow if isinstance(allow, list | tuple) else ())
     )
     policy = Policy(
         "NetworkPolicy",

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scanner.egress.permits import classify, intersect, simplify, within
 from scanner.model.egress import (
@@ -60,7 +60,7 @@ def _id(destination: Destination) -> str:
 
 
 def _answer(
-    graph: Graph, destination: Destination, passing: "dict[str, dict[_State, Passing]]", network: "nx.MultiDiGraph"
+    graph: Graph, destination: Destination, passing: "dict[str, dict[_State, Passing]]", network: "nx.MultiDiGraph[Any]"
 ) -> Answer:
     arrived = passing.get(_id(destination), {})
     verdict, direct = _verdict(graph, destination, arrived)
@@ -163,17 +163,17 @@ class _Way:
     missing: tuple[Missing, ...]
 
 
-def _network(graph: Graph) -> "nx.MultiDiGraph":
+def _network(graph: Graph) -> "nx.MultiDiGraph[Any]":
     import networkx as nx
 
-    network = nx.MultiDiGraph()
+    network: nx.MultiDiGraph[Any] = nx.MultiDiGraph()
     network.add_nodes_from(node.id for node in graph.nodes)
     for number, edge in enumerate(graph.edges):
         network.add_edge(edge.source, edge.target, key=number)
     return network
 
 
-def ways(graph: Graph, destination: Destination, network: "nx.MultiDiGraph | None" = None) -> Iterator[_Way]:
+def ways(graph: Graph, destination: Destination, network: "nx.MultiDiGraph[Any] | None" = None) -> Iterator[_Way]:
     """Simple paths to a destination along which something passes; in no order, and there can be very many."""
     import networkx as nx
 
@@ -181,12 +181,14 @@ def ways(graph: Graph, destination: Destination, network: "nx.MultiDiGraph | Non
     target = _id(destination)
     if graph.start not in network or target not in network:
         return
-    useful = nx.descendants(network, graph.start) & nx.ancestors(network, target) | {graph.start, target}
-    if target not in nx.descendants(network, graph.start):
+    reached = nx.descendants(network, graph.start)
+    if target not in reached:
         return
-    # no path leads on from a destination, nor back to the start
-    for keys in nx.all_simple_edge_paths(network.subgraph(useful), graph.start, target):
-        steps = tuple(graph.edges[key] for _, _, key in keys)
+    useful = reached & nx.ancestors(network, target) | {graph.start, target}
+    part: Any = network.subgraph(useful)
+    for found in nx.all_simple_edge_paths(part, graph.start, target):
+        keys: Any = found
+        steps = tuple(graph.edges[number] for _, _, number in keys)
         passing: Passing = None
         mode = Mode.DIRECT
         for edge in steps:
@@ -197,7 +199,7 @@ def ways(graph: Graph, destination: Destination, network: "nx.MultiDiGraph | Non
         yield _Way(steps, mode, passing, tuple(dict.fromkeys(m for e in steps for m in e.missing)))
 
 
-def _paths(graph: Graph, destination: Destination, network: "nx.MultiDiGraph") -> tuple[tuple[Path, ...], int]:
+def _paths(graph: Graph, destination: Destination, network: "nx.MultiDiGraph[Any]") -> tuple[tuple[Path, ...], int]:
     """The plainest paths, and how many of those looked at were left out (one more if there may be others)."""
     found = list(islice(ways(graph, destination, network), LOOKED_AT + 1))
     more = len(found) > LOOKED_AT
@@ -228,7 +230,7 @@ def _weight(way: _Way) -> int:
     return {Mode.DIRECT: 0, Mode.PIVOT: 1, Mode.MEDIATED: 2}[way.mode]
 
 
-def _missing(graph: Graph, destination: Destination, network: "nx.MultiDiGraph") -> tuple[Missing, ...]:
+def _missing(graph: Graph, destination: Destination, network: "nx.MultiDiGraph[Any]") -> tuple[Missing, ...]:
     """The facts that edges on some way to the destination wait for, each key once."""
     import networkx as nx
 

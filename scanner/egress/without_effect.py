@@ -11,7 +11,7 @@ from scanner.model.launch import Origin
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-_SHARED = ipaddress.ip_network("100.64.0.0/10")
+_SHARED = ipaddress.IPv4Network("100.64.0.0/10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,10 @@ def _forgets_shared(cidr: str, excepts: Sequence[str]) -> bool:
     if cidr != "0.0.0.0/0" or not all(p in excepts for p in _PRIVATE):
         return False
     try:
-        nets = [ipaddress.ip_network(e, strict=False) for e in excepts]
+        excepted = [ipaddress.IPv4Network(e, strict=False) for e in excepts if ":" not in e]
     except ValueError:
         return False
-    return not any(n.version == 4 and n.supernet_of(_SHARED) for n in nets if isinstance(n, ipaddress.IPv4Network))
+    return not any(n.supernet_of(_SHARED) for n in excepted)
 
 
 def _only_ingress(policy: Policy, cluster: Cluster) -> bool:
