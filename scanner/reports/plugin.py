@@ -8,18 +8,26 @@ from scanner.model import Report
 
 @dataclass(frozen=True, slots=True)
 class RenderOptions:
-    """How a person looks at it: `width` columns, `color` with ANSI escapes, `verbose` with everything folded away shown."""
+    """How a person looks at it: `width` columns, `color` with ANSI escapes, `verbose` with everything folded away shown.
+
+    `explain` `allow` shows every path of a launch's sandboxes, `deny` every barrier; None the worst paths.
+    """
 
     width: int = 80
     color: bool = False
     verbose: bool = False
+    explain: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`name` as in `-o name`; `suffixes` recognise it from a file's name; `render` gives the whole text, newline at its end."""
+    """`name` as in `-o name`; `suffixes` recognise it from a file's name; `render` gives the whole text, newline at its end.
+
+    `needs_launch`: it draws what a launch's sandboxes reach; `render` raises UsageError for a report without.
+    """
 
     name: str
     summary: str
     suffixes: tuple[str, ...]
     render: Callable[[Report, RenderOptions], str]
+    needs_launch: bool = False

@@ -158,14 +158,14 @@ def _rule(
     import sarif_om
 
     name = words.plain(rule.name or rule.id, TEXT_LIMIT - 1)
-    description = _sentence(words.plain(rule.description, TEXT_LIMIT - 1) or name)
+    description = words.sentence(words.plain(rule.description, TEXT_LIMIT - 1) or name)
     return sarif_om.ReportingDescriptor(
         id=printable(rule.id),
         name=_pascal(rule.id, rule.id),
-        short_description=sarif_om.MultiformatMessageString(text=_sentence(name)),
+        short_description=sarif_om.MultiformatMessageString(text=words.sentence(name)),
         full_description=sarif_om.MultiformatMessageString(text=description),
         help=sarif_om.MultiformatMessageString(
-            text=_sentence(words.plain(rule.help or rule.description, 8_000) or name), markdown=_help(rule, name)
+            text=words.sentence(words.plain(rule.help or rule.description, 8_000) or name), markdown=_help(rule, name)
         ),
         default_configuration=sarif_om.ReportingConfiguration(level=LEVEL[severity]),
         relationships=[_relationship(technique, taxon[technique]) for technique in _techniques(rule)] or None,
@@ -288,7 +288,7 @@ def _message(finding: Finding, report: Report, related: Sequence["sarif_om.Locat
     GitHub shows the first sentence alone where room is scarce, and never the logical locations: they are said here.
     """
     primary = finding.locations[0]
-    lines = [_sentence(words.plain(finding.message, 600) or printable(finding.rule_id))]
+    lines = [words.sentence(words.plain(finding.message, 600) or printable(finding.rule_id))]
     if isinstance(primary, FileLocation):
         maker = words.instruction(primary.layer.created_by)
         where = f"{words.layer(primary.layer)} of {words.repository(report)}" + (f", made by: {maker}" if maker else "")
@@ -315,9 +315,9 @@ def _message(finding: Finding, report: Report, related: Sequence["sarif_om.Locat
 
 def _elsewhere(finding: Finding) -> list[Evidence]:
     """One evidence for each place that no location of the finding names."""
+    if isinstance(finding.locations[0], LaunchLocation):
+        return []  # what was seen of a launch stands in its files, and the flow names the lines
     named = {(one.path, one.inner) for one in finding.locations if isinstance(one, FileLocation)}
-    if any(isinstance(one, LaunchLocation) for one in finding.locations):
-        named.add((b"", ()))  # what was seen of a launch stands in its files, and the flow names the lines
     places: dict[tuple[object, ...], Evidence] = {}
     for one in finding.evidence:
         if (one.path, one.inner) not in named:
@@ -479,7 +479,7 @@ def _notification(one: Notification, report: Report, stages: Sequence[str]) -> "
     located = one.path is not None
     uri = _uri(report, b"!/".join((one.path or b"", *one.inner)))
     return sarif_om.Notification(
-        message=sarif_om.Message(text=_sentence(_text(text))),
+        message=sarif_om.Message(text=words.sentence(_text(text))),
         level=str(one.level),
         descriptor=sarif_om.ReportingDescriptorReference(id=stage, index=stages.index(stage)),
         locations=[_numbered(None, where, _physical(uri))] if located else None,
@@ -502,10 +502,6 @@ def _stage(stage: str) -> "sarif_om.ReportingDescriptor":
 
 
 # ---- text
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def _text(text: str) -> str:

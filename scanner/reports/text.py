@@ -1,20 +1,27 @@
-"""The report for a person at a terminal: what, where, which layer and instruction, why we believe it, what to do.
+"""The report for a person at a terminal: what the sandboxes of a launch reach, by which paths, and what closes them; what
+was found, where, which layer and instruction, why we believe it, what to do.
 
-Whatever comes from the image goes through `printable` and into rich as Text, so that neither the terminal nor rich's
-markup obeys it. Long paths fold, they are never cut.
+Whatever comes from the image or the launch goes through `printable`, so that the terminal does not obey it. Long paths
+fold, they are never cut.
 """
 
-from collections.abc import Iterable, Iterator
-from io import StringIO
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-from scanner.model import Evidence, FileLocation, Finding, Notification, Report, Rule, Severity, printable
-from scanner.reports import words
+from scanner.model import (
+    Evidence,
+    FileLocation,
+    Finding,
+    Notification,
+    Report,
+    Rule,
+    Severity,
+    printable,
+)
+from scanner.model.egress import Answer, Destination, Egress, SandboxReach, Verdict
+from scanner.reports import reach, words
 from scanner.reports.plugin import Format, RenderOptions
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from scanner.reports.terminal import BOLD, DIM, ITALIC, Rows, Screen, Span, width
 
 NARROWEST = 24
 PER_GROUP = 10
@@ -22,51 +29,40 @@ PER_GROUP = 10
 PER_GROUP_VERBOSE = 1_000
 NOTICES = 20
 NOTICES_VERBOSE = 1_000
+SANDBOXES = 8
+"""Sandboxes that are told one by one; of more, one for each row of the matrix. `verbose` tells SANDBOXES_VERBOSE."""
+SANDBOXES_VERBOSE = 500
+ROWS = 40
+ROWS_VERBOSE = 1_000
+NAMES = 6
+PATHS = 2
+PERMITS = 6
 
+ALARM = "1;31"
 STYLE = {
-    Severity.CRITICAL: "bold white on red",
-    Severity.HIGH: "bold red",
-    Severity.MEDIUM: "bold yellow",
-    Severity.LOW: "bold cyan",
-    Severity.NOTE: "bold",
+    Severity.CRITICAL: "1;37;41",
+    Severity.HIGH: "1;31",
+    Severity.MEDIUM: "1;33",
+    Severity.LOW: "1;36",
+    Severity.NOTE: BOLD,
 }
-
-Rows = Iterable[tuple[str, str]]
+VERDICT = {Verdict.OPEN: "1;31", Verdict.LIMITED: "1;33", Verdict.UNKNOWN: "1;35", Verdict.CLOSED: "32"}
 
 
 def render(report: Report, options: RenderOptions) -> str:
-    from rich.console import Console
-
-    out = StringIO()
-    console = Console(
-        file=out,
-        width=max(options.width, NARROWEST),
-        color_system="standard" if options.color else None,
-        force_terminal=options.color,
-        no_color=not options.color,
-        force_jupyter=False,
-        force_interactive=False,
-        legacy_windows=False,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        _environ={},  # what the terminal can do is in the options, and nowhere else
-    )
-    for part in _parts(report, options):
-        console.print(part)
-    return "\n".join(line.rstrip(" ") for line in out.getvalue().split("\n"))
-
-
-def _parts(report: Report, options: RenderOptions) -> "Iterator[RenderableType]":
-    yield from _header(report)
+    screen = Screen(max(options.width, NARROWEST), color=options.color)
+    _header(screen, report)
+    if report.egress is not None:
+        _egress(screen, report.egress, options)
     rules = words.rules(report)
     findings = words.worst_first(report.findings)
     for (severity, rule_id), group in groupby(_together(findings), key=lambda f: (f.severity, f.rule_id)):
-        yield ""
-        yield from _group(severity, rules[rule_id], list(group), report, options)
-    yield from _notices(report, options)
-    yield ""
-    yield from _summary(report)
+        screen.blank()
+        _group(screen, severity, rules[rule_id], list(group), report, options)
+    _notices(screen, report, options)
+    screen.blank()
+    _summary(screen, report)
+    return screen.text()
 
 
 def _together(findings: list[Finding]) -> list[Finding]:
@@ -77,66 +73,210 @@ def _together(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (-f.severity.rank, first[f.severity, f.rule_id]))
 
 
-def _header(report: Report) -> "Iterator[RenderableType]":
-    from rich.text import Text
-
+def _header(screen: Screen, report: Report) -> None:
     tool = f"{printable(report.tool.name)} {printable(report.tool.version)}"
-    yield Text(f"{tool}: {words.target(report)}", "bold", overflow="fold")
-    yield ""
-    image = "  ".join(filter(None, (words.short(report.image.id), printable(report.image.platform))))
-    rows = [("image", image), ("size", words.extent(report)), ("found", words.tally(report.findings))]
+    screen.line((f"{tool}: {words.target(report)}", BOLD))
+    screen.blank()
+    rows = []
+    if words.has_image(report):
+        image = "  ".join(filter(None, (words.short(report.image.id), printable(report.image.platform))))
+        rows += [("image", image), ("size", words.extent(report))]
+    if report.egress is not None:
+        rows.append(("launch", reach.launch(report.egress)))
+        if report.egress.assumptions:
+            assumed = (f"{printable(key)}={printable(value)}" for key, value in report.egress.assumptions)
+            rows.append(("assumed", ", ".join(assumed)))
+    rows.append(("found", words.tally(report.findings)))
     if ready := words.ready(report):
         rows.append(("ready", f"{ready} (the JSON report lists them)"))
-    yield _rows(rows, 2)
+    screen.rows(rows, 2)
     if not report.complete:
-        yield from _alarm(words.incomplete(report))
+        screen.line((words.incomplete(report), ALARM), indent=2)
 
 
-def _alarm(sentence: str) -> "Iterator[RenderableType]":
-    from rich.padding import Padding
-    from rich.text import Text
-
-    yield Padding(Text(sentence, "bold red", overflow="fold"), (0, 0, 0, 2))
-
-
-def _summary(report: Report) -> "Iterator[RenderableType]":
-    from rich.text import Text
-
-    text = Text(overflow="fold")
+def _summary(screen: Screen, report: Report) -> None:
     if report.findings:
-        text.append(f"{words.tally(report.findings)}; {words.extent(report)}{words.pace(report)}")
+        told = f"{words.tally(report.findings)}; {words.extent(report)}{words.pace(report)}"
     else:
-        text.append(words.nothing_found(report))
-    if not report.complete:
-        text.append("; ")
-        text.append(words.incomplete(report), "bold red")
-    text.append(".")
-    yield text
+        told = words.nothing_found(report)
+    if report.complete:
+        screen.line(f"{told}.")
+    else:
+        screen.line(f"{told}; ", (words.incomplete(report), ALARM), ".")
+
+
+# ---- what the sandboxes reach
+
+
+def _egress(screen: Screen, egress: Egress, options: RenderOptions) -> None:
+    screen.blank()
+    if not egress.sandboxes:
+        screen.line(("The launch starts no sandbox.", BOLD))
+        return
+    groups = reach.groups(egress.sandboxes)
+    screen.line(("What each sandbox reaches", BOLD))
+    _matrix(screen, groups, options)
+    one_by_one = SANDBOXES_VERBOSE if options.verbose else SANDBOXES
+    told = (
+        list(egress.sandboxes) if len(egress.sandboxes) <= one_by_one else [group[0] for group in groups][:one_by_one]
+    )
+    for sandbox in told:
+        screen.blank()
+        _sandbox(screen, sandbox, options)
+    if len(told) < len(egress.sandboxes):
+        screen.blank()
+        _line_about_the_rest(screen, len(egress.sandboxes) - len(told), options)
+
+
+def _line_about_the_rest(screen: Screen, count: int, options: RenderOptions) -> None:
+    how = "" if options.verbose else "--verbose tells more, "
+    screen.line(
+        f"{words.many(count, 'more sandbox', 'more sandboxes')} with verdicts as above: {how}the JSON report has all."
+    )
+
+
+def _matrix(screen: Screen, groups: list[list[SandboxReach]], options: RenderOptions) -> None:
+    """A row for all sandboxes with the same verdicts; below it the verdicts by plain sockets where they differ."""
+    shown = groups[: ROWS_VERBOSE if options.verbose else ROWS]
+    columns = [one.value for one in Destination]
+    cells = [max(len(name), len(Verdict.LIMITED)) for name in columns]
+    names = [reach.names(group, NAMES) + _alike(group) for group in shown]
+    room = screen.width - 2 - sum(cells) - 2 * len(cells)
+    if room < len("directly"):
+        _lists(screen, shown, names)
+    else:
+        label = max(len("directly"), *(width(name) if width(name) <= room else 0 for name in names))
+        screen.line(("".join([" " * (label + 2), *(f"  {n:<{c}}" for n, c in zip(columns, cells, strict=True))]), DIM))
+        for group, name in zip(shown, names, strict=True):
+            _row(screen, group[0], name, label, cells)
+    if len(shown) < len(groups):
+        rest = sum(len(group) for group in groups[len(shown) :])
+        screen.line(
+            f"… and {words.many(rest, 'more sandbox', 'more sandboxes')} with other verdicts: the JSON report has all",
+            indent=2,
+        )
+
+
+def _alike(group: Sequence[SandboxReach]) -> str:
+    return f" ({len(group):,} alike)" if len(group) > NAMES else ""
+
+
+def _row(screen: Screen, sandbox: SandboxReach, name: str, label: int, cells: list[int]) -> None:
+    if width(name) > label:
+        screen.line(name, indent=2)
+        name = ""
+    answers = [_answer(sandbox, one) for one in Destination]
+    _cells(screen, name, label, cells, [one.verdict if one else None for one in answers])
+    direct = [one.direct if one and one.direct is not one.verdict else None for one in answers]
+    if any(direct):
+        _cells(screen, "directly", label, cells, direct)
+
+
+def _cells(screen: Screen, name: str, label: int, cells: list[int], verdicts: Sequence[Verdict | None]) -> None:
+    shown = "".join(
+        "  " + (screen.styled(one, VERDICT[one]) if one else "") + " " * (cell - len(one or ""))
+        for one, cell in zip(verdicts, cells, strict=True)
+    )
+    screen.raw(f"  {name}{' ' * (label - width(name))}{shown}")
+
+
+def _lists(screen: Screen, groups: list[list[SandboxReach]], names: list[str]) -> None:
+    """The matrix where there is no room for columns."""
+    for group, name in zip(groups, names, strict=True):
+        screen.line(name, indent=2)
+        for answer in group[0].answers:
+            screen.line(
+                f"{answer.destination.value:<10}", (reach.verdict(answer), VERDICT[answer.verdict]), indent=4, hang=2
+            )
+
+
+def _answer(sandbox: SandboxReach, destination: Destination) -> Answer | None:
+    return next((one for one in sandbox.answers if one.destination is destination), None)
+
+
+def _sandbox(screen: Screen, sandbox: SandboxReach, options: RenderOptions) -> None:
+    screen.line((reach.name(sandbox.name), BOLD), (f" ({reach.about(sandbox)})", DIM))
+    closed = []
+    for answer in sandbox.answers:
+        if answer.verdict is not Verdict.CLOSED:
+            _reached(screen, answer, options)
+        elif options.explain == "deny":
+            screen.line((f"{answer.destination}: ", BOLD), (reach.verdict(answer), VERDICT[answer.verdict]), indent=2)
+            screen.rows(_barriers(answer), 4)
+        else:
+            closed.append(answer.destination.value)
+    if closed:
+        hint = "" if options.explain else ": --explain deny says by what"
+        screen.line(("closed", VERDICT[Verdict.CLOSED]), f" {', '.join(closed)}{hint}", indent=2, hang=2)
+    for cut in sandbox.cuts:
+        if cut.actions or not cut.possible:
+            screen.line(reach.cut(cut, sandbox), indent=2, hang=2)
+            for action in reach.actions(cut):
+                screen.line(action, indent=4, hang=3)
+    if lacking := reach.without_image(sandbox):
+        screen.line(lacking, indent=2, hang=2)
+    for question in sandbox.questions:
+        screen.line(reach.question(question), indent=2, hang=2)
+
+
+def _reached(screen: Screen, answer: Answer, options: RenderOptions) -> None:
+    screen.line((f"{answer.destination}: ", BOLD), (reach.verdict(answer), VERDICT[answer.verdict]), indent=2)
+    screen.rows(_reasons(answer, options), 4)
+
+
+def _reasons(answer: Answer, options: RenderOptions) -> Iterator[tuple[str, str]]:
+    whole = options.verbose or options.explain is not None
+    if answer.verdict is Verdict.LIMITED or options.verbose:
+        permits = answer.allows if whole else answer.allows[:PERMITS]
+        for number, permit in enumerate(permits):
+            yield "" if number else "allows", reach.permit(permit)
+        if len(permits) < len(answer.allows):
+            yield "", f"and {len(answer.allows) - len(permits):,} more"
+    for missing in answer.missing:
+        yield "missing", reach.gap(missing)
+        yield "", f"give it with {reach.supply(missing)}"
+    paths = () if options.explain == "deny" else answer.paths if whole else answer.paths[:PATHS]
+    for path in paths:
+        yield "path", reach.path(path)
+        for step in reach.steps(path):
+            yield "", step
+    rest = len(answer.paths) - len(paths) + answer.paths_left_out
+    if rest and options.explain != "deny":
+        yield (
+            "",
+            words.many(rest, "more path")
+            + (": --explain allow shows all that were looked at" if not whole else " not listed"),
+        )
+    if options.explain == "deny":
+        yield from _barriers(answer)
+
+
+def _barriers(answer: Answer) -> Iterator[tuple[str, str]]:
+    for number, barrier in enumerate(answer.because):
+        yield "" if number else "because", reach.placed(words.plain(barrier.why, reach.SENTENCE), barrier.origin)
+    if not answer.because:
+        yield "because", "no step leads there" if answer.verdict is Verdict.CLOSED else "nothing stands in the way"
 
 
 # ---- findings
 
 
 def _group(
-    severity: Severity, rule: Rule, findings: list[Finding], report: Report, options: RenderOptions
-) -> "Iterator[RenderableType]":
-    from rich.padding import Padding
-    from rich.text import Text
-
-    heading = Text(overflow="fold")
-    heading.append(f" {severity.upper()} " if options.color else severity.upper(), STYLE[severity])
-    heading.append(f" {words.plain(rule.name, 200)} ", "bold")
-    heading.append(f"({printable(rule.id)})" + (f", {len(findings):,} times" if len(findings) > 1 else ""), "dim")
-    yield heading
+    screen: Screen, severity: Severity, rule: Rule, findings: list[Finding], report: Report, options: RenderOptions
+) -> None:
+    heading: list[Span] = [(f" {severity.upper()} " if options.color else severity.upper(), STYLE[severity])]
+    heading.append((f" {words.plain(rule.name, 200)} ", BOLD))
+    heading.append((f"({printable(rule.id)})" + (f", {len(findings):,} times" if len(findings) > 1 else ""), DIM))
+    screen.line(*heading)
     whole = options.verbose or severity is not Severity.NOTE
     shown = findings[: PER_GROUP_VERBOSE if options.verbose else PER_GROUP]
     for finding in shown:
-        yield Padding(Text(words.plain(finding.message, 1_000), overflow="fold"), (0, 0, 0, 2))
-        yield _rows(_finding(finding, report, options) if whole else _briefly(finding), 4)
+        screen.line(words.plain(finding.message, 1_000), indent=2)
+        screen.rows(_finding(finding, report, options) if whole else _briefly(finding), 4)
     if len(findings) > len(shown):
-        yield Padding(Text(_rest(len(findings) - len(shown), options), overflow="fold"), (0, 0, 0, 2))
+        screen.line(_rest(len(findings) - len(shown), options), indent=2)
     if whole and rule.help:
-        yield Padding(Text(f"What to do: {words.plain(rule.help, 4_000)}", "italic", overflow="fold"), (0, 0, 0, 2))
+        screen.line((f"What to do: {words.plain(rule.help, 4_000)}", ITALIC), indent=2)
 
 
 def _rest(count: int, options: RenderOptions) -> str:
@@ -188,47 +328,29 @@ def _all_evidence(kind: str, found: list[Evidence], finding: Finding) -> Rows:
 # ---- what was not read
 
 
-def _notices(report: Report, options: RenderOptions) -> "Iterator[RenderableType]":
+def _notices(screen: Screen, report: Report, options: RenderOptions) -> None:
     ordered = words.gaps_first(report.notifications)
-    gaps = [one for one in ordered if one.incomplete]
-    notes = [one for one in ordered if not one.incomplete]
-    yield from _notice_block("Not read to the end", "bold red", gaps, options)
-    yield from _notice_block("Remarks", "bold", notes, options)
+    _notice_block(screen, "Not read to the end", ALARM, [one for one in ordered if one.incomplete], options)
+    _notice_block(screen, "Remarks", BOLD, [one for one in ordered if not one.incomplete], options)
 
 
 def _notice_block(
-    title: str, style: str, notifications: list[Notification], options: RenderOptions
-) -> "Iterator[RenderableType]":
-    from rich.text import Text
-
+    screen: Screen, title: str, style: str, notifications: list[Notification], options: RenderOptions
+) -> None:
     if not notifications:
         return
-    yield ""
-    yield Text(title, style)
+    screen.blank()
+    screen.line((title, style))
     shown = notifications[: NOTICES_VERBOSE if options.verbose else NOTICES]
-    yield _rows(((str(one.level), _notice(one)) for one in shown), 2)
+    screen.rows(((str(one.level), _notice(one)) for one in shown), 2)
     if rest := notifications[len(shown) :]:
-        yield _rows([("", _rest(sum(one.count for one in rest), options))], 2)
+        screen.rows([("", _rest(sum(one.count for one in rest), options))], 2)
 
 
 def _notice(one: Notification) -> str:
     where = words.notification_place(one)
     times = f" ({one.count:,} times)" if one.count > 1 else ""
     return (f"{where}: " if where else "") + words.plain(one.message, 1_000) + times
-
-
-def _rows(rows: Rows, indent: int) -> "RenderableType":
-    """Labels left, text right, as wide as it may be."""
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 2, 0, 0), expand=False)
-    grid.add_column(min_width=7, no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, text in rows:
-        grid.add_row(Text(label, "dim"), Text(text, overflow="fold"))
-    return Padding(grid, (0, 0, 0, indent))
 
 
 PLUGIN = Format("text", "for a person at a terminal", (".txt",), render)

@@ -30,6 +30,11 @@ def plain(text: str, limit: int) -> str:
     return printable(" ".join(text[: limit * 4].split()), limit)
 
 
+def sentence(text: str) -> str:
+    """The words with a full stop, if they end in no other."""
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
 def target(report: Report) -> str:
     """What was asked for, as a person would type it: `docker:app:latest`."""
     return printable(f"{report.target.source}:{report.target.name}", PATH_LIMIT)
@@ -129,6 +134,8 @@ def evidence_place(evidence: Evidence) -> str:
 
 def is_at(evidence: Evidence, location: Location) -> bool:
     """True if the evidence lies in the file that the location names."""
+    if isinstance(location, LaunchLocation):
+        return not evidence.inner and evidence.path == location.display
     return isinstance(location, FileLocation) and (evidence.path, evidence.inner) == (location.path, location.inner)
 
 
@@ -196,9 +203,16 @@ def ready(report: Report) -> str:
     )
 
 
+def has_image(report: Report) -> bool:
+    """Whether an image was scanned, and not a launch alone."""
+    return report.egress is None or bool(report.image.layers)
+
+
 def extent(report: Report) -> str:
-    """What was looked at: `5 layers, 4,312 files, 182 MB`."""
-    parts = [many(len(report.image.layers), "layer")]
+    """What was looked at: `5 layers, 4,312 files, 182 MB`, `3 sandboxes`."""
+    parts = [many(len(report.image.layers), "layer")] if has_image(report) else []
+    if report.egress is not None:
+        parts.insert(0, many(len(report.egress.sandboxes), "sandbox", "sandboxes"))
     files, read = number(report, "files"), number(report, "bytes")
     if files is not None:
         parts.append(many(int(files), "file"))
@@ -224,5 +238,6 @@ def incomplete(report: Report) -> str:
 def nothing_found(report: Report) -> str:
     """The sentence, without its full stop, of a report without findings: what was looked for, and in what."""
     what = "Nothing found" if report.complete else "Nothing found in what could be read"
-    looked = f"{many(len(report.rules), 'rule')} over {extent(report)}, overwritten and deleted files included"
+    files = ", overwritten and deleted files included" if has_image(report) else ""
+    looked = f"{many(len(report.rules), 'rule')} over {extent(report)}{files}"
     return f"{what}: {looked}{pace(report)}"
