@@ -72,6 +72,30 @@ KNOWN = (
         "cni.enforces", "true or false", "true|false", "whether the cluster's network plugin enforces NetworkPolicy"
     ),
     Assumption(
+        "cni.host-network",
+        "true or false",
+        "true|false",
+        "whether the network plugin holds pods in the node's own network to policies",
+    ),
+    Assumption(
+        "cluster.pod-cidr",
+        "CIDR,CIDR or unmatched",
+        r"unmatched|[0-9A-Fa-f.:]+/\d{1,3}(,[0-9A-Fa-f.:]+/\d{1,3})*",
+        "the addresses of pods, as an ipBlock sees them; unmatched where blocks never match pods (Cilium)",
+    ),
+    Assumption(
+        "namespace.NAME",
+        "KEY=VALUE,KEY=VALUE or none",
+        r"none|[\w./-]+=[\w.-]*(,[\w./-]+=[\w.-]*)*",
+        "the labels of a namespace that is not among the files",
+    ),
+    Assumption(
+        "cidrgroup.NAME",
+        "CIDR,CIDR",
+        r"[0-9A-Fa-f.:]+/\d{1,3}(,[0-9A-Fa-f.:]+/\d{1,3})*",
+        "the addresses of a CiliumCIDRGroup that is not among the files",
+    ),
+    Assumption(
         "cluster.dns", "forwards or internal", "forwards|internal", "whether the cluster's DNS resolves outside names"
     ),
     Assumption(

@@ -411,6 +411,8 @@ class Policy:
     isolates_egress: bool = True
     """Whether a selected pod is closed by default once it is selected (NetworkPolicy with Egress, Cilium)."""
     isolates_ingress: bool = False
+    implied: bool = False
+    """No `policyTypes` say it: the policy isolates egress only as long as it has rules for it."""
 
 
 @dataclass(frozen=True, slots=True)
