@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 
 from scanner.model import FileLocation, Finding, Notification, Report, Rule, printable
-from scanner.reports import words
+from scanner.model.egress import Answer, Destination, Egress, SandboxReach, Verdict
+from scanner.reports import reach, words
 from scanner.reports.plugin import Format, RenderOptions
 
 LIMIT = 1_000_000
@@ -18,6 +19,11 @@ ROWS = 500
 DETAILS = 100
 NOTICES = 100
 EXCERPTS = 5
+SANDBOXES = 50
+"""Rows of the matrix, and sandboxes that are told one by one; sandboxes with the same verdicts share a row."""
+NAMES = 10
+PATHS = 3
+PERMITS = 10
 TAIL = 2_000
 """Bytes kept free for the sentences that say what was left out."""
 
@@ -27,6 +33,8 @@ def render(report: Report, options: RenderOptions) -> str:
     page = _Page()
     for line in _head(report):
         page.add(line)
+    if report.egress is not None:
+        _egress(page, report.egress, options)
     if findings:
         _table(page, findings, report, options)
     _notices(page, report, options)
@@ -72,6 +80,86 @@ def _head(report: Report) -> Iterator[str]:
         yield f"**{_text(words.nothing_found(report))}.**\n\n"
     if ready := words.ready(report):
         yield f"Lies ready for whoever runs in it: {_text(ready)}.\n\n"
+
+
+def _egress(page: _Page, egress: Egress, options: RenderOptions) -> None:
+    """The matrix, then each sandbox: what passes, what is missing, the worst paths, the cut."""
+    assumed = ", ".join(_code(f"{key}={value}") for key, value in egress.assumptions)
+    page.add("## What each sandbox reaches\n\n")
+    page.add(f"{_text(reach.launch(egress))}." + (f" Assumed: {assumed}." if assumed else "") + "\n\n")
+    groups = reach.groups(egress.sandboxes)
+    limit = len(groups) if options.verbose else SANDBOXES
+    columns = [one.value for one in Destination]
+    page.add(f"| Sandbox | {' | '.join(columns)} |\n|{' --- |' * (len(columns) + 1)}\n")
+    count = 0
+    for group in groups[:limit]:
+        if not page.add(_matrix_row(group), LIMIT // 4):
+            break
+        count += 1
+    page.close("\n")
+    if count < len(groups):
+        rest = sum(len(group) for group in groups[count:])
+        page.close(_left_out(rest, "sandbox", "not in this table", "more sandboxes"))
+    told = [group[0] for group in groups] if len(egress.sandboxes) > SANDBOXES else list(egress.sandboxes)
+    count = 0
+    for sandbox in told[:limit]:
+        if not page.add(_sandbox(sandbox, options), LIMIT // 2):
+            break
+        count += 1
+    if count < len(egress.sandboxes):
+        page.close(_left_out(len(egress.sandboxes) - count, "sandbox", "not told here", "more sandboxes"))
+
+
+def _matrix_row(group: list[SandboxReach]) -> str:
+    names = ", ".join(_code(reach.name(one.name)) for one in group[:NAMES])
+    more = f" and {len(group) - NAMES:,} more" if len(group) > NAMES else ""
+    by_destination = {one.destination: one for one in group[0].answers}
+    cells = [_verdict(by_destination[one]) if one in by_destination else "" for one in Destination]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (names + more, *cells)) + " |\n"
+
+
+def _verdict(answer: Answer) -> str:
+    shown = reach.verdict(answer)
+    return shown if answer.verdict is Verdict.CLOSED else f"**{shown}**"
+
+
+def _sandbox(sandbox: SandboxReach, options: RenderOptions) -> str:
+    lines = [_text(reach.about(sandbox)), ""]
+    for answer in sandbox.answers:
+        if answer.verdict is not Verdict.CLOSED:
+            lines += _reached(answer, options)
+    closed = [one.destination.value for one in sandbox.answers if one.verdict is Verdict.CLOSED]
+    if closed:
+        lines.append(f"- closed: {', '.join(closed)}")
+    for cut in sandbox.cuts:
+        if cut.actions or not cut.possible:
+            lines.append(f"- {_text(reach.cut(cut, sandbox))}")
+            lines += [f"  {number}. {_text(reach.action(one))}" for number, one in enumerate(cut.actions, 1)]
+    if lacking := reach.without_image(sandbox):
+        lines.append(f"- {_text(lacking)}")
+    lines += [f"- {_text(reach.question(one))}" for one in sandbox.questions]
+    body = "\n".join(lines)
+    summary = html.escape(reach.name(sandbox.name))
+    return f"<details><summary><code>{summary}</code></summary>\n\n{body}\n\n</details>\n\n"
+
+
+def _reached(answer: Answer, options: RenderOptions) -> Iterator[str]:
+    yield f"- {answer.destination}: {_verdict(answer)}"
+    if answer.verdict is Verdict.LIMITED:
+        permits = answer.allows if options.verbose else answer.allows[:PERMITS]
+        for permit in permits:
+            yield f"  - allows {_text(reach.permit(permit))}"
+        if len(permits) < len(answer.allows):
+            yield f"  - and {len(answer.allows) - len(permits):,} more"
+    for missing in answer.missing:
+        yield f"  - missing: {_text(reach.gap(missing))}; give it with {_code(reach.supply(missing))}"
+    paths = answer.paths if options.verbose else answer.paths[:PATHS]
+    for path in paths:
+        yield f"  - path: {_text(reach.path(path))}"
+        for number, step in enumerate(path.steps, 1):
+            yield f"    {number}. {_text(reach.step(step))}"
+    if rest := len(answer.paths) - len(paths) + answer.paths_left_out:
+        yield f"  - {words.many(rest, 'more path')}"
 
 
 def _table(page: _Page, findings: list[Finding], report: Report, options: RenderOptions) -> None:
@@ -166,9 +254,9 @@ def _notice(one: Notification) -> str:
     return f"- **{one.level}**{f' {_code(where)}' if where else ''}: {_text(words.plain(one.message, 1_000))}{times}\n"
 
 
-def _left_out(count: int, one: str, how: str) -> str:
+def _left_out(count: int, one: str, how: str, more: str = "") -> str:
     verb = "is" if count == 1 else "are"
-    return f"*{words.many(count, f'more {one}')} {verb} {how}: the JSON report has them all.*\n\n"
+    return f"*{words.many(count, f'more {one}', more)} {verb} {how}: the JSON report has them all.*\n\n"
 
 
 def _code(value: str) -> str:
