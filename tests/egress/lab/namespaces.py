@@ -1,0 +1,202 @@
+"""The lab's hosts: network namespaces for the container host, the internet, a private network and cloud metadata.
+
+All of a lab lives below one process that is the first of a PID namespace of its own, with mounts and networks of its own:
+when it ends, by whatever way, the kernel ends everything in it (engines, containers, listeners), and the namespaces with
+their mounts, interfaces and firewall rules are gone. It ends when its standard input closes, that is when whoever started
+it is gone, killed or not. Nothing leads out of a lab: its networks are connected with each other and with nothing else.
+
+This file is both: the side that starts a lab (`started_hosts`) and, run as a program, that first process (`main`).
+It imports the standard library alone when it runs as a program.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from tests.egress.lab import places
+
+LISTENERS = Path(__file__).with_name("listeners.py")
+LINKS = f"""
+link set lo up
+link add up0 type veth peer name w0 netns world
+link add corp0 type veth peer name c0 netns corp
+link add meta0 type veth peer name m0 netns meta
+addr add {places.UPLINK}/24 dev up0
+addr add {places.UPLINK6}/64 dev up0 nodad
+addr add {places.CORP_SIDE}/24 dev corp0
+addr add {places.META_SIDE}/30 dev meta0
+link set up0 up
+link set corp0 up
+link set meta0 up
+route add default via {places.ROUTER}
+route add 100.64.7.0/24 via {places.PRIVATE}
+route add default via {places.INTERNET6}
+"""
+FAR_ENDS = {
+    "world": f"""
+link set lo up
+addr add {places.ROUTER}/24 dev w0
+addr add {places.INTERNET6}/64 dev w0 nodad
+addr add {places.INTERNET}/32 dev lo
+addr add {places.NAMES}/32 dev lo
+link set w0 up
+""",
+    "corp": f"""
+link set lo up
+addr add {places.PRIVATE}/24 dev c0
+addr add {places.SHARED}/32 dev lo
+link set c0 up
+""",
+    "meta": f"""
+link set lo up
+addr add {places.METADATA}/30 dev m0
+link set m0 up
+""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """A standing lab: `folder` holds its logs and engine, `first` is its first process's PID as we see it."""
+
+    folder: Path
+    first: int
+
+    def enter(self, command: Sequence[str]) -> list[str]:
+        """The command line that runs `command` on the container host."""
+        return ["nsenter", f"--target={self.first}", "--mount", "--net", "--pid", "--", *command]
+
+    def run(self, *command: str, given: str | None = None, check: bool = True) -> str:
+        """What `command` printed on the container host; RuntimeError with its words where it failed."""
+        done = subprocess.run(
+            self.enter(command), input=given, capture_output=True, text=True, check=False, timeout=60, cwd="/"
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip() or f'ended with {done.returncode}'}")
+        return done.stdout
+
+    def log(self, name: str) -> Path:
+        """What the listeners of one host (`world`, `corp`, `meta`, `host`) saw, a JSON object a line."""
+        return self.folder / "log" / f"{name}.jsonl"
+
+
+@contextmanager
+def started_hosts() -> Iterator[Hosts]:
+    """A lab without an engine; gone afterwards. Root is needed. RuntimeError where it does not start."""
+    folder = Path(tempfile.mkdtemp(prefix="sandscan-lab-"))
+    try:
+        process = subprocess.Popen(
+            [
+                *"unshare --mount --net --pid --fork --propagation private --".split(),
+                sys.executable,
+                str(Path(__file__).resolve()),
+                str(folder),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd="/",
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            said = process.stdout.readline()
+            if not said:
+                raise RuntimeError(f"the lab did not start: {process.wait(30)}")
+            yield Hosts(folder, int(json.loads(said)["first"]))
+        finally:
+            process.stdin.close()
+            process.wait(60)
+            process.stdout.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(folder: Path) -> None:
+    """The first process of a lab: builds it, says so, holds it until its standard input ends, and takes it down."""
+    first = Path("/proc/self").readlink().name  # the outer /proc still: our PID as whoever started us sees it
+    _command("mount", "-t", "proc", "proc", "/proc")
+    _command("mount", "-t", "tmpfs", "tmpfs", "/run")
+    Path("/run/lock").mkdir()
+    resolver = Path("/etc/resolv.conf").resolve()  # a link into /run, on some machines
+    resolver.parent.mkdir(parents=True, exist_ok=True)
+    resolver.touch()
+    (folder / "resolv.conf").write_text(f"nameserver {places.NAMES}\n")
+    _command("mount", "--bind", str(folder / "resolv.conf"), str(resolver))
+    for name in FAR_ENDS:
+        _command("ip", "netns", "add", name)
+    _command("ip", "-batch", "-", given=LINKS)
+    _quiet([])
+    for name, lines in FAR_ENDS.items():
+        _command("ip", "-n", name, "-batch", "-", given=lines)
+        _quiet(["ip", "netns", "exec", name])
+    (folder / "log").mkdir()
+    for name, link in (("world", "w0"), ("corp", "c0"), ("meta", "m0")):
+        tcp = ",".join(map(str, places.WORLD_PORTS))
+        _listen(
+            folder, name, ["ip", "netns", "exec", name], "--tcp", tcp, "--udp", f"53,{places.UDP_PORT}", "--sniff", link
+        )
+    served = ("--tcp", str(places.HOST_PORT), "--tcp-loopback", str(places.LOOPBACK_PORT))
+    _listen(folder, "host", [], *served, "--udp", str(places.UDP_PORT))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whatever is orphaned here is nobody's to wait for
+    print(json.dumps({"first": int(first)}), flush=True)
+    sys.stdin.read()
+    _take_down(folder)
+
+
+def _command(*command: str, given: str | None = None) -> None:
+    subprocess.run(command, input=given, text=True, check=True, stdout=subprocess.DEVNULL)
+
+
+def _quiet(inside: Sequence[str]) -> None:
+    """No forwarding, no filter by the way back, no waiting for duplicate addresses: a probe's end is the rules' doing."""
+    script = """
+        echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+        for file in /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv6/conf/*/accept_dad; do echo 0 >$file; done"""
+    _command(*inside, "sh", "-c", script)
+
+
+def _listen(folder: Path, name: str, inside: Sequence[str], *what: str) -> None:
+    """Start one host's listeners and wait until they all stand."""
+    process = subprocess.Popen(
+        [*inside, sys.executable, str(LISTENERS), "--name", name, "--log", str(folder / f"log/{name}.jsonl"), *what],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    if process.stdout.readline().strip() != "listening":
+        raise SystemExit(f"the listeners of {name} did not start")
+
+
+def _take_down(folder: Path) -> None:
+    """End all but ourselves, and leave nothing behind: mounts go with us, control groups and files do not."""
+    with suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    with suppress(OSError):
+        while os.waitpid(-1, 0):
+            pass
+    for mounted in reversed(Path("/proc/self/mounts").read_text().splitlines()):
+        target = mounted.split()[1]
+        if target.startswith(str(folder)):
+            subprocess.run(["umount", "-l", target], check=False, capture_output=True)
+    for group in Path("/sys/fs/cgroup").glob(f"**/{folder.name}"):
+        for below, _, _ in os.walk(group, topdown=False):
+            with suppress(OSError):
+                Path(below).rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
