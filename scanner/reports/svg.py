@@ -1,0 +1,278 @@
+"""The graph of what each sandbox reaches as SVG: a picture to look at, with the evidence written below it.
+
+Laid out by ourselves (layout.py), so that the same report is the same picture. Light or dark as the reader's system is.
+SVG 1.1, with the `title` and `desc` elements that screen readers read.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from scanner.model import Report
+from scanner.model.egress import Mode, SandboxReach
+from scanner.reports import reach, words
+from scanner.reports.drawing import Dot, Drawing, Line, drawing
+from scanner.reports.layout import Layout, Point, layout
+from scanner.reports.plugin import Format, RenderOptions
+from scanner.reports.terminal import width, wrapped
+
+SANDBOXES = 20
+"""Sandboxes that are drawn, one of each row of the matrix first; `verbose` draws SANDBOXES_VERBOSE."""
+SANDBOXES_VERBOSE = 200
+MARGIN = 24.0
+LETTER = 7.4
+"""Width of a letter of the monospaced font at 12 pixels, rounded up."""
+LINE = 16.0
+COLUMNS = 26
+"""Letters of a label on one line; a longer one goes on below, at most LABEL_LINES."""
+LABEL_LINES = 3
+EVIDENCE = 104
+"""Letters of a line of evidence."""
+LEAST_WIDTH = 760.0
+
+STYLE = """
+  :root { --paper: #fff; --ink: #1b1f24; --quiet: #57606a; --box: #f6f8fa; --edge: #57606a;
+    --open: #b3261e; --limited: #8a5a00; --unknown: #7b3fb8; --closed: #1a6b35; --cut: #0b62c4; }
+  @media (prefers-color-scheme: dark) {
+    :root { --paper: #0f1317; --ink: #e8ecf0; --quiet: #a3adb8; --box: #1b2129; --edge: #8f9aa6;
+      --open: #ff8a80; --limited: #ffc24d; --unknown: #d0a6ff; --closed: #6fd08c; --cut: #7ab8ff; }
+  }
+  .paper { fill: var(--paper); }
+  text { font: 12px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: var(--ink); }
+  .title { font-size: 15px; font-weight: 700; }
+  .quiet { fill: var(--quiet); }
+  .box { fill: var(--box); stroke: var(--edge); }
+  .start .box { stroke-width: 2.5; }
+  .open .box { stroke: var(--open); stroke-width: 2; } .open .said { fill: var(--open); font-weight: 700; }
+  .limited .box { stroke: var(--limited); stroke-width: 2; } .limited .said { fill: var(--limited); font-weight: 700; }
+  .unknown .box { stroke: var(--unknown); stroke-width: 2; } .unknown .said { fill: var(--unknown); font-weight: 700; }
+  .closed .box { stroke: var(--closed); } .closed .said { fill: var(--closed); }
+  .line { fill: none; stroke: var(--edge); stroke-width: 1.5; }
+  .mediated .line { stroke: var(--limited); }
+  .pivot .line { stroke: var(--open); stroke-width: 2; }
+  .doubtful .line { stroke: var(--unknown); stroke-dasharray: 2 4; }
+  .cut .line { stroke: var(--cut); stroke-dasharray: 7 5; }
+  .wall .line { stroke: var(--closed); stroke-dasharray: 1 5; }
+  .to-edge { fill: var(--edge); } .to-limited { fill: var(--limited); } .to-open { fill: var(--open); }
+  .to-unknown { fill: var(--unknown); } .to-cut { fill: var(--cut); } .to-closed { fill: var(--closed); }
+  .badge circle { fill: var(--paper); stroke: var(--edge); } .cut .badge circle { stroke: var(--cut); stroke-width: 2; }
+  .badge text { font-size: 10px; text-anchor: middle; }
+"""
+
+
+def render(report: Report, options: RenderOptions) -> str:
+    egress = reach.needed(report, "svg")
+    groups = reach.groups(egress.sandboxes)
+    most = SANDBOXES_VERBOSE if options.verbose else SANDBOXES
+    drawn = [*(group[0] for group in groups), *(one for group in groups for one in group[1:])][:most]
+    body: list[str] = []
+    y, wide = MARGIN, LEAST_WIDTH
+    for sandbox in drawn:
+        parts, right, bottom = _sandbox(sandbox, y)
+        body += parts
+        y, wide = bottom + 2 * MARGIN, max(wide, right + MARGIN)
+    if rest := len(egress.sandboxes) - len(drawn):
+        more = words.many(rest, "more sandbox", "more sandboxes")
+        body.append(_text(f"{more} not drawn here: the JSON report has all of them.", MARGIN, y, "quiet"))
+        y += 2 * LINE
+    if not egress.sandboxes:
+        body.append(_text("The launch starts no sandbox.", MARGIN, y + LINE))
+        y += 3 * LINE
+    title = f"What the sandboxes of {reach.launch(egress)} reach"
+    size = f'width="{wide:.0f}" height="{y:.0f}" viewBox="0 0 {wide:.0f} {y:.0f}"'
+    return "\n".join(
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title">',
+            f'<title id="title">{escaped(title)}</title>',
+            f"<style>{STYLE}</style>",
+            "<defs>",
+            *(_marker(name, color) for name, color in MARKERS.items()),
+            "</defs>",
+            f'<rect class="paper" width="{wide:.0f}" height="{y:.0f}"/>',
+            *body,
+            "</svg>\n",
+        )
+    )
+
+
+MARKERS = {
+    "direct": "edge",
+    "mediated": "limited",
+    "pivot": "open",
+    "doubtful": "unknown",
+    "cut": "cut",
+    "wall": "closed",
+}
+"""Arrow heads, each with the colour of its line."""
+
+
+def _marker(name: str, color: str) -> str:
+    """An arrow's head; before a wall a bar."""
+    shape = "M4 0h3v10h-3z" if name == "wall" else "M0 1 8 5 0 9z"
+    place = 'viewBox="0 0 10 10" refX="7" refY="5" markerWidth="10" markerHeight="10" orient="auto"'
+    return f'<marker id="{name}" {place} markerUnits="userSpaceOnUse"><path class="to-{color}" d="{shape}"/></marker>'
+
+
+def escaped(text: str) -> str:
+    """Words as XML text and attribute; what is printable has no character that XML forbids."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+
+
+# ---- one sandbox
+
+
+def _sandbox(sandbox: SandboxReach, top: float) -> tuple[list[str], float, float]:
+    """Its picture and its evidence; the right and the lower end."""
+    picture = drawing(sandbox)
+    labels = [label(one) for one in picture.nodes]
+    ids = {one.id: f"n{number}" for number, one in enumerate(picture.nodes)}
+    sizes = {f"n{number}": _size(some) for number, some in enumerate(labels)}
+    ends = max(sizes[ids[one.id]][0] for one in picture.nodes if one.is_destination)
+    sizes.update({ids[one.id]: (ends, sizes[ids[one.id]][1]) for one in picture.nodes if one.is_destination})
+    pairs = list(dict.fromkeys((ids[one.source], ids[one.target]) for one in picture.lines))
+    last = [ids[one.id] for one in picture.nodes if one.is_destination]
+    places = layout(sizes, pairs, ids[sandbox.graph.start], last)
+    y = top + 2 * LINE + 8
+    parts = [
+        f'<g role="group" aria-label="{escaped(reach.name(sandbox.name))}">',
+        _text(reach.name(sandbox.name), MARGIN, top + LINE, "title"),
+        _text(reach.about(sandbox), MARGIN + 8 + width(reach.name(sandbox.name)) * 9.4, top + LINE, "quiet"),
+    ]
+    parts += _lines(picture, pairs, ids, places, sizes, y)
+    for number, (dot, some) in enumerate(zip(picture.nodes, labels, strict=True)):
+        parts += _box(dot, some, places.places[f"n{number}"], sizes[f"n{number}"], y)
+    y += places.height + 1.5 * LINE
+    right = MARGIN + places.width
+    for mark, told in _legend(sandbox, picture):
+        for number, piece in enumerate(folded(told, EVIDENCE)):
+            if mark and number == 0:
+                parts.append(_text(f"{mark:>3}", MARGIN, y, "quiet"))
+            x = MARGIN + (4 * LETTER if mark else 0)
+            parts.append(_text(piece, x, y))
+            right = max(right, x + width(piece) * LETTER)
+            y += LINE
+    parts.append("</g>")
+    return parts, right, y
+
+
+def label(dot: Dot) -> list[str]:
+    """The lines of a node's box: its name, folded, and its kind or verdict."""
+    shown = folded(dot.label, COLUMNS)
+    if len(shown) > LABEL_LINES:
+        shown = [*shown[: LABEL_LINES - 1], shown[LABEL_LINES - 1][: COLUMNS - 1] + "…"]
+    return [*shown, dot.shown or dot.kind]
+
+
+def folded(text: str, room: int) -> list[str]:
+    return [text[start:end].strip() for start, end in wrapped(text, room)]
+
+
+def _size(label: Sequence[str]) -> tuple[float, float]:
+    return max(width(one) for one in label) * LETTER + 20, len(label) * LINE + 12
+
+
+def _box(dot: Dot, label: Sequence[str], place: Point, size: tuple[float, float], top: float) -> Iterator[str]:
+    x, y = MARGIN + place[0] - size[0] / 2, top + place[1] - size[1] / 2
+    names = " ".join(filter(None, ("node", dot.verdict and str(dot.verdict), "start" if dot.is_start else "")))
+    title = ", ".join(filter(None, (dot.label, dot.kind, dot.shown, dot.where)))
+    yield f'<g class="{names}"><title>{escaped(title)}</title>'
+    radius = 10 if dot.shown else 4
+    yield f'<rect class="box" x="{x:.1f}" y="{y:.1f}" width="{size[0]:.1f}" height="{size[1]:.1f}" rx="{radius}"/>'
+    for number, line in enumerate(label):
+        kind = ("said" if dot.shown else "quiet") if number == len(label) - 1 else ""
+        yield _text(line, x + 10, y + 17 + number * LINE, kind)
+    yield "</g>"
+
+
+def _lines(
+    picture: Drawing,
+    pairs: Sequence[tuple[str, str]],
+    ids: dict[str, str],
+    places: Layout,
+    sizes: dict[str, tuple[float, float]],
+    top: float,
+) -> Iterator[str]:
+    """One line for all steps between the same two nodes, with their numbers on it."""
+    together: dict[tuple[str, str], list[Line]] = {}
+    for one in picture.lines:
+        together.setdefault((ids[one.source], ids[one.target]), []).append(one)
+    for number, pair in enumerate(pairs):
+        some = together[pair]
+        source, target = (places.places[end] for end in pair)
+        forward = target[0] >= source[0]
+        side = 1 if forward else -1
+        begin = (source[0] + side * sizes[pair[0]][0] / 2, source[1])
+        end = (target[0] - side * sizes[pair[1]][0] / 2 - side * 2, target[1])
+        if source[0] == target[0]:  # the same layer: around the right side
+            begin, end = (source[0] + sizes[pair[0]][0] / 2, source[1]), (target[0] + sizes[pair[1]][0] / 2, target[1])
+        points = [(MARGIN + x, top + y) for x, y in (begin, *places.bends[number], end)]
+        kind = _kind(some)
+        title = "; ".join(f"{one.number} {one.words}" for one in some)
+        yield f'<g class="{kind}"><title>{escaped(title)}</title>'
+        yield f'<path class="line" d="{_curve(points, bulge=source[0] == target[0])}" marker-end="url(#{kind})"/>'
+        shown = ", ".join(str(one.number) for one in some[:4]) + ("…" if len(some) > 4 else "")
+        yield _badge(shown, _middle(points, bulge=source[0] == target[0]))
+        yield "</g>"
+
+
+def _kind(some: Sequence[Line]) -> str:
+    """How the line is drawn: a step of any kind before a wall, a takeover before a plain socket."""
+    real = [one for one in some if not one.wall]
+    if not real:
+        return "wall"
+    if all(one.cut for one in real):
+        return "cut"
+    if all(one.doubtful for one in real):
+        return "doubtful"
+    modes = {one.mode for one in real}
+    return next(mode.value for mode in (Mode.PIVOT, Mode.MEDIATED, Mode.DIRECT) if mode in modes)
+
+
+def _curve(points: Sequence[Point], *, bulge: bool) -> str:
+    (x, y), parts = points[0], []
+    parts.append(f"M{x:.1f} {y:.1f}")
+    for to_x, to_y in points[1:]:
+        middle = x + 46 if bulge else (x + to_x) / 2
+        parts.append(f"C{middle:.1f} {y:.1f} {middle:.1f} {to_y:.1f} {to_x:.1f} {to_y:.1f}")
+        x, y = to_x, to_y
+    return " ".join(parts)
+
+
+def _middle(points: Sequence[Point], *, bulge: bool) -> Point:
+    """A point in the middle of the curve's middle piece."""
+    number = (len(points) - 1) // 2
+    (x1, y1), (x2, y2) = points[number], points[number + 1]
+    return (x1 + x2) / 2 + (34 if bulge else 0), (y1 + y2) / 2
+
+
+def _badge(shown: str, at: Point) -> str:
+    if len(shown) <= 2:
+        shape = f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="9"/>'
+    else:
+        wide = len(shown) * 6.4 + 10
+        shape = (
+            f'<rect class="box" x="{at[0] - wide / 2:.1f}" y="{at[1] - 9:.1f}" width="{wide:.1f}" height="18" rx="9"/>'
+        )
+    return f'<g class="badge">{shape}<text x="{at[0]:.1f}" y="{at[1] + 3.5:.1f}">{shown}</text></g>'
+
+
+def _legend(sandbox: SandboxReach, picture: Drawing) -> Iterator[tuple[str, str]]:
+    """The evidence: every numbered line's reason, then the cut."""
+    for one in picture.lines:
+        marks = [str(one.mode)] if not one.wall and one.mode is not Mode.DIRECT else []
+        marks += ["stands in the way"] * one.wall + ["if a missing fact holds"] * one.doubtful
+        marks += ["removed by the cut"] * one.cut
+        yield str(one.number), one.words + (f" [{', '.join(marks)}]" if marks else "")
+    if picture.left_out:
+        yield "", f"{words.many(picture.left_out, 'more step')} not drawn here: the JSON report has all of them."
+    cut = reach.first_cut(sandbox)
+    if cut is not None:
+        yield "", reach.cut(cut, sandbox)
+        for number, action in enumerate(cut.actions, 1):
+            yield f"{number}.", reach.action(action)
+
+
+def _text(text: str, x: float, y: float, kind: str = "") -> str:
+    name = f' class="{kind}"' if kind else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}"{name} xml:space="preserve">{escaped(text)}</text>'
+
+
+PLUGIN = Format("svg", "the graph of what sandboxes reach, as a picture", (".svg",), render, needs_launch=True)
