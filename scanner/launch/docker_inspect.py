@@ -80,6 +80,8 @@ def read(inputs: Sequence[Input], options: ReadOptions) -> Launch:  # noqa: ARG0
             containers.append(one)
         elif _is_network(one):
             network = _network(one)
+            if network.driver.value in ("host", "null"):
+                continue  # these two are modes, whatever the engine calls them
             networks.setdefault(network.key, network)
             names[_text(one, "Id") or _text(one, "id")] = network.key
         elif _is_volume(one):

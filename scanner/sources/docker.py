@@ -21,14 +21,13 @@ from scanner.oci.files import spooled
 from scanner.oci.reference import parse, repository_of
 from scanner.oci.saved import open_saved
 from scanner.oci.store import Budget
+from scanner.sources.engine import connect
 from scanner.sources.failures import reason
 from scanner.sources.plugin import OpenImage, Source, SourceOptions
 
 if TYPE_CHECKING:
     import docker
 
-DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
-ANSWER_SECONDS = 60
 SAVE_SECONDS = 1800
 """Old engines write the whole image to a temporary directory before the first byte of a save arrives."""
 CHUNK = 1 << 20
@@ -50,7 +49,11 @@ def open_docker(name: str, options: SourceOptions) -> OpenImage:
     if not _ID.fullmatch(name):
         parse(name)
     with ExitStack() as stack:
-        client, endpoint = _connect(name, stack)
+        client, endpoint = connect(
+            f"To scan {printable(name)}",
+            f"go without one: registry:{printable(name)}, or archive:FILE for a saved image",
+            stack,
+        )
         inspected = _inspect(client, endpoint, name)
         target = Target("docker", name, _repository(name, inspected))
         notes: tuple[Notification, ...] = ()
@@ -83,41 +86,6 @@ def open_docker(name: str, options: SourceOptions) -> OpenImage:
             (*notes, *loaded.notifications),
             stack.pop_all(),
         )
-
-
-def _endpoint() -> str:
-    """Where the engine is: DOCKER_HOST, else DOCKER_CONTEXT or the CLI's current context, else the usual socket."""
-    if host := os.environ.get("DOCKER_HOST"):
-        return host
-    from docker.context import ContextAPI
-
-    return str(ContextAPI.kwargs_from_context().get("base_url") or DEFAULT_ENDPOINT)
-
-
-def _connect(name: str, resources: ExitStack) -> "tuple[docker.DockerClient, str]":
-    import docker
-
-    endpoint = os.environ.get("DOCKER_HOST") or DEFAULT_ENDPOINT
-    try:
-        endpoint = _endpoint()
-        client = docker.from_env(version="auto", timeout=ANSWER_SECONDS)
-    except Exception as e:  # a context's files, TLS, ssh: each library raises its own
-        hint = "run as root or as a member of the socket's group" if _has(e, PermissionError) else "start it"
-        raise SourceError(
-            f"no container engine answers at {printable(endpoint)}: {reason(e)}. To scan {printable(name)}, {hint}, name another "
-            f"engine in DOCKER_HOST (Podman: unix://$XDG_RUNTIME_DIR/podman/podman.sock), or go without one: "
-            f"registry:{printable(name)}, or archive:FILE for a saved image."
-        ) from e
-    resources.callback(client.close)
-    return client, endpoint
-
-
-def _has(error: BaseException | None, kind: type[BaseException]) -> bool:
-    for _ in range(8):
-        if error is None or isinstance(error, kind):
-            break
-        error = error.__cause__ or error.__context__
-    return isinstance(error, kind)
 
 
 def _inspect(client: "docker.DockerClient", endpoint: str, name: str) -> dict[str, Any]:
