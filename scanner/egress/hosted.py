@@ -310,13 +310,23 @@ def _told(said: Said[bool] | None, key: str, assumed: Assumed) -> bool | None:
 
 def _takeovers(builder: Builder, start: str, sandbox: Hosted, assumed: Assumed, siblings: tuple[str, ...]) -> None:
     ways = takeovers(sandbox.confinement, "docker", assumed, name=sandbox.name, object=f"hosted:{sandbox.name}")
+    if sandbox.kind == "sandbox-runtime" and ways:  # it opens single sockets on macOS alone
+        given = assumed.get("host.system")
+        missing = (Missing("host.system", "srt opens single Unix sockets on macOS alone", ways[0].origin),)
+        ways = (
+            ()
+            if given == "linux"
+            else ways
+            if given
+            else tuple(replace(w, missing=(*w.missing, *missing)) for w in ways)
+        )
     draw(builder, start, ways, siblings)
     closed = _told(sandbox.engine_closed, "provider.engine", assumed)
     if closed is None or not closed:
         why = f"whether what runs in a sandbox of {sandbox.kind} can take over the machine below"
-        missing = (Missing("provider.engine", why, sandbox.origin),) if closed is None else ()
+        unknown = (Missing("provider.engine", why, sandbox.origin),) if closed is None else ()
         taken(builder, "host", siblings)
-        builder.edge(start, "host", "escape", why, mode=Mode.PIVOT, origin=sandbox.origin, missing=missing)
+        builder.edge(start, "host", "escape", why, mode=Mode.PIVOT, origin=sandbox.origin, missing=unknown)
     elif not ways:
         why = "nothing that the sandbox is given takes over the machine below"
         origin = sandbox.engine_closed.origin if sandbox.engine_closed is not None else sandbox.origin

@@ -111,7 +111,10 @@ KNOWN = (
         "whether private and metadata addresses are in reach of a sandbox that a provider runs",
     ),
     Assumption(
-        "provider.host", "open or closed", "open|closed", "whether services of the provider's own machine are in reach"
+        "provider.host",
+        "open or closed",
+        "open|closed",
+        "whether services of the machine that a provider runs a sandbox on are in reach",
     ),
     Assumption(
         "provider.dns", "open or closed", "open|closed", "whether the provider's resolver answers for names on no list"
@@ -120,7 +123,7 @@ KNOWN = (
         "provider.engine",
         "open or closed",
         "open|closed",
-        "whether what runs in a sandbox can take over the provider's machine",
+        "whether what runs in a provider's sandbox, or one without a container, can take over the machine below",
     ),
     Assumption(
         "proxy.filters", "true or false", "true|false", "whether a proxy of one's own holds the file's list itself"
