@@ -118,6 +118,8 @@ class Confinement:
     """`/dev/net/tun:/dev/net/tun:rwm` and the like, as written."""
     gpus: Said[str] | None = None
     sysctls: tuple[tuple[str, Said[str]], ...] = ()
+    security_opts: tuple[Said[str], ...] = ()
+    """What `--security-opt` says besides (`label=disable`, `systempaths=unconfined`), as written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,8 @@ class Network:
     options: tuple[tuple[str, Said[str]], ...] = ()
     subnets: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    """What interpolation left open about the network."""
 
     def option(self, name: str) -> Said[str] | None:
         return next((value for key, value in self.options if key == name), None)
