@@ -1,0 +1,1 @@
+"""Parts of Kubernetes manifests: values and selectors, pod specifications, network policies of every kind."""
