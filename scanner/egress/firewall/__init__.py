@@ -24,7 +24,7 @@ Masquerading is read from the nat table (`Flow.masqueraded` None); answers to wh
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scanner.egress.firewall import iptables, nft
@@ -77,6 +77,8 @@ class Ruleset:
     """The bridges of containers that the rules speak of, with their subnets where they are told."""
     published: tuple[PublishedPort, ...]
     notes: tuple[tuple[int, str], ...] = ()
+    whole: bool = False
+    """Whether a hook of which nothing stands in it filters nothing (nft lists all it has)."""
 
     @property
     def has_engine(self) -> bool:
@@ -84,8 +86,10 @@ class Ruleset:
         return any(_ENGINE & set(t.chains) or t.name == "docker-bridges" for t in self.tables)
 
     def speaks(self, family: int, hook: str = "forward") -> bool:
-        """Whether it holds a chain of `prerouting`, `input`, `forward`, `output` or `postrouting` that filters."""
-        return any(not chain.nat for _, chain in self._evaluator(family).hooks(hook))
+        """Whether it tells what happens at `input`, `forward` or `output`: it holds a chain there, or is a whole listing."""
+        return (self.whole and bool(self._of(family))) or any(
+            not chain.nat for _, chain in self._evaluator(family).hooks(hook)
+        )
 
     def has_chain(self, name: str, family: int = 4) -> bool:
         return any(name in t.chains for t in self._of(family))
@@ -158,23 +162,21 @@ def read_ruleset(text: str, name: str) -> Ruleset:
     Raises ParseError with the line for what is none of these.
     """
     text = text.removeprefix("\ufeff")
-    notes: list[tuple[int, str]] = []
     if text.lstrip()[:1] == "{":
-        tables = nft.read_json(text, name)
-    elif nft.recognises_text(text):
-        tables = nft.read_text(text, name)
-    elif iptables.recognises(text):
-        tables, notes = iptables.read(text, name)
-    else:
+        return ruleset(nft.read_json(text, name), name, whole=True)
+    if nft.recognises_text(text):
+        return ruleset(nft.read_text(text, name), name, whole=True)
+    if not iptables.recognises(text):
         raise ParseError(
             f"{name}:1:1: no firewall's rules: what iptables-save, ip6tables-save or nft list ruleset print is read"
         )
+    tables, notes = iptables.read(text, name)
     return ruleset(tables, name, notes)
 
 
-def ruleset(tables: list[Table], name: str, notes: list[tuple[int, str]] | None = None) -> Ruleset:
+def ruleset(tables: list[Table], name: str, notes: Sequence[tuple[int, str]] = (), *, whole: bool = False) -> Ruleset:
     """Tables that were read, with what their rules tell of bridges and published ports."""
-    return Ruleset(name, tuple(tables), _bridges(tables), tuple(_published(tables)), tuple(notes or ()))
+    return Ruleset(name, tuple(tables), _bridges(tables), tuple(_published(tables)), tuple(notes), whole)
 
 
 def _bridges(tables: list[Table]) -> dict[str, tuple[str, ...]]:
