@@ -1,0 +1,123 @@
+"""DNS as a state of its own: who resolves a container's names, and from where it asks.
+
+Networks that a user made have the embedded resolver 127.0.0.11. It asks the upstreams from the container's network
+namespace, but those on the host's loopback from the host's: names leave that way although no packet of the container does
+(CVE-2024-29018 for internal networks). The default bridge copies the nameservers into the container.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from scanner.egress.builder import NAMES
+from scanner.egress.engines import ELSEWHERE, LOOPBACK, Engine
+from scanner.egress.networks import Lets
+from scanner.egress.permits import intersect
+from scanner.model.egress import Permit
+from scanner.model.launch import Attachment, Container, Network, Origin
+
+DOCKER0 = "172.17.0.1"
+_PUBLIC = "8.8.8.8"
+"""What the engine writes for the default bridge where the host's nameservers are all on its loopback."""
+_ONE_WAY = tuple(replace(p, reply=False) for p in NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One network that a container is on, and what it lets through."""
+
+    attachment: Attachment
+    network: Network
+    lets: Lets
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One way in which names leave. `by` the container whose software has to pass them on (a resolver among the siblings)."""
+
+    permits: tuple[Permit, ...]
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """A container's configured resolver: `kind` in a word, `upstreams` what the launch gives (none: the engine's)."""
+
+    kind: str
+    words: str
+    origin: Origin
+
+
+def resolver(container: Container) -> Names | None:
+    """Who resolves names; None where there is no network at all."""
+    mode = container.network_mode
+    if mode.value == "none":
+        return None
+    if mode.value == "host":
+        return Names("host", "the host's own nameservers", mode.origin)
+    if mode.value == "bridge":
+        return Names("copied", "nameservers copied from the host", mode.origin)
+    return Names("embedded", "the engine's embedded resolver 127.0.0.11", mode.origin)
+
+
+def asked(
+    container: Container, links: Sequence[Link], route: str | None, engine: Engine, addresses: Sequence[tuple[str, str]]
+) -> Iterator[Asked]:
+    """How names leave a container on one engine, `route` being the network of its default route.
+
+    `addresses` are those of other containers (name, address), which may be nameservers.
+    """
+    kind = resolver(container)
+    if kind is None:
+        return
+    if kind.kind == "host":
+        yield Asked(NAMES)
+        return
+    given = [d.value for d in container.dns]
+    if not given:
+        if engine.dns == LOOPBACK and kind.kind == "embedded":
+            outside = any(link.lets.outside and link.lets.gateway for link in links)
+            if links and (outside or engine.internal_leaks_names):
+                yield Asked(NAMES)
+            return
+        given = [_PUBLIC if engine.dns in (LOOPBACK, ELSEWHERE) else engine.dns]
+    for address in given:
+        yield from _from_inside(address, links, route, addresses)
+
+
+def _from_inside(
+    address: str, links: Sequence[Link], route: str | None, addresses: Sequence[tuple[str, str]]
+) -> Iterator[Asked]:
+    """A nameserver that is asked from the container's own namespace."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        yield Asked(_ONE_WAY)  # a name of whatever kind: it may be anything that is reached
+        return
+    if ip.is_loopback or ip.is_unspecified:
+        return
+    sibling = next((name for name, theirs in addresses if theirs == str(ip)), None)
+    if sibling is not None:
+        yield Asked(NAMES, sibling)
+        return
+    for link in links:
+        if str(ip) in link.network.gateways and link.lets.host:
+            yield Asked(NAMES)
+            return
+        if _within(str(ip), link.lets.near):
+            yield Asked(NAMES)
+            return
+    routed = next((link.lets for link in links if link.network.key == route), None)
+    if routed is None:
+        return
+    if str(ip) == DOCKER0 and routed.routed_host:
+        yield Asked(NAMES)
+        return
+    question = (Permit((f"{ip}/{ip.max_prefixlen}",), "udp", ((53, 53),)),)
+    passing = intersect(routed.onward, question)
+    if passing:
+        yield Asked(NAMES if any(p.reply for p in passing) else _ONE_WAY)
+
+
+def _within(address: str, near: Sequence[Permit]) -> bool:
+    return bool(near) and bool(intersect(near, (Permit((address,), "udp", ((53, 53),)),)))

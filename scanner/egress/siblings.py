@@ -1,0 +1,117 @@
+"""What containers of one launch are to each other: whose network namespace they share, what they serve, what they leave open."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scanner.egress.networks import DEFAULT_BRIDGE
+from scanner.model.launch import Container, Launch, Missing, MountKind, Published, Said
+
+CHAIN = 64
+"""How many containers may borrow their network from each other, one after another."""
+
+
+def owner(launch: Launch, container: Container) -> tuple[Container | None, tuple[Missing, ...]]:
+    """Whose network namespace a container lives in: its own, or the one that `container:NAME` leads to.
+
+    None with a Missing where the launch does not hold that container, or where they borrow in a circle.
+    """
+    seen: set[str] = set()
+    one = container
+    while len(seen) < CHAIN and one.name not in seen:
+        seen.add(one.name)
+        lender = borrowed(one.network_mode)
+        if lender is None:
+            return one, ()
+        found = launch.container(lender)
+        if found is None:
+            key = f"network.{one.network_mode.value}"
+            why = f"{one.name} lives in the network of {lender}, which is not launched here"
+            return None, (Missing(key, why, one.network_mode.origin),)
+        one = found
+    why = f"{container.name} borrows its network in a circle, so that no engine starts it"
+    return None, (Missing(f"network.{container.network_mode.value}", why, container.network_mode.origin),)
+
+
+def borrowed(mode: Said[str]) -> str | None:
+    """The container whose network a mode names."""
+    kind, colon, name = mode.value.partition(":")
+    return name if colon and kind in ("container", "service") else None
+
+
+def reachable_ports(container: Container) -> Iterator[tuple[int, Published]]:
+    """Ports that the host forwards to it and that other containers can call: not those of the host's loopback alone."""
+    for index, port in enumerate(container.published):
+        if not port.host_ip.startswith("127.") and port.host_ip not in ("::1", "[::1]"):
+            yield index, port
+
+
+def exposes(container: Container) -> bool:
+    """Whether the launch says on which ports it serves."""
+    return bool(container.exposed or container.published)
+
+
+def linked(container: Container, other: Container) -> Said[str] | None:
+    """The legacy link from one to the other, which the default bridge honours where containers are kept apart."""
+    names = {other.name, other.container_name}
+    return next((link for link in container.links if link.value.partition(":")[0].lstrip("/") in names), None)
+
+
+def shared_folders(one: Container, other: Container) -> Iterator[tuple[str, str, str]]:
+    """Volumes and folders of the host that both mount: what it is, where in the one, where in the other."""
+    for mine in one.confinement.mounts:
+        for theirs in other.confinement.mounts:
+            if mine.kind is theirs.kind and mine.kind in (MountKind.BIND, MountKind.VOLUME):
+                a, b = mine.source.rstrip("/"), theirs.source.rstrip("/")
+                if a and (a == b or (mine.kind is MountKind.BIND and (a.startswith(b + "/") or b.startswith(a + "/")))):
+                    yield mine.source, mine.target, theirs.target
+
+
+def at(container: Container, network: str) -> int | None:
+    """The index of its attachment to a network."""
+    return next((i for i, a in enumerate(container.attachments) if a.network == network), None)
+
+
+def on_default_bridge(container: Container) -> bool:
+    return container.network_mode.value == DEFAULT_BRIDGE
+
+
+# ---- an engine of its own in a container
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An engine that a container serves on a TCP port. `open`: without asking for a client's certificate."""
+
+    port: int
+    open: bool
+    why: str
+
+
+_DIND = re.compile(
+    r"(?:.*/)?(?:docker|moby|podman)(?::[^@]*dind[^@]*|/dind.*)(?:@.*)?|(?:.*/)?[\w.-]*dind[\w.-]*(?::.*)?"
+)
+_TCP = re.compile(r"tcp://(?:0\.0\.0\.0|\[::\]|\*|)?:(\d{1,5})")
+
+
+def engine_served(container: Container) -> Served | None:
+    """The engine that a container's image or command starts and offers on TCP; `docker:dind` alone asks for certificates
+    on 2376, unless DOCKER_TLS_CERTDIR is set to nothing."""
+    words = [w.value for w in (*(container.entrypoint or ()), *(container.command or ()))]
+    text = " ".join(words)
+    runs = any(re.search(r"(?:^|[\s/;&|])dockerd(?:-entrypoint\.sh)?(?:\s|$)", word) for word in words)
+    dind = container.image is not None and _DIND.fullmatch(container.image.value) is not None
+    if not runs and not dind:
+        return None
+    verified = "--tlsverify" in text and "--tlsverify=false" not in text
+    given = _TCP.search(text)
+    if given is not None:
+        port = int(given.group(1))
+        why = f"{container.name} runs an engine that listens on TCP {port}"
+        return Served(port, not verified, why + (", for holders of a certificate" if verified else " for anybody"))
+    if not dind or (runs and "dockerd-entrypoint.sh" not in text and words and not words[0].startswith("-")):
+        return None
+    certificates = next((v.value for k, v in container.environment if k == "DOCKER_TLS_CERTDIR"), "/certs")
+    if certificates == "" or "--tls=false" in text:
+        return Served(2375, True, f"{container.name} runs an engine that listens on TCP 2375 for anybody")
+    return Served(2376, False, f"{container.name} runs an engine on TCP 2376 for holders of a certificate")
