@@ -4,26 +4,21 @@ Laid out by ourselves (layout.py), so that the same report is the same picture. 
 SVG 1.1, with the `title` and `desc` elements that screen readers read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from scanner.model import Report
 from scanner.model.egress import Mode, SandboxReach
 from scanner.reports import reach, words
-from scanner.reports.drawing import Dot, Drawing, Line, drawing
-from scanner.reports.layout import Layout, Point, layout
+from scanner.reports.drawing import Drawing
+from scanner.reports.layout import Layout, Point
+from scanner.reports.picture import LETTER, LINE, Arrow, Box, folded, picture
 from scanner.reports.plugin import Format, RenderOptions
-from scanner.reports.terminal import width, wrapped
+from scanner.reports.terminal import width
 
 SANDBOXES = 20
 """Sandboxes that are drawn, one of each row of the matrix first; `verbose` draws SANDBOXES_VERBOSE."""
 SANDBOXES_VERBOSE = 200
 MARGIN = 24.0
-LETTER = 7.4
-"""Width of a letter of the monospaced font at 12 pixels, rounded up."""
-LINE = 16.0
-COLUMNS = 26
-"""Letters of a label on one line; a longer one goes on below, at most LABEL_LINES."""
-LABEL_LINES = 3
 EVIDENCE = 104
 """Letters of a line of evidence."""
 LEAST_WIDTH = 760.0
@@ -121,27 +116,21 @@ def escaped(text: str) -> str:
 
 def _sandbox(sandbox: SandboxReach, top: float) -> tuple[list[str], float, float]:
     """Its picture and its evidence; the right and the lower end."""
-    picture = drawing(sandbox)
-    labels = [label(one) for one in picture.nodes]
-    ids = {one.id: f"n{number}" for number, one in enumerate(picture.nodes)}
-    sizes = {f"n{number}": _size(some) for number, some in enumerate(labels)}
-    ends = max(sizes[ids[one.id]][0] for one in picture.nodes if one.is_destination)
-    sizes.update({ids[one.id]: (ends, sizes[ids[one.id]][1]) for one in picture.nodes if one.is_destination})
-    pairs = list(dict.fromkeys((ids[one.source], ids[one.target]) for one in picture.lines))
-    last = [ids[one.id] for one in picture.nodes if one.is_destination]
-    places = layout(sizes, pairs, ids[sandbox.graph.start], last)
+    drawn = picture(sandbox)
     y = top + 2 * LINE + 8
     parts = [
         f'<g role="group" aria-label="{escaped(reach.name(sandbox.name))}">',
         _text(reach.name(sandbox.name), MARGIN, top + LINE, "title"),
         _text(reach.about(sandbox), MARGIN + 8 + width(reach.name(sandbox.name)) * 9.4, top + LINE, "quiet"),
     ]
-    parts += _lines(picture, pairs, ids, places, sizes, y)
-    for number, (dot, some) in enumerate(zip(picture.nodes, labels, strict=True)):
-        parts += _box(dot, some, places.places[f"n{number}"], sizes[f"n{number}"], y)
-    y += places.height + 1.5 * LINE
-    right = MARGIN + places.width
-    for mark, told in _legend(sandbox, picture):
+    boxes = {box.name: box for box in drawn.boxes}
+    for number, arrow in enumerate(drawn.arrows):
+        parts += _arrow(arrow, drawn.layout, number, boxes, y)
+    for box in drawn.boxes:
+        parts += _box(box, drawn.layout.places[box.name], y)
+    y += drawn.layout.height + 1.5 * LINE
+    right = MARGIN + drawn.layout.width
+    for mark, told in _legend(sandbox, drawn.drawing):
         for number, piece in enumerate(folded(told, EVIDENCE)):
             if mark and number == 0:
                 parts.append(_text(f"{mark:>3}", MARGIN, y, "quiet"))
@@ -153,77 +142,35 @@ def _sandbox(sandbox: SandboxReach, top: float) -> tuple[list[str], float, float
     return parts, right, y
 
 
-def label(dot: Dot) -> list[str]:
-    """The lines of a node's box: its name, folded, and its kind or verdict."""
-    shown = folded(dot.label, COLUMNS)
-    if len(shown) > LABEL_LINES:
-        shown = [*shown[: LABEL_LINES - 1], shown[LABEL_LINES - 1][: COLUMNS - 1] + "…"]
-    return [*shown, dot.shown or dot.kind]
-
-
-def folded(text: str, room: int) -> list[str]:
-    return [text[start:end].strip() for start, end in wrapped(text, room)]
-
-
-def _size(label: Sequence[str]) -> tuple[float, float]:
-    return max(width(one) for one in label) * LETTER + 20, len(label) * LINE + 12
-
-
-def _box(dot: Dot, label: Sequence[str], place: Point, size: tuple[float, float], top: float) -> Iterator[str]:
-    x, y = MARGIN + place[0] - size[0] / 2, top + place[1] - size[1] / 2
+def _box(box: Box, place: Point, top: float) -> Iterator[str]:
+    x, y, dot = MARGIN + place[0] - box.width / 2, top + place[1] - box.height / 2, box.dot
     names = " ".join(filter(None, ("node", dot.verdict and str(dot.verdict), "start" if dot.is_start else "")))
     title = ", ".join(filter(None, (dot.label, dot.kind, dot.shown, dot.where)))
     yield f'<g class="{names}"><title>{escaped(title)}</title>'
-    radius = 10 if dot.shown else 4
-    yield f'<rect class="box" x="{x:.1f}" y="{y:.1f}" width="{size[0]:.1f}" height="{size[1]:.1f}" rx="{radius}"/>'
-    for number, line in enumerate(label):
-        kind = ("said" if dot.shown else "quiet") if number == len(label) - 1 else ""
+    radius = 10 if dot.is_destination else 4
+    size = f'width="{box.width:.1f}" height="{box.height:.1f}"'
+    yield f'<rect class="box" x="{x:.1f}" y="{y:.1f}" {size} rx="{radius}"/>'
+    for number, line in enumerate(box.label):
+        kind = ("said" if dot.shown else "quiet") if number == len(box.label) - 1 else ""
         yield _text(line, x + 10, y + 17 + number * LINE, kind)
     yield "</g>"
 
 
-def _lines(
-    picture: Drawing,
-    pairs: Sequence[tuple[str, str]],
-    ids: dict[str, str],
-    places: Layout,
-    sizes: dict[str, tuple[float, float]],
-    top: float,
-) -> Iterator[str]:
-    """One line for all steps between the same two nodes, with their numbers on it."""
-    together: dict[tuple[str, str], list[Line]] = {}
-    for one in picture.lines:
-        together.setdefault((ids[one.source], ids[one.target]), []).append(one)
-    for number, pair in enumerate(pairs):
-        some = together[pair]
-        source, target = (places.places[end] for end in pair)
-        forward = target[0] >= source[0]
-        side = 1 if forward else -1
-        begin = (source[0] + side * sizes[pair[0]][0] / 2, source[1])
-        end = (target[0] - side * sizes[pair[1]][0] / 2 - side * 2, target[1])
-        if source[0] == target[0]:  # the same layer: around the right side
-            begin, end = (source[0] + sizes[pair[0]][0] / 2, source[1]), (target[0] + sizes[pair[1]][0] / 2, target[1])
-        points = [(MARGIN + x, top + y) for x, y in (begin, *places.bends[number], end)]
-        kind = _kind(some)
-        title = "; ".join(f"{one.number} {one.words}" for one in some)
-        yield f'<g class="{kind}"><title>{escaped(title)}</title>'
-        yield f'<path class="line" d="{_curve(points, bulge=source[0] == target[0])}" marker-end="url(#{kind})"/>'
-        shown = ", ".join(str(one.number) for one in some[:4]) + ("…" if len(some) > 4 else "")
-        yield _badge(shown, _middle(points, bulge=source[0] == target[0]))
-        yield "</g>"
-
-
-def _kind(some: Sequence[Line]) -> str:
-    """How the line is drawn: a step of any kind before a wall, a takeover before a plain socket."""
-    real = [one for one in some if not one.wall]
-    if not real:
-        return "wall"
-    if all(one.cut for one in real):
-        return "cut"
-    if all(one.doubtful for one in real):
-        return "doubtful"
-    modes = {one.mode for one in real}
-    return next(mode.value for mode in (Mode.PIVOT, Mode.MEDIATED, Mode.DIRECT) if mode in modes)
+def _arrow(arrow: Arrow, places: Layout, number: int, boxes: Mapping[str, Box], top: float) -> Iterator[str]:
+    """The line with its numbers; in one layer it goes around the right side."""
+    source, target = places.places[arrow.source], places.places[arrow.target]
+    bulge = source[0] == target[0]
+    side = 1 if target[0] >= source[0] else -1
+    begin = (source[0] + side * boxes[arrow.source].width / 2, source[1])
+    end = (target[0] - side * (boxes[arrow.target].width / 2 + 2), target[1])
+    if bulge:
+        end = (target[0] + boxes[arrow.target].width / 2, target[1])
+    points = [(MARGIN + x, top + y) for x, y in (begin, *places.bends[number], end)]
+    kind = "cut" if arrow.cut else arrow.kind
+    yield f'<g class="{kind}"><title>{escaped(arrow.words)}</title>'
+    yield f'<path class="line" d="{_curve(points, bulge=bulge)}" marker-end="url(#{kind})"/>'
+    yield _badge(arrow.numbers, _middle(points, bulge=bulge))
+    yield "</g>"
 
 
 def _curve(points: Sequence[Point], *, bulge: bool) -> str:
