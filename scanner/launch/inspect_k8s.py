@@ -8,13 +8,13 @@ renders them and read as any other of their kind.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scanner.errors import ParseError, ScannerError
 from scanner.launch.document import Node
 from scanner.launch.plugin import Format, Input, ReadOptions
-from scanner.launch.requests import documents, either, flag, mentions, required, text, texts, wrong
+from scanner.launch.requests import documents, either, flag, mentions, required, settled, text, texts, wrong
 from scanner.model import (
     Cluster,
     Container,
@@ -36,7 +36,7 @@ RELEASE = "agent-env"
 NAMESPACE = "default"
 """The release's name and namespace are chosen when a sandbox starts."""
 EXTENSIONS = ("x-inspect_k8s_sandbox", "x-k8s")
-_CHART = "\0chart"
+_CHART = "the chart's own values"
 """The file of what the chart itself says; no place of the user's."""
 _TOP = frozenset(
     (
@@ -125,7 +125,7 @@ def _read(inputs: Sequence[Input], options: ReadOptions) -> Launch:
         "inspect_k8s_sandbox",
         tuple(i.name for i in inputs),
         "inspect_k8s_sandbox",
-        cluster=_settled(cluster),
+        cluster=settled(cluster, _CHART, RUNNER),
         notifications=tuple(notes),
     )
 
@@ -416,18 +416,6 @@ def _node(value: Any, at: Node | None, quoted: bool = False) -> Node:
     return Node(file, line, column, end, text=str(value), quoted=quoted)
 
 
-def _settled(value: Any) -> Any:
-    """The same with the chart's places as what they are: defaults of the runner."""
-    if isinstance(value, Place):
-        return RUNNER if value.file == _CHART else value
-    if isinstance(value, tuple):
-        return tuple(_settled(one) for one in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        changed = {f.name: _settled(before) for f in fields(value) if (before := getattr(value, f.name)) is not None}
-        return replace(value, **changed)
-    return value
-
-
 # ---- Compose files
 
 
@@ -456,7 +444,7 @@ def from_compose(inputs: Sequence[Input], options: ReadOptions) -> Launch:
         runner="inspect_k8s_sandbox",
         containers=(),
         networks=(),
-        cluster=_settled(cluster),
+        cluster=settled(cluster, _CHART, RUNNER),
     )
 
 

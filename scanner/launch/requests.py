@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 from scanner.errors import ParseError, ScannerError
 from scanner.launch.document import Node, read_json, read_yaml
 from scanner.launch.plugin import Format, Input, ReadOptions
 from scanner.launch.tomltext import read_toml, toml_lines, toml_of
-from scanner.model import Hosted, HostRule, Launch, Said, printable
+from scanner.model import Hosted, HostRule, Launch, Origin, Place, Said, printable
 
 DEPTH = 4
 """How deep in a document a sandbox's settings are looked for."""
@@ -137,6 +138,18 @@ def mentions(given: Input, keys: Sequence[str]) -> bool:
     """Whether a broken input was to be this: one of the keys stands in it as one."""
     named = "|".join(map(re.escape, keys))
     return re.search(rf"""(?:^|[\s{{,])["']?(?:{named})["']?\s*[:=]""", given.text[: 1 << 18]) is not None
+
+
+def settled(value: Any, file: str, origin: Origin) -> Any:
+    """A value of the model in which all places of a file that no user wrote are what they are: another's default."""
+    if isinstance(value, Place):
+        return origin if value.file == file else value
+    if isinstance(value, tuple):
+        return tuple(settled(one, file, origin) for one in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        given = ((f.name, getattr(value, f.name)) for f in fields(value))
+        return replace(value, **{name: settled(one, file, origin) for name, one in given if one is not None})
+    return value
 
 
 def request_format(
