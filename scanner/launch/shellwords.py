@@ -531,7 +531,7 @@ class Shell:
             return None
         if name in ("source", "."):
             self._values = dict.fromkeys(self._values)  # it may set any of them
-            return None
+            return self.command(words, conditional)
         text: Word | None = None
         if name == "eval":
             text = replace(words[1], text=" ".join(w.text for w in words[1:])) if len(words) > 1 else None
