@@ -7,6 +7,7 @@ import click
 
 from scanner.cli.cache import cache
 from scanner.cli.convert import convert
+from scanner.cli.egress import egress
 from scanner.cli.explain import explain
 from scanner.cli.rules import rules
 from scanner.cli.scan import scan
@@ -22,6 +23,7 @@ Examples:
   sandscan scan archive:app.tar -o sarif=a.sarif -o text
   sandscan scan registry:localhost:5000/app:1 --platform linux/arm64
   sandscan scan rootfs:/mnt/tree --fail-on medium
+  sandscan egress compose.yaml                  what its sandboxes reach, and what closes it
   sandscan explain miner/binary
 
 \b
@@ -40,10 +42,10 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def command() -> None:
-    """Could this sandbox mine, tunnel out, or reach what it must not? Scans container images and says why it believes so."""
+    """Could this sandbox mine, tunnel out, or reach what it must not? Scans container images and launch files, and says why it believes so."""
 
 
-for sub_command in (scan, explain, rules, convert, schema, cache):
+for sub_command in (scan, egress, explain, rules, convert, schema, cache):
     command.add_command(sub_command)
 
 

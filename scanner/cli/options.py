@@ -62,7 +62,8 @@ outputs = click.option(
     "outputs",
     multiple=True,
     metavar="FORMAT[=FILE]",
-    help="text, json, sarif or markdown, to a file or standard output. Repeatable.  [default: text]",
+    help="text, json, sarif, markdown; of a launch also html, svg, dot, graphml, mermaid: to a file or standard output. "
+    "Repeatable.  [default: text]",
 )
 user_rules = click.option(
     "--rules",

@@ -12,14 +12,19 @@ from scanner.reports.plugin import Format, RenderOptions
 MAX_REPORT = 1 << 30
 
 
-def check(outputs: Sequence[str]) -> list[tuple[Format, Path | None]]:
-    """The formats and files asked for, text if none; raises UsageError before any work is done in vain."""
+def check(outputs: Sequence[str], *, launched: bool = True) -> list[tuple[Format, Path | None]]:
+    """The formats and files asked for, text if none; raises UsageError before any work is done in vain.
+
+    `launched`: there will be a launch, which some formats draw.
+    """
     try:
         wanted = [parse_output(o) for o in outputs or ("text",)]
     except ReportError as e:
         raise UsageError(str(e)) from e
     if sum(file is None for _, file in wanted) > 1:
         raise UsageError("only one report can go to standard output; give the others a file: -o FORMAT=FILE")
+    if not launched and (drawn := [one.name for one, _ in wanted if one.needs_launch]):
+        raise UsageError(f"{drawn[0]} draws what the sandboxes of a launch reach; name one with --launch FILE")
     files = [file.absolute() for _, file in wanted if file is not None]
     if len(set(files)) < len(files):
         raise UsageError("two reports would be written to the same file")
@@ -30,11 +35,17 @@ def check(outputs: Sequence[str]) -> list[tuple[Format, Path | None]]:
 
 
 def emit(
-    report: Report, wanted: Sequence[tuple[Format, Path | None]], *, color: bool, width: int, verbose: bool
+    report: Report,
+    wanted: Sequence[tuple[Format, Path | None]],
+    *,
+    color: bool,
+    width: int,
+    verbose: bool,
+    explain: str | None = None,
 ) -> None:
     """Write every report, files first. Raises ReportError; a report on standard output then does not follow."""
     for one, file in sorted(wanted, key=lambda pair: pair[1] is None):
-        options = RenderOptions(width=width, color=color and file is None, verbose=verbose)
+        options = RenderOptions(width=width, color=color and file is None, verbose=verbose, explain=explain)
         text = one.render(report, options)
         if file is not None:
             write(text, file)

@@ -3,10 +3,13 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
+from scanner.cli.launching import egress_options, launch_options
 from scanner.cli.options import LEVELS, color, outputs, parse_limits, use_color, user_rules, width
+from scanner.errors import UsageError
 from scanner.model import Limits, Report, Severity
 
 EPILOG = """\b
@@ -22,7 +25,8 @@ Targets:
 Examples:
   sandscan scan archive:app.tar
   sandscan scan app:latest -o sarif=app.sarif -o text --fail-on medium
-  sandscan scan rootfs:/srv/tree --rules my.yar --no-cache"""
+  sandscan scan rootfs:/srv/tree --rules my.yar --no-cache
+  sandscan scan agent:latest --launch compose.yaml -o html=reach.html -o text"""
 
 
 @click.command(epilog=EPILOG)
@@ -38,6 +42,14 @@ Examples:
 @click.option(
     "--severity", type=click.Choice(LEVELS), default="note", show_default=True, help="Leave out what is less severe."
 )
+@click.option(
+    "--launch",
+    "launches",
+    multiple=True,
+    metavar="FILE",
+    help="A launch file of the image: what its sandboxes reach goes into the same report. Repeatable.",
+)
+@launch_options
 @user_rules
 @click.option(
     "--platform", metavar="OS/ARCH", help="Of a multi-platform image, such as linux/arm64.  [default: this machine's]"
@@ -69,6 +81,7 @@ def scan(
     outputs: tuple[str, ...],
     fail_on: str,
     severity: str,
+    launches: tuple[str, ...],
     rules: tuple[str, ...],
     platform: str | None,
     engine_access: str,
@@ -80,6 +93,7 @@ def scan(
     quiet: bool,
     no_progress: bool,
     color: str,
+    **launch: Any,
 ) -> int:
     """Scan an image, an archive of one, or a tree: does it mine, does it hold a door, does it open a tunnel?"""
     from scanner.cache import Cache
@@ -90,7 +104,9 @@ def scan(
     from scanner.pipeline import scan as run
     from scanner.sources.plugin import SourceOptions
 
-    wanted = check(outputs)
+    wanted = check(outputs, launched=bool(launches))
+    if not launches and (given := [name for name, value in launch.items() if value]):
+        raise UsageError(f"--{given[0].replace('_', '-')} says something of a launch; name it with --launch FILE")
     options = Options(
         source=SourceOptions(platform, engine_access, insecure_registry, limits),
         rules=tuple(Path(r) for r in rules),
@@ -99,12 +115,19 @@ def scan(
         use_prefilter=not no_prefilter,
     )
     shown = sys.stderr.isatty() and not quiet and not no_progress
+    if launches:
+        from scanner.egressing import read_launch, with_launch
+
+        judged = egress_options(**launch)
+        read_launch(launches, judged)  # a broken file is said before the image is read, not after
     with bar(shown, use_color(color, sys.stderr)) as progress:
         report = run(target, options, progress)
+    if launches:
+        report = with_launch(report, launches, judged)
     gently()
     emit(_only(report, Severity(severity)), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
     if not quiet:
-        _warn(report)
+        warn(report)
     return exit_code(report, fail_on)
 
 
@@ -125,7 +148,7 @@ def _only(report: Report, least: Severity) -> Report:
     return replace(report, findings=kept, statistics={**report.statistics, "left_out_by_severity": left_out})
 
 
-def _warn(report: Report) -> None:
+def warn(report: Report) -> None:
     """What could not be read, on standard error too: a report in a file is easily not looked at."""
     unread = [n for n in report.notifications if n.incomplete]
     for note in unread[:5]:

@@ -222,3 +222,22 @@ class Egress:
     runner: str
     assumptions: tuple[tuple[str, str], ...]
     sandboxes: tuple[SandboxReach, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a change of the launch does to one sandbox's reach of one destination; None where the sandbox is not there.
+
+    `opened` and `closed` are paths that only the new or only the old launch has, `wider` and `narrower` what passes only
+    there. `opens`: the sandbox may reach more than before.
+    """
+
+    sandbox: str
+    destination: Destination
+    before: Answer | None
+    after: Answer | None
+    opens: bool
+    opened: tuple[Path, ...] = ()
+    closed: tuple[Path, ...] = ()
+    wider: tuple[Permit, ...] = ()
+    narrower: tuple[Permit, ...] = ()

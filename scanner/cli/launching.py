@@ -1,0 +1,114 @@
+"""Options on launch files that `egress` and `scan` share."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from scanner.errors import UsageError
+from scanner.model import printable
+from scanner.model.egress import Destination
+
+if TYPE_CHECKING:
+    from scanner.egressing import EgressOptions
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--runner", metavar="NAME", help="Who runs the launch: its defaults hold where the files say nothing."
+    ),
+    click.option(
+        "--profile", "profiles", multiple=True, metavar="NAME", help="A Compose profile to enable. Repeatable."
+    ),
+    click.option(
+        "--env", "environment", multiple=True, metavar="NAME=VALUE", help="For interpolation in the files. Repeatable."
+    ),
+    click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Such lines in a file. Repeatable."),
+    click.option(
+        "--assume",
+        "assumed",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A fact that no file holds; sandscan egress --list-assumptions shows all. Repeatable.",
+    ),
+    click.option(
+        "--ruleset",
+        "rulesets",
+        multiple=True,
+        metavar="FILE",
+        help="The host's firewall: iptables-save, ip6tables-save, or nft -j list ruleset. Repeatable.",
+    ),
+    click.option(
+        "--to",
+        "to",
+        multiple=True,
+        type=click.Choice([one.value for one in Destination]),
+        help="What the cut has to close.  [default: all but siblings]",
+    ),
+    click.option("--keep", multiple=True, metavar="HOST:PORT", help="What has to stay reachable. Repeatable."),
+)
+
+
+def launch_options(command: Command) -> Command:
+    """The options, in the order in which --help shows them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def egress_options(
+    *,
+    runner: str | None,
+    profiles: tuple[str, ...],
+    environment: tuple[str, ...],
+    env_files: tuple[str, ...],
+    assumed: tuple[str, ...],
+    rulesets: tuple[str, ...],
+    to: tuple[str, ...],
+    keep: tuple[str, ...],
+    images: tuple[str, ...] = (),
+    commands: tuple[str, ...] = (),
+    cuts: bool = True,
+) -> "EgressOptions":
+    """What the options mean; raises UsageError for what they cannot."""
+    from scanner.egress.assumptions import parse
+    from scanner.egressing import EgressOptions, kept
+
+    variables: dict[str, str] = {}
+    for file in env_files:
+        variables.update(_variables(file))
+    for one in environment:
+        name, equals, value = one.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--env {printable(one)}: write NAME=VALUE")
+        variables[name] = value
+    return EgressOptions(
+        runner=runner,
+        profiles=profiles,
+        environment=variables,
+        assumed=parse(assumed),
+        rulesets=tuple(Path(one) for one in rulesets),
+        images=tuple(map(_image, images)),
+        keep=tuple(map(kept, keep)),
+        to=tuple(Destination(one) for one in to),
+        commands=commands,
+        cuts=cuts,
+    )
+
+
+def _image(argument: str) -> tuple[str, str]:
+    """`TARGET` for every sandbox, `SANDBOX=TARGET` for one; a target's scheme comes before any equals sign."""
+    found = re.fullmatch(r"([^=:]+)=(.+)", argument, re.DOTALL)
+    return (found[1], found[2]) if found else ("", argument)
+
+
+def _variables(file: str) -> dict[str, str]:
+    """The variables of an .env file as Compose reads it; one without a value is left to whoever launches."""
+    from scanner.launch.composing.dotenv import read_dotenv
+    from scanner.launch.nearby import file_text
+
+    read = read_dotenv(file_text(Path(file), printable(file)), printable(file), lambda _: None)
+    return {one.name: one.value for one in read.values() if one.value is not None and not one.unknown}
