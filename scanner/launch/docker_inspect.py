@@ -101,6 +101,14 @@ def read(inputs: Sequence[Input], options: ReadOptions) -> Launch:  # noqa: ARG0
     return Launch("docker-inspect", tuple(i.name for i in inputs), "docker", tuple(read_), tuple(networks.values()))
 
 
+def networks_alone(inputs: Sequence[Input]) -> tuple[Network, ...] | None:
+    """The networks of inputs that tell of nothing else; None if they tell of containers. Raises ParseError."""
+    objects = [o for given in inputs for o in _objects(given)]
+    if any(_is_container(one) for one in objects):
+        return None
+    return tuple(_network(one) for one in objects if _is_network(one))
+
+
 def _unseen(key: str, origin: Origin) -> Network:
     if key == "bridge":
         return default_bridge()

@@ -912,6 +912,8 @@ def recognises(given: Input) -> bool:
         return False
     if given.text.startswith("#!"):
         return True
+    if given.path is not None and given.path.suffix.lower() in (".yaml", ".yml", ".json", ".toml"):
+        return False
     try:
         return not any(d.is_map or d.is_list for d in given.documents)
     except ScannerError:
