@@ -418,7 +418,7 @@ class _Reader:
                 self._effect(asked, known, node.place)
                 continue
             short = name.partition("@")[0].rpartition("/")[2].partition(":")[0]
-            key = f"feature.{printable(short, 60)}"
+            key = f"adds.{printable(short, 60)}"
             why = f"what the feature {printable(name)} asks for is not known: privileges, capabilities or mounts"
             asked.missing.setdefault(key, Missing(key, why, node.place))
 
@@ -429,7 +429,7 @@ class _Reader:
             path = within(self.workspace, str(self.folder / name / "devcontainer-feature.json"))
         text = small_text(self.workspace, str(path)) if path is not None and self.workspace is not None else None
         if text is None or path is None:
-            key = f"feature.{printable(posixpath.basename(name), 60)}"
+            key = f"adds.{printable(posixpath.basename(name), 60)}"
             why = f"the feature {printable(name)} could not be read; it may ask for privileges and mounts"
             asked.missing.setdefault(key, Missing(key, why, node.place))
             return []

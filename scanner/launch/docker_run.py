@@ -689,9 +689,9 @@ class _Reading:
                 at = self.session.find(name)
                 if at is None:
                     self.missing.setdefault(
-                        f"volumes-from.{name}",
+                        f"adds.{name}",
                         Missing(
-                            f"volumes-from.{name}",
+                            f"adds.{name}",
                             f"it has the mounts of {name}, which nothing here starts",
                             flag.word.place,
                         ),

@@ -128,6 +128,12 @@ KNOWN = (
     Assumption(
         "proxy.filters", "true or false", "true|false", "whether a proxy of one's own holds the file's list itself"
     ),
+    Assumption(
+        "adds.NAME",
+        "nothing or anything",
+        "nothing|anything",
+        "whether what was not read (the feature NAME, the volumes of a container NAME) adds privileges or mounts",
+    ),
     Assumption("env.NAME", "VALUE", r"(?s).*", "an environment variable that the launch file interpolates"),
 )
 
