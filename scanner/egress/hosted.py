@@ -19,7 +19,7 @@ from scanner.egress.builder import EVERYWHERE, HOST, NAMES, Builder, to
 from scanner.egress.permits import address_range, common, ranges_of, subtract
 from scanner.egress.takeover import Edit, draw, taken, takeovers
 from scanner.model.egress import ALL_PORTS, Destination, Graph, Mode, Permit
-from scanner.model.launch import Enforcement, Hosted, HostRule, Launch, Missing, Origin, Said
+from scanner.model.launch import Default, Enforcement, Hosted, HostRule, Launch, Missing, Origin, Said
 
 _ADDRESSES = (Destination.INTERNET, Destination.PRIVATE, Destination.METADATA)
 _LOCAL = ranges_of(("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128"))
@@ -298,11 +298,11 @@ def _part(rule: HostRule) -> Permit:
 
 
 def _told(said: Said[bool] | None, key: str, assumed: Assumed) -> bool | None:
-    """Closed by what the system is known to do, else by what was assumed."""
+    """Closed by what the file or the system's own documentation says; the latter gives way to what the user assumes."""
     given = assumed.get(key)
-    if said is not None:
-        return said.value
-    return None if given is None else given == "closed"
+    if said is None or (given is not None and isinstance(said.origin, Default)):
+        return None if given is None else given == "closed"
+    return said.value
 
 
 # ---- ways around the list
@@ -383,7 +383,9 @@ def _remove(builder: Builder, sandbox: Hosted, index: int) -> str:
     rule = sandbox.rules[index]
     edit: Edit = {"op": "remove", "object": f"hosted:{sandbox.name}", "field": "rules", "index": index}
     title = f"take {rule.host} off the list of {sandbox.name}"
-    return builder.action(f"hosted:{sandbox.name}/rules/{index}", title, 1, rule.origin, edit, rule.host)
+    # named by what it says, not by its index, which changes when another rule goes
+    id = f"hosted:{sandbox.name}/rules/{rule.host}@{rule.origin}"
+    return builder.action(id, title, 1, rule.origin, edit, rule.host)
 
 
 def _enforce(builder: Builder, sandbox: Hosted) -> str:

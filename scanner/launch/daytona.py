@@ -1,9 +1,9 @@
 """Daytona: a request for a sandbox, as JSON, YAML or TOML files hold it.
 
-Daytona's documentation ("Network limits") and its public runner (apps/runner/pkg/netrules, pkg/docker/container_configs.go):
-open by default, `networkBlockAll` wins, lists let out nothing else. The public runner starts privileged containers and holds
-lists in the engine's FORWARD chain alone, the hosted service says that its sandboxes are isolated: what becomes of the machine
-below, its services and private addresses is not told by a request.
+Daytona's documentation ("Network limits", "Isolation") and its public runner (apps/runner/pkg/netrules): open by default,
+`networkBlockAll` wins, lists let out nothing else. The hosted service says that what runs in a sandbox does not get at the
+machine below; whoever runs Daytona himself starts privileged containers (pkg/docker/container_configs.go) and may assume
+`provider.engine=open`. What becomes of private addresses and of that machine's services, a request does not tell.
 """
 
 from scanner.launch.document import Node
@@ -39,6 +39,7 @@ def sandbox(key: str | None, node: Node) -> Hosted:
         Said(Enforcement.SNI if domains is not None else Enforcement.PACKET, RUNNER),
         image=text(either(node, "image")),
         blocked=flag(either(node, *_BLOCK)),
+        engine_closed=Said(True, RUNNER),
     )
 
 

@@ -39,6 +39,8 @@ FOLDER = Path(__file__).with_name("runners")
 SANDBOX = "sandbox"
 KINDS = ("container", "hosted", "pod")
 HOW = ("default", "adds", "alone")
+FILLED = ("docker-run", "docker-inspect")
+"""The formats whose gaps a runner fills. A Compose project is Compose's own, and a runner's own format has read its facts."""
 LARGEST = 4 << 20
 """Characters of a launch file that is read again for a runner of another kind."""
 
@@ -175,7 +177,7 @@ def apply(launch: Launch, runner_name: str, options: ReadOptions | None = None) 
 
         return from_compose(_again(launch), options or ReadOptions())
     launch = replace(launch, runner=chosen.name)
-    if chosen.kind != "container" or launch.format == chosen.name:  # its own format has read its facts
+    if chosen.kind != "container" or launch.format not in FILLED:
         return launch
     facts = tuple(fact for fact in chosen.facts if fact.how != "alone")
     containers = tuple(_container(one, facts, chosen.origin) for one in launch.containers)
