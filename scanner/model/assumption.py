@@ -66,6 +66,30 @@ KNOWN = (
         "true|false",
         "whether rights short of full privilege are enough to take this host: its AppArmor, kernel and cgroups decide",
     ),
+    Assumption(
+        "host.br-netfilter",
+        "true or false",
+        "true|false",
+        "whether the host's firewall sees frames between containers of one network (engines before 28 see to it)",
+    ),
+    Assumption(
+        "bridge.NAME",
+        "INTERFACE, such as br-1a2b3c4d5e6f",
+        r"[\w.-]{1,15}",
+        "the bridge of network NAME in a --ruleset",
+    ),
+    Assumption(
+        "ruleset.unclear",
+        "accept or drop",
+        "accept|drop",
+        "what the rules of a --ruleset do that cannot be judged here",
+    ),
+    Assumption(
+        "exposes.NAME",
+        "true or false",
+        "true|false",
+        "whether the image of the service NAME exposes the ports it serves",
+    ),
     Assumption("host.ipv6", "true or false", "true|false", "whether the host has IPv6 to the outside"),
     Assumption("host.metadata", "true or false", "true|false", "whether a cloud's metadata service answers there"),
     Assumption(

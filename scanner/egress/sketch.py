@@ -1,0 +1,114 @@
+"""One container's graph while it is drawn: the builder, the launch around it, and what is still to be drawn."""
+
+from collections.abc import Sequence
+
+from scanner.egress.builder import ENGINE, EVERYWHERE, HOST, NAMES, Builder, to
+from scanner.egress.hostrules import HostRules
+from scanner.egress.permits import intersect
+from scanner.egress.scene import Scene
+from scanner.model.egress import Destination, Mode, Permit
+from scanner.model.launch import Container, Missing, Network, Origin
+
+ADDRESSED = (Destination.INTERNET, Destination.PRIVATE, Destination.METADATA)
+_QUESTIONS = (Permit(("0.0.0.0/0", "::/0"), "udp", ((53, 53),)), Permit(("0.0.0.0/0", "::/0"), "tcp", ((53, 53),)))
+
+
+class Sketch:
+    """`waiting` are nodes from which another container's own reach begins: what its software passes on."""
+
+    def __init__(self, scene: Scene, rules: HostRules, container: Container) -> None:
+        self.scene = scene
+        self.rules = rules
+        self.container = container
+        self.start = f"container:{container.name}"
+        self.builder = Builder(self.start, "container", container.name, container.origin)
+        self.siblings = tuple(c.name for c in scene.launch.containers if c.name != container.name)
+        for name in self.siblings:
+            self.builder.sibling(name)
+        self.waiting: list[tuple[str, Container]] = []
+        self._drawn: set[str] = set()
+
+    def once(self, what: str) -> bool:
+        """Whether this is to be drawn for the first time."""
+        if what in self._drawn:
+            return False
+        self._drawn.add(what)
+        return True
+
+    def drawn(self, what: str) -> bool:
+        return what in self._drawn
+
+    def network(self, network: Network) -> str:
+        """The node of a network's link."""
+        return self.builder.node(f"network:{network.key}", "network", f"network {network.key}", network.origin)
+
+    def onward(
+        self,
+        node: str,
+        permits: Sequence[Permit],
+        why: str,
+        origin: Origin,
+        actions: Sequence[str] = (),
+        missing: Sequence[Missing] = (),
+    ) -> None:
+        """What leaves the host from here, and the nameservers that can be asked among it."""
+        for destination in ADDRESSED:
+            if destination is Destination.METADATA and self.scene.assumed.flag("host.metadata") is False:
+                self.builder.barrier(node, to(destination), "no metadata service answers there")
+                continue
+            self.builder.edge(
+                node,
+                to(destination),
+                "forwarded",
+                why,
+                origin=origin,
+                permits=permits,
+                actions=actions,
+                missing=missing,
+            )
+        asking = intersect(tuple(permits), _QUESTIONS)
+        if asking:
+            reply = any(p.reply for p in asking)
+            part = (Permit(("any nameserver that is reached",), "any", ((53, 53),), reply=reply),)
+            why = "port 53 is reached outside, so that any nameserver there can be asked"
+            self.builder.edge(
+                node,
+                to(Destination.DNS),
+                "nameserver",
+                why,
+                origin=origin,
+                permits=part,
+                actions=actions,
+                missing=missing,
+            )
+
+    def engine_port(self, node: str, words: str, missing: Sequence[Missing] = ()) -> None:
+        """The engine's own TCP port, where it is assumed to have one and the host is reached."""
+        port = self.scene.assumed.get("engine.tcp")
+        if port not in (None, "none"):
+            why = f"the engine listens on TCP {port} of the host for anybody ({words})"
+            self.to_engine(node, why, None, missing, (f"tcp {port}",))
+
+    def to_engine(
+        self, node: str, why: str, origin: Origin | None, missing: Sequence[Missing] = (), needs: Sequence[str] = ()
+    ) -> None:
+        from scanner.egress.takeover import taken
+
+        taken(self.builder, "engine", self.siblings)
+        self.builder.edge(
+            node, "engine", "engine-port", why, mode=Mode.PIVOT, origin=origin, missing=missing, needs=needs
+        )
+
+    def anywhere(self, node: str, kind: str, missing: Missing) -> None:
+        """Everything, if a fact holds that is not known."""
+        unknown = self.builder.node(f"unknown:{missing.key}", "unknown", missing.why, missing.origin)
+        self.builder.edge(node, unknown, kind, missing.why, origin=missing.origin, missing=(missing,))
+        everything = (
+            *((d, EVERYWHERE) for d in ADDRESSED),
+            (Destination.HOST, HOST),
+            (Destination.ENGINE, ENGINE),
+            (Destination.DNS, NAMES),
+            (Destination.SIBLINGS, (Permit(self.siblings),) if self.siblings else ()),
+        )
+        for destination, permits in everything:
+            self.builder.edge(unknown, to(destination), kind, missing.why, permits=permits)
