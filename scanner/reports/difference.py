@@ -1,6 +1,6 @@
 """What a change of a launch opens and closes, for a person at a terminal."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from scanner.model.egress import Change, Path, Permit, Verdict
@@ -9,7 +9,6 @@ from scanner.reports.plugin import RenderOptions
 from scanner.reports.terminal import BOLD, Screen
 
 OPENS, CLOSES = "1;31", "32"
-PATHS = 5
 PERMITS = 6
 
 
@@ -20,8 +19,14 @@ def render(changes: Sequence[Change], old: str, new: str, options: RenderOptions
     for name, some in groupby(changes, key=lambda one: one.sandbox):
         screen.blank()
         screen.line((reach.name(name), BOLD))
+        alike: dict[tuple[bool, str, tuple[tuple[str, str], ...]], list[str]] = {}
         for change in sorted(some, key=lambda one: not one.opens):
-            _change(screen, change, options)
+            told = (change.opens, _verdicts(change), tuple(_rows(change, options)))
+            alike.setdefault(told, []).append(change.destination.value)
+        for (opens, verdicts, rows), destinations in alike.items():
+            mark = ("opens", OPENS) if opens else ("closes", CLOSES)
+            screen.line(mark, f" {', '.join(destinations)}: {verdicts}", indent=2)
+            screen.rows(rows, 4)
     screen.blank()
     opening = {one.sandbox for one in changes if one.opens}
     if not changes:
@@ -33,13 +38,10 @@ def render(changes: Sequence[Change], old: str, new: str, options: RenderOptions
     return screen.text()
 
 
-def _change(screen: Screen, change: Change, options: RenderOptions) -> None:
+def _verdicts(change: Change) -> str:
     before = reach.verdict(change.before) if change.before else "not there"
     after = reach.verdict(change.after) if change.after else "not there"
-    verdicts = before if before == after else f"{before} → {after}"
-    mark = ("opens", OPENS) if change.opens else ("closes", CLOSES)
-    screen.line(mark, f" {change.destination}: {verdicts}", indent=2)
-    screen.rows(_rows(change, options), 4)
+    return before if before == after else f"{before} → {after}"
 
 
 def _rows(change: Change, options: RenderOptions) -> Iterator[tuple[str, str]]:
@@ -61,10 +63,12 @@ def _permits(mark: str, permits: Sequence[Permit], options: RenderOptions) -> It
 
 
 def _paths(mark: str, paths: Sequence[Path], options: RenderOptions) -> Iterator[tuple[str, str]]:
-    shown: Iterable[Path] = paths if options.verbose else paths[:PATHS]
+    """The first of each mode, or all of them."""
+    first = {one.mode: one for one in reversed(paths)}
+    shown = [one for one in paths if options.verbose or one is first[one.mode]]
     for one in shown:
         yield mark, reach.path(one)
         for step in reach.steps(one):
             yield "", step
-    if not options.verbose and len(paths) > PATHS:
-        yield "", f"and {words.many(len(paths) - PATHS, 'more path')}: --verbose shows them"
+    if len(shown) < len(paths):
+        yield "", f"and {words.many(len(paths) - len(shown), 'more path')}: --verbose shows them"

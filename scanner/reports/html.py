@@ -146,7 +146,7 @@ def _sandbox(sandbox: SandboxReach) -> Json:
         "cuts": [_cut(one, sandbox) for one in sandbox.cuts if one.actions or not one.possible],
         "drawnCut": sandbox.cuts.index(first) if (first := reach.first_cut(sandbox)) else -1,
         "questions": [reach.question(one) for one in sandbox.questions],
-        "lacking": reach.without_image(sandbox),
+        "lacking": reach.without_image([sandbox]),
         "graph": _graph(drawn),
     }
 

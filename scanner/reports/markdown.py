@@ -6,7 +6,7 @@ Markdown, HTML or GitHub gives a meaning written as a character reference: no ma
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from scanner.model import FileLocation, Finding, Notification, Report, Rule, printable
 from scanner.model.egress import Answer, Destination, Egress, SandboxReach, Verdict
@@ -22,7 +22,6 @@ EXCERPTS = 5
 SANDBOXES = 50
 """Rows of the matrix, and sandboxes that are told one by one; sandboxes with the same verdicts share a row."""
 NAMES = 10
-PATHS = 3
 PERMITS = 10
 TAIL = 2_000
 """Bytes kept free for the sentences that say what was left out."""
@@ -101,6 +100,8 @@ def _egress(page: _Page, egress: Egress, options: RenderOptions) -> None:
         rest = sum(len(group) for group in groups[count:])
         page.close(_left_out(rest, "sandbox", "not in this table", "more sandboxes"))
     told = [group[0] for group in groups] if len(egress.sandboxes) > SANDBOXES else list(egress.sandboxes)
+    if lacking := reach.without_image(egress.sandboxes):
+        page.add(f"{_text(lacking)}\n\n")
     count = 0
     for sandbox in told[:limit]:
         if not page.add(_sandbox(sandbox, options), LIMIT // 2):
@@ -125,26 +126,26 @@ def _verdict(answer: Answer) -> str:
 
 def _sandbox(sandbox: SandboxReach, options: RenderOptions) -> str:
     lines = [_text(reach.about(sandbox)), ""]
-    for answer in sandbox.answers:
-        if answer.verdict is not Verdict.CLOSED:
-            lines += _reached(answer, options)
-    closed = [one.destination.value for one in sandbox.answers if one.verdict is Verdict.CLOSED]
-    if closed:
-        lines.append(f"- closed: {', '.join(closed)}")
+    reached = [one for one in sandbox.answers if one.verdict is not Verdict.CLOSED]
+    for some in reach.alike(reached, every=options.verbose):
+        lines += _reached(some, options)
+    if closed := [one for one in sandbox.answers if one.verdict is Verdict.CLOSED]:
+        lines.append(f"- {reach.names_of(closed)}: closed")
+    lines += [f"- what is missing can be given: {_code(one)}" for one in reach.supplies(sandbox)]
     for cut in sandbox.cuts:
         if cut.actions or not cut.possible:
             lines.append(f"- {_text(reach.cut(cut, sandbox))}")
             lines += [f"  {number}. {_text(reach.action(one))}" for number, one in enumerate(cut.actions, 1)]
-    if lacking := reach.without_image(sandbox):
-        lines.append(f"- {_text(lacking)}")
     lines += [f"- {_text(reach.question(one))}" for one in sandbox.questions]
     body = "\n".join(lines)
     summary = html.escape(reach.name(sandbox.name))
     return f"<details><summary><code>{summary}</code></summary>\n\n{body}\n\n</details>\n\n"
 
 
-def _reached(answer: Answer, options: RenderOptions) -> Iterator[str]:
-    yield f"- {answer.destination}: {_verdict(answer)}"
+def _reached(some: Sequence[Answer], options: RenderOptions) -> Iterator[str]:
+    """Answers that read the same but for their destination."""
+    answer = some[0]
+    yield f"- {reach.names_of(some)}: {_verdict(answer)}"
     if answer.verdict is Verdict.LIMITED:
         permits = answer.allows if options.verbose else answer.allows[:PERMITS]
         for permit in permits:
@@ -152,8 +153,8 @@ def _reached(answer: Answer, options: RenderOptions) -> Iterator[str]:
         if len(permits) < len(answer.allows):
             yield f"  - and {len(answer.allows) - len(permits):,} more"
     for missing in answer.missing:
-        yield f"  - missing: {_text(reach.gap(missing))}; give it with {_code(reach.supply(missing))}"
-    paths = answer.paths if options.verbose else answer.paths[:PATHS]
+        yield f"  - missing: {_text(reach.gap(missing))}"
+    paths = reach.worst(answer, every=options.verbose)
     for path in paths:
         yield f"  - path: {_text(reach.path(path))}"
         for number, step in enumerate(path.steps, 1):

@@ -160,12 +160,43 @@ def tool(value: Path) -> str:
     return words.plain(value.tool.words, SENTENCE) + place
 
 
-def without_image(reach: SandboxReach) -> str:
-    """A sentence where the paths lead out and nobody knows with which tool; else nothing."""
-    paths = [one for answer in reach.answers for one in answer.paths]
-    if not paths or any(one.tool is not None for one in paths):
+def without_image(sandboxes: Iterable[SandboxReach]) -> str:
+    """A sentence where paths lead out and nobody knows with which tool; else nothing."""
+    paths = [one for sandbox in sandboxes for answer in sandbox.answers for one in answer.paths[:1]]
+    if all(one.tool is not None for one in paths):
         return ""
-    return "No image was looked at, so that nobody knows which tool the paths take: give it with --image."
+    which = "some of the paths" if any(one.tool is not None for one in paths) else "the paths"
+    return f"No image was looked at, so that nobody knows which tool {which} take: give it with --image."
+
+
+def worst(answer: Answer, *, every: bool) -> tuple[Path, ...]:
+    """The paths to be told: every one, or of each mode the first of those that give as much as any."""
+    ordered = sorted(answer.paths, key=lambda one: -_RANK[one.verdict])
+    if every or not ordered:
+        return tuple(ordered)
+    most = answer.verdict if any(one.verdict is answer.verdict for one in ordered) else ordered[0].verdict
+    first: dict[Mode, Path] = {}
+    for one in ordered:
+        if one.verdict is most:
+            first.setdefault(one.mode, one)
+    return tuple(first.values())
+
+
+def alike(answers: Iterable[Answer], *, every: bool) -> list[list[Answer]]:
+    """Answers that read the same in all but their destination together, in the order of the first."""
+    together: dict[tuple[object, ...], list[Answer]] = {}
+    for one in answers:
+        told = tuple((path(way), tuple(steps(way))) for way in worst(one, every=every))
+        passes = one.allows if one.verdict is Verdict.LIMITED else ()
+        gaps = tuple(map(gap, one.missing))
+        key = (one.verdict, one.direct, passes, gaps, told, one.because if every else (), one.paths_left_out > 0)
+        together.setdefault(key, []).append(one)
+    return list(together.values())
+
+
+def supplies(sandbox: SandboxReach) -> list[str]:
+    """How to give what is missing, each fact once."""
+    return list(dict.fromkeys(supply(one) for answer in sandbox.answers for one in answer.missing))
 
 
 def step(edge: Edge) -> str:
@@ -198,6 +229,10 @@ def cut(value: Cut, reach: SandboxReach) -> str:
 
 def actions(value: Cut) -> list[str]:
     return [f"{number}. {action(one)}" for number, one in enumerate(value.actions, 1)]
+
+
+def names_of(answers: Iterable[Answer]) -> str:
+    return ", ".join(one.destination.value for one in answers)
 
 
 def action(one: Action) -> str:

@@ -12,6 +12,7 @@ from scanner.model import (
     Evidence,
     FileLocation,
     Finding,
+    LaunchLocation,
     Notification,
     Report,
     Rule,
@@ -35,7 +36,6 @@ SANDBOXES_VERBOSE = 500
 ROWS = 40
 ROWS_VERBOSE = 1_000
 NAMES = 6
-PATHS = 2
 PERMITS = 6
 
 ALARM = "1;31"
@@ -123,16 +123,16 @@ def _egress(screen: Screen, egress: Egress, options: RenderOptions) -> None:
     for sandbox in told:
         screen.blank()
         _sandbox(screen, sandbox, options)
-    if len(told) < len(egress.sandboxes):
+    lacking = reach.without_image(egress.sandboxes)
+    rest = len(egress.sandboxes) - len(told)
+    if lacking or rest:
         screen.blank()
-        _line_about_the_rest(screen, len(egress.sandboxes) - len(told), options)
-
-
-def _line_about_the_rest(screen: Screen, count: int, options: RenderOptions) -> None:
-    how = "" if options.verbose else "--verbose tells more, "
-    screen.line(
-        f"{words.many(count, 'more sandbox', 'more sandboxes')} with verdicts as above: {how}the JSON report has all."
-    )
+    if lacking:
+        screen.line(lacking)
+    if rest:
+        how = "" if options.verbose else "--verbose tells more, "
+        more = words.many(rest, "more sandbox", "more sandboxes")
+        screen.line(f"{more} with verdicts as above: {how}the JSON report has all.")
 
 
 def _matrix(screen: Screen, groups: list[list[SandboxReach]], options: RenderOptions) -> None:
@@ -196,59 +196,48 @@ def _answer(sandbox: SandboxReach, destination: Destination) -> Answer | None:
 
 def _sandbox(screen: Screen, sandbox: SandboxReach, options: RenderOptions) -> None:
     screen.line((reach.name(sandbox.name), BOLD), (f" ({reach.about(sandbox)})", DIM))
-    closed = []
-    for answer in sandbox.answers:
-        if answer.verdict is not Verdict.CLOSED:
-            _reached(screen, answer, options)
-        elif options.explain == "deny":
-            screen.line((f"{answer.destination}: ", BOLD), (reach.verdict(answer), VERDICT[answer.verdict]), indent=2)
-            screen.rows(_barriers(answer), 4)
-        else:
-            closed.append(answer.destination.value)
+    whole = options.verbose or options.explain is not None
+    told = [one for one in sandbox.answers if options.explain == "deny" or one.verdict is not Verdict.CLOSED]
+    for some in reach.alike(told, every=whole):
+        verdict = some[0].verdict
+        screen.line((f"{reach.names_of(some)}: ", BOLD), (reach.verdict(some[0]), VERDICT[verdict]), indent=2)
+        screen.rows(_reasons(some[0], whole, options), 4)
+    closed = [one for one in sandbox.answers if one not in told]
     if closed:
-        hint = "" if options.explain else ": --explain deny says by what"
-        screen.line(("closed", VERDICT[Verdict.CLOSED]), f" {', '.join(closed)}{hint}", indent=2, hang=2)
+        hint = "" if options.explain else " (--explain deny says by what)"
+        screen.line((f"{reach.names_of(closed)}: ", BOLD), ("closed", VERDICT[Verdict.CLOSED]), hint, indent=2)
+    if supplies := reach.supplies(sandbox):
+        screen.line("What is missing can be given:", indent=2)
+        for one in supplies:
+            screen.line(one, indent=4, hang=2)
     for cut in sandbox.cuts:
         if cut.actions or not cut.possible:
             screen.line(reach.cut(cut, sandbox), indent=2, hang=2)
             for action in reach.actions(cut):
                 screen.line(action, indent=4, hang=3)
-    if lacking := reach.without_image(sandbox):
-        screen.line(lacking, indent=2, hang=2)
     for question in sandbox.questions:
         screen.line(reach.question(question), indent=2, hang=2)
 
 
-def _reached(screen: Screen, answer: Answer, options: RenderOptions) -> None:
-    screen.line((f"{answer.destination}: ", BOLD), (reach.verdict(answer), VERDICT[answer.verdict]), indent=2)
-    screen.rows(_reasons(answer, options), 4)
-
-
-def _reasons(answer: Answer, options: RenderOptions) -> Iterator[tuple[str, str]]:
-    whole = options.verbose or options.explain is not None
+def _reasons(answer: Answer, whole: bool, options: RenderOptions) -> Iterator[tuple[str, str]]:
     if answer.verdict is Verdict.LIMITED or options.verbose:
         permits = answer.allows if whole else answer.allows[:PERMITS]
         for number, permit in enumerate(permits):
             yield "" if number else "allows", reach.permit(permit)
         if len(permits) < len(answer.allows):
             yield "", f"and {len(answer.allows) - len(permits):,} more"
-    for missing in answer.missing:
-        yield "missing", reach.gap(missing)
-        yield "", f"give it with {reach.supply(missing)}"
-    paths = () if options.explain == "deny" else answer.paths if whole else answer.paths[:PATHS]
+    for number, missing in enumerate(answer.missing):
+        yield "" if number else "missing", reach.gap(missing)
+    if options.explain == "deny":
+        yield from _barriers(answer)
+        return
+    paths = reach.worst(answer, every=whole)
     for path in paths:
         yield "path", reach.path(path)
         for step in reach.steps(path):
             yield "", step
-    rest = len(answer.paths) - len(paths) + answer.paths_left_out
-    if rest and options.explain != "deny":
-        yield (
-            "",
-            words.many(rest, "more path")
-            + (": --explain allow shows all that were looked at" if not whole else " not listed"),
-        )
-    if options.explain == "deny":
-        yield from _barriers(answer)
+    if rest := len(answer.paths) - len(paths) + answer.paths_left_out:
+        yield "", words.many(rest, "more path") + (" not listed" if whole else " (--explain allow)")
 
 
 def _barriers(answer: Answer) -> Iterator[tuple[str, str]]:
@@ -269,10 +258,11 @@ def _group(
     heading.append((f"({printable(rule.id)})" + (f", {len(findings):,} times" if len(findings) > 1 else ""), DIM))
     screen.line(*heading)
     whole = options.verbose or severity is not Severity.NOTE
+    launched = not options.verbose and all(isinstance(one.locations[0], LaunchLocation) for one in findings)
     shown = findings[: PER_GROUP_VERBOSE if options.verbose else PER_GROUP]
     for finding in shown:
         screen.line(words.plain(finding.message, 1_000), indent=2)
-        screen.rows(_finding(finding, report, options) if whole else _briefly(finding), 4)
+        screen.rows(_finding(finding, report, options) if whole and not launched else _briefly(finding), 4)
     if len(findings) > len(shown):
         screen.line(_rest(len(findings) - len(shown), options), indent=2)
     if whole and rule.help:
@@ -285,6 +275,7 @@ def _rest(count: int, options: RenderOptions) -> str:
 
 
 def _briefly(finding: Finding) -> Rows:
+    """Where it is, and no more: of a note, and of a launch, whose paths are told above."""
     yield "where", words.place(finding.locations[0])
 
 
