@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from tests.egress.lab import engine as engines
+from tests.egress.lab.generated import generated
 from tests.egress.lab.launches import Described, fixed
 from tests.egress.lab.measure import Measured, measured
 from tests.egress.lab.namespaces import started_hosts
@@ -39,11 +40,14 @@ def main() -> int:
     options.add_argument("--only", help="the launches whose name begins so")
     options.add_argument("--out", type=Path, help="a JSON object a line")
     given = options.parse_args()
-    launches = [one for one in fixed() if one.name.startswith(given.only or "")]
+    newer = given.engine == "29"
+    launches = [
+        one for one in (*fixed(), *generated(given.count, given.seed, newer)) if one.name.startswith(given.only or "")
+    ]
     failed = 0
     with given.out.open("a") if given.out else nullcontext(sys.stdout) as out:
         began = time.monotonic()
-        for launch, result in measure_all(launches, given.engine == "29"):
+        for launch, result in measure_all(launches, newer):
             took, began = time.monotonic() - began, time.monotonic()
             if isinstance(result, str):
                 failed += 1

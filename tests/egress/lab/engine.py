@@ -5,19 +5,21 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import docker
 import docker.errors
 
-from tests.egress.lab import image, places
+from tests.egress.lab import image, places, runtime
 from tests.egress.lab.namespaces import Hosts
 
 AGENT = "lab/agent:1"
 NEWER = "SANDSCAN_LAB_ENGINE"
+RUNTIME = Path(runtime.__file__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Engine:
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What the lab knows of it and a launch file does not say."""
-        return (f"engine.version={self.version}", *self.variant.assume)
+        beside = () if self.newer or "--ip6tables=false" in self.variant.flags else ("engine.ip6tables=true",)
+        return (f"engine.version={self.version}", *self.variant.assume, *beside)
 
 
 @contextmanager
@@ -111,8 +114,10 @@ def started(hosts: Hosts, variant: Variant, newer: bool) -> Iterator[Engine]:
                             f"{folder}/pid",
                         ),
                         *("-H", f"unix://{socket}", "-H", "unix:///run/docker.sock"),
+                        *("-H", f"unix://{folder}/disk/docker.sock"),
                         *(f"--cgroup-parent=/{folder.name}", "--exec-opt", "native.cgroupdriver=cgroupfs"),
                         *(() if "--ip6tables=false" in variant.flags else ("--ip6tables",)),
+                        *(("--add-runtime", f"lab={RUNTIME}", "--default-runtime", "lab") if runtime.lacking() else ()),
                         *("--experimental", *variant.flags),
                     ]
                 ),
@@ -211,8 +216,3 @@ def _forwarder(hosts: Hosts) -> "subprocess.Popen[str]":
     if process.stdout.readline().strip() != "listening":
         raise RuntimeError("the resolver on the host's loopback does not start")
     return process
-
-
-def host_command(engine: Engine, words: Sequence[str]) -> str:
-    """What a command on the container host printed."""
-    return engine.hosts.run(*words)

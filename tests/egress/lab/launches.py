@@ -57,6 +57,7 @@ class Service:
     image: str = AGENT
     aliases: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
+    expose: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
@@ -104,7 +105,6 @@ class Described:
     newer_only: bool = False
     proxies: tuple[str, ...] = ()
     extra: tuple[Extra, ...] = ()
-    hops: tuple[tuple[str, str], ...] = ()
     note: str = ""
 
     @property
@@ -145,7 +145,12 @@ def _service_lines(service: Service) -> Iterator[str]:
         for net in service.networks:
             yield f"  {net}: {json.dumps({'aliases': service.aliases} if service.aliases else {})}"
     for key, values in (
-        *(("ports", service.ports), ("dns", service.dns), ("extra_hosts", service.extra_hosts)),
+        *(
+            ("ports", service.ports),
+            ("expose", service.expose),
+            ("dns", service.dns),
+            ("extra_hosts", service.extra_hosts),
+        ),
         *(("links", service.links), ("cap_add", service.cap_add), ("cap_drop", service.cap_drop)),
         *(("security_opt", service.security_opt), ("volumes", service.volumes)),
     ):
@@ -249,7 +254,12 @@ def _service_words(launch: Described, service: Service) -> Iterator[str]:
         yield from ("--network", launch.net_name(service.networks[0]))
         yield from _flags("--network-alias", service.aliases)
     for flag, values in (
-        *(("-p", service.ports), ("--dns", service.dns), ("--add-host", service.extra_hosts)),
+        *(
+            ("-p", service.ports),
+            ("--expose", service.expose),
+            ("--dns", service.dns),
+            ("--add-host", service.extra_hosts),
+        ),
         *(("--link", service.links), ("--cap-add", service.cap_add), ("--cap-drop", service.cap_drop)),
         *(("--security-opt", service.security_opt), ("-v", service.volumes)),
         *(("-e", _pairs(service.environment)), ("--sysctl", _pairs(service.sysctls))),
@@ -367,6 +377,8 @@ def _networks(inner: Net, outer: Net) -> Iterator[Described]:
     )
     yield Described("links", (agent(mode="bridge", links=("web",)), web("web", mode="bridge")))
     yield Described("links-no-icc", (agent(mode="bridge", links=("web",)), web("web", mode="bridge")), variant="no-icc")
+    exposed = web("web", mode="bridge", expose=("8080",))
+    yield Described("links-no-icc-exposed", (agent(mode="bridge", links=("web",)), exposed), variant="no-icc")
     yield Described("no-icc", (agent(mode="bridge"), web("web", mode="bridge")), variant="no-icc")
     macvlan = Net("lan", "macvlan", subnet="198.51.100.0/24", gateway=places.ROUTER, options=(("parent", "up0"),))
     yield Described("macvlan", (agent("lan"),), (macvlan,))

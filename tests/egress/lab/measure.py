@@ -3,7 +3,6 @@
 import base64
 import ipaddress
 import json
-import os
 import re
 import secrets
 import subprocess
@@ -57,12 +56,16 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was found. `verdicts` counts every way, `direct` plain sockets alone, `unescalated` proxies and relays too."""
+    """What was found. `verdicts` counts every way, `direct` plain sockets alone, `unescalated` proxies and relays too.
+
+    `by_engine` counts every way, but takes nothing for a takeover that does not go by an engine's own socket.
+    """
 
     launch: Described
     engine: str
     assume: tuple[str, ...]
     verdicts: Mapping[str, str]
+    by_engine: Mapping[str, str]
     direct: Mapping[str, str]
     unescalated: Mapping[str, str]
     rows: tuple[Row, ...]
@@ -78,6 +81,7 @@ class Measured:
             "assume": list(self.assume),
             "note": launch.note,
             "verdicts": dict(self.verdicts),
+            "by_engine": dict(self.by_engine),
             "direct": dict(self.direct),
             "unescalated": dict(self.unescalated),
             "compose": compose(launch),
@@ -112,7 +116,7 @@ def measured(engine: Engine, launch: Described) -> Measured:
             "image": AGENT,
             "targets": TARGETS,
             "host_pid": host_pid,
-            "disk": _disk(engine.hosts.folder) if privileged else None,
+            "disk": engine.hosts.disk if privileged else None,
         }
         began = {name: engine.hosts.log(name).stat().st_size for name in LOGS}
         found = _run_probes(sandbox, plan)
@@ -126,6 +130,7 @@ def measured(engine: Engine, launch: Described) -> Measured:
         engine.version,
         engine.assumptions,
         verdicts(rows, listening),
+        verdicts([row for row in rows if row.via != "disk" and not row.id.endswith("] enter")], listening),
         verdicts([row for row in rows if row.via == "direct"], listening),
         verdicts([row for row in rows if row.via in ("direct", "proxy", "relay")], listening),
         tuple(rows),
@@ -133,6 +138,7 @@ def measured(engine: Engine, launch: Described) -> Measured:
         {
             "sandbox": {key: found[key] for key in ("capabilities", "resolv", "addresses")},
             "commands": found["commands"],
+            "disk": found.get("disk"),
             "siblings": {name: list(ports) for name, ports in listening.items()},
         },
     )
@@ -449,20 +455,8 @@ def _hops(
             for network, end in (container.attrs["NetworkSettings"]["Networks"] or {}).items():
                 if network in networks and end.get("IPAddress"):
                     yield f"sibling {name}", end["IPAddress"]
-    yield from launch.hops
-
-
-def _disk(folder: Path) -> tuple[str, str] | None:
-    """The device that holds the engine's socket, and the socket's path on it; None where it is no device."""
-    mount = folder
-    while not os.path.ismount(mount):
-        mount = mount.parent
-    device = folder.stat().st_dev
-    return (
-        None
-        if os.major(device) == 0
-        else (f"{os.major(device)}:{os.minor(device)}", f"/{folder.relative_to(mount)}/docker.sock")
-    )
+    # the host answers for each of its addresses on each of its links, also where the bridge has none of its own
+    yield "docker0 on the link", f"{places.DOCKER0} dev eth0 onlink"
 
 
 def _run_probes(sandbox: Any, plan: Mapping[str, Any]) -> Any:
@@ -518,6 +512,7 @@ def _seen(probe: Probe, result: Mapping[str, Any], seen: Mapping[str, Sequence[M
                 and label in entry["data"]
             )
             for entry in entries
+            if entry["time"] <= result["ended"] + 0.6  # a resolver may ask again once the sandbox has another route
         )
     if wire.protocol == "token":
         return any(probe.plan["token"] in entry.get("data", "") for entry in entries)

