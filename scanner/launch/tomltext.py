@@ -25,7 +25,9 @@ _STRING = re.compile(
 _BARE = re.compile(r"\d{4}-\d\d-\d\d \d\d:[^\s,\]}#]*+|[^\s,\]}#=\[{]++")
 _DEEP = re.compile(r"""(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){100}""")
 _AT = re.compile(r" ?\(at (?:line (\d+), column (\d+)|end of document)\)")
-_LINE = re.compile(r"[ \t]*+(?:\[{1,2}[ \t]*+[A-Za-z_][\w.\-"' \t]*+\]{1,2}[ \t]*+(?:#[^\n]*+)?|[^\s=:#\[{][^=:\n]*+=[^\n]*+)")
+_LINE = re.compile(
+    r"""[ \t]*+(?:\[{1,2}[ \t]*+[A-Za-z_][\w.\-"' \t]*+\]{1,2}[ \t]*+(?:#[^\n]*+)?|[^\s=:#\[{][^=:\n]*+=[^\n]*+)"""
+)
 
 
 @dataclass(slots=True)
