@@ -1,5 +1,6 @@
 """Launch files to one report: read, judged by the semantics of their platform, joined with what an image holds."""
 
+import difflib
 import ipaddress
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scanner import masked
-from scanner.egress.assess import CLOSABLE, Asked, assess
+from scanner.egress.assess import CLOSABLE, Asked, assess, name_of, sandboxes_of
 from scanner.egress.assumptions import Assumed
 from scanner.egress.findings import RULES, findings
 from scanner.egress.tools import Inventory
@@ -33,7 +34,8 @@ class EgressOptions:
 
     `runner` None is what the files themselves say; `environment` is for interpolation; `rulesets` the host's firewall as
     dumped; `images` targets to scan by sandbox name (`""`: every sandbox); `keep` what has to stay reachable; `to` the
-    destinations that a cut closes (empty: all that should be); `commands` docker run lines instead of a file.
+    destinations that a cut closes (empty: all that should be); `commands` docker run lines instead of a file;
+    `sandboxes` the names of those to judge (empty: every container or workload of the launch).
     """
 
     runner: str | None = None
@@ -46,6 +48,7 @@ class EgressOptions:
     to: tuple[Destination, ...] = ()
     commands: tuple[str, ...] = ()
     cuts: bool = True
+    sandboxes: tuple[str, ...] = ()
 
 
 def judge_launch(
@@ -168,8 +171,20 @@ def _judged(
     launch: Launch, options: EgressOptions, inventories: Mapping[str, Inventory]
 ) -> tuple[Egress, list[Finding], list[Notification]]:
     asked = Asked(
-        options.assumed, _ruleset(options.rulesets), inventories, options.to or CLOSABLE, options.keep, options.cuts
+        options.assumed,
+        _ruleset(options.rulesets),
+        inventories,
+        options.to or CLOSABLE,
+        options.keep,
+        options.cuts,
+        options.sandboxes,
     )
+    known = [name_of(s) for s in sandboxes_of(launch)]
+    for name in options.sandboxes:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {printable(close[0])}?" if close else f"there are {printable(', '.join(known[:10]))}"
+            raise UsageError(f"the launch starts no sandbox {printable(name)}; {hint}")
     egress, remarks = assess(launch, asked)
     found = sorted(
         (masked.finding(f) for f in findings(egress, remarks)),

@@ -40,6 +40,8 @@ class Asked:
     closes: tuple[Destination, ...] = CLOSABLE
     keep: tuple[Permit, ...] = ()
     cuts: bool = True
+    sandboxes: tuple[str, ...] = ()
+    """Names of those to judge; the others are part of the launch, and no more. Empty: all."""
 
 
 def assess(launch: Launch, asked: Asked) -> tuple[Egress, tuple[tuple[str, Remark], ...]]:
@@ -49,6 +51,8 @@ def assess(launch: Launch, asked: Asked) -> tuple[Egress, tuple[tuple[str, Remar
     remarks: list[tuple[str, Remark]] = list(without_effect.of_cluster(launch, asked.assumed))
     for sandbox in sandboxes_of(launch):
         name = name_of(sandbox)
+        if asked.sandboxes and name not in asked.sandboxes:
+            continue
         graph = graph_of(launch, sandbox, asked)
         shape = _shape(graph)
         if shape not in drawn:

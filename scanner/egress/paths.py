@@ -4,11 +4,11 @@ A verdict never depends on how many paths are listed: what passes is carried ove
 (union where ways meet, intersection along a way), per mode and per certainty. The paths are listed for people, and bounded.
 """
 
+import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
 
 from scanner.egress.permits import classify, intersect, simplify, within
 from scanner.model.egress import (
@@ -24,9 +24,6 @@ from scanner.model.egress import (
 )
 from scanner.model.launch import Missing
 
-if TYPE_CHECKING:
-    import networkx as nx
-
 LISTED = 12
 """Paths of one destination that are listed, the plainest first."""
 LOOKED_AT = 400
@@ -41,8 +38,7 @@ _State = tuple[Mode, bool]
 def answers(graph: Graph) -> tuple[Answer, ...]:
     """One answer per destination, in the order of Destination."""
     passing = _spread(graph)
-    network = _network(graph)
-    return tuple(_answer(graph, destination, passing, network) for destination in Destination)
+    return tuple(_answer(graph, destination, passing) for destination in Destination)
 
 
 def verdict_of(graph: Graph, destination: Destination) -> Verdict:
@@ -59,13 +55,11 @@ def _id(destination: Destination) -> str:
     return f"destination:{destination.value}"
 
 
-def _answer(
-    graph: Graph, destination: Destination, passing: "dict[str, dict[_State, Passing]]", network: "nx.MultiDiGraph[Any]"
-) -> Answer:
+def _answer(graph: Graph, destination: Destination, passing: dict[str, dict[_State, Passing]]) -> Answer:
     arrived = passing.get(_id(destination), {})
     verdict, direct = _verdict(graph, destination, arrived)
-    paths, left_out = _paths(graph, destination, network)
-    missing = _missing(graph, destination, network) if Verdict.UNKNOWN in (verdict, direct) else ()
+    paths, left_out = _paths(graph, destination)
+    missing = _missing(graph, destination) if Verdict.UNKNOWN in (verdict, direct) else ()
     allows: tuple[Permit, ...] = ()
     if verdict is not Verdict.CLOSED:
         certain = [p for (_, sure), some in arrived.items() if sure for p in some or ()]
@@ -156,56 +150,72 @@ def _union(a: Passing, b: Passing) -> Passing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class Way:
+    """One path from the agent to a destination, and what passes along it."""
+
     steps: tuple[Edge, ...]
     mode: Mode
     permits: tuple[Permit, ...]
     missing: tuple[Missing, ...]
 
 
-def _network(graph: Graph) -> "nx.MultiDiGraph[Any]":
-    import networkx as nx
+def ways(graph: Graph, destination: Destination) -> Iterator[Way]:
+    """Simple paths to a destination along which something passes, the plainest first (certain before doubtful, plain sockets
+    before takeovers before relays, few steps before many). There can be very many: take as many as are wanted.
 
-    network: nx.MultiDiGraph[Any] = nx.MultiDiGraph()
-    network.add_nodes_from(node.id for node in graph.nodes)
-    for number, edge in enumerate(graph.edges):
-        network.add_edge(edge.source, edge.target, key=number)
-    return network
-
-
-def ways(graph: Graph, destination: Destination, network: "nx.MultiDiGraph[Any] | None" = None) -> Iterator[_Way]:
-    """Simple paths to a destination along which something passes; in no order, and there can be very many."""
-    import networkx as nx
-
-    network = network if network is not None else _network(graph)
+    Best-first search over partial paths, which a library's search for simple paths could not do: a way ends where nothing
+    passes any more, and only nodes from which the destination can be reached are entered.
+    """
     target = _id(destination)
-    if graph.start not in network or target not in network:
-        return
-    reached = nx.descendants(network, graph.start)
-    if target not in reached:
-        return
-    useful = reached & nx.ancestors(network, target) | {graph.start, target}
-    part: Any = network.subgraph(useful)
-    for found in nx.all_simple_edge_paths(part, graph.start, target):
-        keys: Any = found
-        steps = tuple(graph.edges[number] for _, _, number in keys)
-        passing: Passing = None
-        mode = Mode.DIRECT
-        for edge in steps:
-            passing = _narrowed(passing, edge.permits)
-            mode = edge.mode if edge.mode is not Mode.DIRECT else mode
-        if passing is None or passing == ():
+    leaving: dict[str, list[int]] = {}
+    entering: dict[str, list[str]] = {}
+    for number, edge in enumerate(graph.edges):
+        leaving.setdefault(edge.source, []).append(number)
+        entering.setdefault(edge.target, []).append(edge.source)
+    useful = _closure(target, entering)
+    queue: list[tuple[tuple[bool, int, int], tuple[int, ...], Mode, Passing]] = []
+    if graph.start in useful:
+        queue.append(((False, 0, 0), (), Mode.DIRECT, None))
+    while queue:
+        (doubtful, _, length), numbers, mode, passing = heapq.heappop(queue)
+        at = graph.edges[numbers[-1]].target if numbers else graph.start
+        if at == target:
+            if passing is not None:
+                steps = tuple(graph.edges[n] for n in numbers)
+                yield Way(steps, mode, passing, tuple(dict.fromkeys(m for e in steps for m in e.missing)))
             continue
-        yield _Way(steps, mode, passing, tuple(dict.fromkeys(m for e in steps for m in e.missing)))
+        visited = {graph.start, *(graph.edges[n].target for n in numbers)}
+        for number in leaving.get(at, ()):
+            edge = graph.edges[number]
+            if edge.target not in useful or edge.target in visited:
+                continue
+            further = _narrowed(passing, edge.permits)
+            if further == ():
+                continue
+            next_mode = edge.mode if edge.mode is not Mode.DIRECT else mode
+            key = (doubtful or bool(edge.missing), _WEIGHT[next_mode], length + 1)
+            # the numbers alone tell two partial paths apart: they are never the same
+            heapq.heappush(queue, (key, (*numbers, number), next_mode, further))
 
 
-def _paths(graph: Graph, destination: Destination, network: "nx.MultiDiGraph[Any]") -> tuple[tuple[Path, ...], int]:
+_WEIGHT = {Mode.DIRECT: 0, Mode.PIVOT: 1, Mode.MEDIATED: 2}
+
+
+def _closure(start: str, neighbours: Mapping[str, Sequence[str]]) -> set[str]:
+    """All that is reached from a node, itself included."""
+    found, waiting = {start}, [start]
+    while waiting:
+        for one in neighbours.get(waiting.pop(), ()):
+            if one not in found:
+                found.add(one)
+                waiting.append(one)
+    return found
+
+
+def _paths(graph: Graph, destination: Destination) -> tuple[tuple[Path, ...], int]:
     """The plainest paths, and how many of those looked at were left out (one more if there may be others)."""
-    found = list(islice(ways(graph, destination, network), LOOKED_AT + 1))
+    found = list(islice(ways(graph, destination), LOOKED_AT + 1))
     more = len(found) > LOOKED_AT
-    found.sort(
-        key=lambda w: (bool(w.missing), _weight(w), len(w.steps), [(e.source, e.target, e.why) for e in w.steps])
-    )
     listed = found[:LISTED]
     paths = []
     for number, way in enumerate(listed, 1):
@@ -226,16 +236,14 @@ def _paths(graph: Graph, destination: Destination, network: "nx.MultiDiGraph[Any
     return tuple(paths), len(found) - len(listed) if not more else max(len(found) - len(listed), 1)
 
 
-def _weight(way: _Way) -> int:
-    return {Mode.DIRECT: 0, Mode.PIVOT: 1, Mode.MEDIATED: 2}[way.mode]
-
-
-def _missing(graph: Graph, destination: Destination, network: "nx.MultiDiGraph[Any]") -> tuple[Missing, ...]:
+def _missing(graph: Graph, destination: Destination) -> tuple[Missing, ...]:
     """The facts that edges on some way to the destination wait for, each key once."""
-    import networkx as nx
-
-    target = _id(destination)
-    useful = (nx.descendants(network, graph.start) | {graph.start}) & (nx.ancestors(network, target) | {target})
+    leaving: dict[str, list[str]] = {}
+    entering: dict[str, list[str]] = {}
+    for edge in graph.edges:
+        leaving.setdefault(edge.source, []).append(edge.target)
+        entering.setdefault(edge.target, []).append(edge.source)
+    useful = _closure(graph.start, leaving) & _closure(_id(destination), entering)
     found: dict[str, Missing] = {}
     for edge in graph.edges:
         if edge.source in useful and edge.target in useful:
@@ -254,6 +262,4 @@ def _because(graph: Graph, destination: Destination) -> tuple[Barrier, ...]:
 def removed(graph: Graph, actions: Iterable[str]) -> Graph:
     """The graph without the edges that any of the actions removes."""
     chosen = frozenset(actions)
-    from dataclasses import replace
-
     return replace(graph, edges=tuple(e for e in graph.edges if not chosen.intersection(e.actions)))
