@@ -115,7 +115,8 @@ _METADATA_4 = (
 )
 _METADATA_6 = ("fd00:ec2::254", "fd20:ce::254")
 METADATA = ranges_of((*_METADATA_4, *_METADATA_6))
-PRIVATE = without(ranges_of(("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")), METADATA)
+_PRIVATE_BLOCKS = ranges_of(("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
+PRIVATE = without(_PRIVATE_BLOCKS, METADATA)
 _NEVER_FORWARDED = ranges_of(
     ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255", "2001:db8::/128")
 )
@@ -508,16 +509,20 @@ def _part(permits: tuple[Permit, ...], destination: Destination, siblings: tuple
 def within(permits: Iterable[Permit], destination: Destination, siblings: Sequence[str] = ()) -> tuple[Permit, ...]:
     """The part that lies in a destination's region, for people to read.
 
-    Of the Internet blocks remain as they were written when a part of them is public (`0.0.0.0/0`); of private networks and
-    metadata services their own addresses are listed. Names of siblings are no part of a region.
+    Of the Internet blocks remain as they were written when a part of them is public (`0.0.0.0/0`); of private networks their
+    blocks are listed, of metadata services the addresses. Names of siblings are no part of a region.
     """
     given = tuple(permits)
     part = _part(given, destination, tuple(siblings))
-    if destination is not Destination.INTERNET:
+    if destination is Destination.INTERNET:
+        shown = simplify(given)
+    elif destination is Destination.PRIVATE:
+        shown = Space.of(given).part(Hosts(_PRIVATE_BLOCKS, part.names())).permits
+    else:
         return part.permits
     result = []
-    for permit in simplify(given):
-        hosts = tuple(host for host in permit.hosts if _listed(host, permit.excepts, part))
+    for permit in shown:
+        hosts = tuple(host for host in permit.hosts if _listed(host, permit.excepts, part, REGIONS[destination][1]))
         if hosts:
             blocks = [block for block in map(address_range, hosts) if block is not None]
             excepts = tuple(one for one in permit.excepts if common(tuple(blocks), ranges_of((one,))))
@@ -525,9 +530,9 @@ def within(permits: Iterable[Permit], destination: Destination, siblings: Sequen
     return tuple(result)
 
 
-def _listed(host: str, excepts: tuple[str, ...], part: Space) -> bool:
+def _listed(host: str, excepts: tuple[str, ...], part: Space, region: Ranges) -> bool:
     block = address_range(host)
-    return host in part.names() if block is None else bool(common(WIDE, without((block,), ranges_of(excepts))))
+    return host in part.names() if block is None else bool(common(region, without((block,), ranges_of(excepts))))
 
 
 def classify(permits: Iterable[Permit], destination: Destination, siblings: Sequence[str] = ()) -> Verdict:
