@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-GAP_X = 72.0
+GAP_X = 108.0
 GAP_Y = 18.0
 BEND = 6.0
 """Height that an edge takes where it passes through a layer."""
@@ -19,7 +19,8 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """`places` are the centres of the nodes, `bends` the points that each edge passes between its ends."""
+    """`places` are the centres of the nodes, `bends` the points that each edge passes between its ends: where it enters and
+    where it leaves the column of a layer, so that no line runs through a box of that layer."""
 
     places: Mapping[str, Point]
     bends: tuple[tuple[Point, ...], ...]
@@ -58,19 +59,24 @@ def layout(
                 beside[b].append(a)
     orders = _ordered([members[number] for number in sorted(members)], beside, where)
     y = _heights(orders, beside, heights)
-    x: dict[str, float] = {}
+    columns: list[tuple[float, float]] = []
     left = 0.0
     for order in orders:
         wide = max((sizes[one][0] for one in order if one in sizes), default=0.0)
-        x.update(dict.fromkeys(order, left + wide / 2))
+        columns.append((round(left, 1), round(left + wide, 1)))
         left += wide + GAP_X
     top = min((y[one] - heights[one] / 2 for one in y), default=0.0)
     bottom = max((y[one] + heights[one] / 2 for one in y), default=0.0)
-    place = {one: (round(x[one], 1), round(y[one] - top, 1)) for one in y}
+    height = {one: round(y[one] - top, 1) for one in y}
+
+    def bends(chain: list[str]) -> tuple[Point, ...]:
+        step = 1 if where[chain[-1]] >= where[chain[0]] else -1
+        return tuple((edge, height[one]) for one in chain[1:-1] for edge in columns[where[one]][::step])
+
     return Layout(
-        {node: place[node] for node in sizes},
-        tuple(tuple(place[point] for point in chain[1:-1]) for chain in chains),
-        round(max(left - GAP_X, 0.0), 1),
+        {node: (round(sum(columns[where[node]]) / 2, 1), height[node]) for node in sizes},
+        tuple(map(bends, chains)),
+        columns[-1][1] if columns else 0.0,
         round(bottom - top, 1),
     )
 

@@ -1,5 +1,6 @@
 """A drawing with places: what the two pictures, SVG and HTML, share."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ LINE = 16.0
 COLUMNS = 26
 """Letters of a label on one line; a longer one goes on below, at most LABEL_LINES."""
 LABEL_LINES = 3
+RANKS = 4
+BADGE = 21.0
+"""Room for the numbers of one arrow before its head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Arrow:
     source: str
     target: str
     lines: tuple[Line, ...]
+    rank: int = 0
+    """Which of the arrows into its target it is: its numbers stand so many places before the head."""
 
     @property
     def kind(self) -> str:
@@ -79,7 +85,11 @@ def picture(sandbox: SandboxReach) -> Picture:
     together: dict[tuple[str, str], list[Line]] = {}
     for line in drawn.lines:
         together.setdefault((names[line.source], names[line.target]), []).append(line)
-    arrows = [Arrow(*pair, tuple(lines)) for pair, lines in together.items()]
+    arriving: Counter[str] = Counter()
+    arrows = []
+    for (source, target), lines in together.items():
+        arrows.append(Arrow(source, target, tuple(lines), arriving[target] % RANKS))
+        arriving[target] += 1
     sizes = {box.name: (box.width, box.height) for box in boxes}
     last = [box.name for box in boxes if box.dot.is_destination]
     start = names[sandbox.graph.start]

@@ -11,7 +11,7 @@ from scanner.model.egress import Mode, SandboxReach
 from scanner.reports import reach, words
 from scanner.reports.drawing import Drawing
 from scanner.reports.layout import Layout, Point
-from scanner.reports.picture import LETTER, LINE, Arrow, Box, folded, picture
+from scanner.reports.picture import BADGE, LETTER, LINE, Arrow, Box, folded, picture
 from scanner.reports.plugin import Format, RenderOptions
 from scanner.reports.terminal import width
 
@@ -124,8 +124,12 @@ def _sandbox(sandbox: SandboxReach, top: float) -> tuple[list[str], float, float
         _text(reach.about(sandbox), MARGIN + 8 + width(reach.name(sandbox.name)) * 9.4, top + LINE, "quiet"),
     ]
     boxes = {box.name: box for box in drawn.boxes}
+    badges: list[str] = []
     for number, arrow in enumerate(drawn.arrows):
-        parts += _arrow(arrow, drawn.layout, number, boxes, y)
+        line, badge = _arrow(arrow, drawn.layout, number, boxes, y)
+        parts.append(line)
+        badges.append(badge)
+    parts += badges
     for box in drawn.boxes:
         parts += _box(box, drawn.layout.places[box.name], y)
     y += drawn.layout.height + 1.5 * LINE
@@ -156,8 +160,8 @@ def _box(box: Box, place: Point, top: float) -> Iterator[str]:
     yield "</g>"
 
 
-def _arrow(arrow: Arrow, places: Layout, number: int, boxes: Mapping[str, Box], top: float) -> Iterator[str]:
-    """The line with its numbers; in one layer it goes around the right side."""
+def _arrow(arrow: Arrow, places: Layout, number: int, boxes: Mapping[str, Box], top: float) -> tuple[str, str]:
+    """The line, and its numbers; in one layer it goes around the right side."""
     source, target = places.places[arrow.source], places.places[arrow.target]
     bulge = source[0] == target[0]
     side = 1 if target[0] >= source[0] else -1
@@ -167,10 +171,10 @@ def _arrow(arrow: Arrow, places: Layout, number: int, boxes: Mapping[str, Box], 
         end = (target[0] + boxes[arrow.target].width / 2, target[1])
     points = [(MARGIN + x, top + y) for x, y in (begin, *places.bends[number], end)]
     kind = "cut" if arrow.cut else arrow.kind
-    yield f'<g class="{kind}"><title>{escaped(arrow.words)}</title>'
-    yield f'<path class="line" d="{_curve(points, bulge=bulge)}" marker-end="url(#{kind})"/>'
-    yield _badge(arrow.numbers, _middle(points, bulge=bulge))
-    yield "</g>"
+    title = f"<title>{escaped(arrow.words)}</title>"
+    line = f'<path class="line" d="{_curve(points, bulge=bulge)}" marker-end="url(#{kind})"/>'
+    badge = _badge(arrow.numbers, _before(points, 18 + BADGE * arrow.rank, bulge=bulge))
+    return f'<g class="{kind}">{title}{line}</g>', f'<g class="{kind}">{title}{badge}</g>'
 
 
 def _curve(points: Sequence[Point], *, bulge: bool) -> str:
@@ -183,11 +187,19 @@ def _curve(points: Sequence[Point], *, bulge: bool) -> str:
     return " ".join(parts)
 
 
-def _middle(points: Sequence[Point], *, bulge: bool) -> Point:
-    """A point in the middle of the curve's middle piece."""
-    number = (len(points) - 1) // 2
-    (x1, y1), (x2, y2) = points[number], points[number + 1]
-    return (x1 + x2) / 2 + (34 if bulge else 0), (y1 + y2) / 2
+def _before(points: Sequence[Point], distance: float, *, bulge: bool) -> Point:
+    """A point on the curve's last piece, so far before its end as there is room; a bulge has it in its middle."""
+    (x1, y1), (x2, y2) = points[-2:]
+    if bulge:
+        return x2 + 34, (y1 + y2) / 2
+    wanted = x2 - min(distance, abs(x2 - x1) * 0.8) * (1 if x2 >= x1 else -1)
+    # along a cubic whose two handles lie half-way: x = x1 + (x2 - x1)(1.5t - 1.5t² + t³), y = y1 + (y2 - y1)(3t² - 2t³)
+    share = (wanted - x1) / (x2 - x1) if x2 != x1 else 0.5
+    low, high = 0.0, 1.0
+    for _ in range(24):
+        t = (low + high) / 2
+        low, high = (t, high) if 1.5 * t - 1.5 * t * t + t**3 < share else (low, t)
+    return wanted, y1 + (y2 - y1) * (3 * low * low - 2 * low**3)
 
 
 def _badge(shown: str, at: Point) -> str:

@@ -192,7 +192,7 @@
       ...["open", "limited", "unknown", "closed"].map((verdict) => ({ selector: `node[verdict="${verdict}"]`,
         style: { "border-color": color(verdict), "border-width": verdict === "closed" ? 1 : 2, color: color(verdict) } })),
       { selector: "edge", style: { ...font, "font-size": 10, width: 1.8, "curve-style": "bezier", "target-arrow-shape": "triangle", "arrow-scale": 0.9,
-        label: "data(label)", color: ink, "text-background-color": paper, "text-background-opacity": 1, "text-background-padding": 3,
+        "target-label": "data(label)", "target-text-offset": "data(offset)", color: ink, "text-background-color": paper, "text-background-opacity": 1, "text-background-padding": 3,
         "text-background-shape": "round-rectangle" } },
       { selector: "edge[?ahead]", style: { "curve-style": "unbundled-bezier", "control-point-distances": "data(distances)",
         "control-point-weights": "data(weights)", "edge-distances": "endpoints", "source-endpoint": "90deg", "target-endpoint": "270deg" } },
