@@ -33,10 +33,13 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One way in which names leave. `by` the container whose software has to pass them on (a resolver among the siblings)."""
+    """One way in which names leave. `by` the container whose software has to pass them on (a resolver among the siblings);
+    `to` the nameserver's address and `through` the network, where the question is a packet of the container's own."""
 
     permits: tuple[Permit, ...]
     by: str | None = None
+    to: str | None = None
+    through: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ def _from_inside(
     question = (Permit((f"{ip}/{ip.max_prefixlen}",), "udp", ((53, 53),)),)
     passing = intersect(routed.onward, question)
     if passing:
-        yield Asked(NAMES if any(p.reply for p in passing) else _ONE_WAY)
+        yield Asked(NAMES if any(p.reply for p in passing) else _ONE_WAY, to=str(ip), through=route)
 
 
 def _within(address: str, near: Sequence[Permit]) -> bool:

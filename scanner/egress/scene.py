@@ -1,5 +1,6 @@
 """A launch on Docker as a whole: which containers share what, and how its networks are judged under what is assumed."""
 
+import ipaddress
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -118,6 +119,15 @@ class Scene:
 
     def is_on(self, name: str, network: Network) -> bool:
         return any(one.name == name for one, _ in self.by_network.get(network.key, ()))
+
+    def addresses(self, owner: Container) -> Iterator[tuple[str, str]]:
+        """The addresses of other containers on the same networks, where the launch gives them."""
+        own = {a.network for a in owner.attachments}
+        for one in self.launch.containers:
+            for attachment in one.attachments if one.name != owner.name else ():
+                for address in (attachment.ipv4, attachment.ipv6):
+                    if attachment.network in own and address is not None and siblings.is_address(address):
+                        yield one.name, str(ipaddress.ip_address(address))
 
     @cached_property
     def on_host(self) -> tuple[Container, ...]:

@@ -1,5 +1,6 @@
 """What containers of one launch are to each other: whose network namespace they share, what they serve, what they leave open."""
 
+import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ class Served:
 _DIND = re.compile(
     r"(?:.*/)?(?:docker|moby|podman)(?::[^@]*dind[^@]*|/dind.*)(?:@.*)?|(?:.*/)?[\w.-]*dind[\w.-]*(?::.*)?"
 )
+_DOCKERD = re.compile(r"(?:^|[\s/;&|])dockerd(?:-entrypoint\.sh)?(?:\s|$)")
 _TCP = re.compile(r"tcp://(?:0\.0\.0\.0|\[::\]|\*|)?:(\d{1,5})")
 
 
@@ -99,7 +101,7 @@ def engine_served(container: Container) -> Served | None:
     on 2376, unless DOCKER_TLS_CERTDIR is set to nothing."""
     words = [w.value for w in (*(container.entrypoint or ()), *(container.command or ()))]
     text = " ".join(words)
-    runs = any(re.search(r"(?:^|[\s/;&|])dockerd(?:-entrypoint\.sh)?(?:\s|$)", word) for word in words)
+    runs = any(_DOCKERD.search(word) for word in words)
     dind = container.image is not None and _DIND.fullmatch(container.image.value) is not None
     if not runs and not dind:
         return None
@@ -115,3 +117,42 @@ def engine_served(container: Container) -> Served | None:
     if certificates == "" or "--tls=false" in text:
         return Served(2375, True, f"{container.name} runs an engine that listens on TCP 2375 for anybody")
     return Served(2376, False, f"{container.name} runs an engine on TCP 2376 for holders of a certificate")
+
+
+_UNIX = re.compile(r"(?:-H|--host)[= ]?(?:unix|fd)://(/[^\s'\"]+)")
+
+
+def engine_sockets(container: Container) -> tuple[str, ...]:
+    """Where an engine that the container starts itself has its Unix sockets, in the container's own file system."""
+    if engine_served(container) is None and not _starts_engine(container):
+        return ()
+    given = _UNIX.findall(" ".join(w.value for w in (*(container.entrypoint or ()), *(container.command or ()))))
+    return (*given, "/var/run/docker.sock", "/run/docker.sock")
+
+
+def _starts_engine(container: Container) -> bool:
+    words = [w.value for w in (*(container.entrypoint or ()), *(container.command or ()))]
+    dind = container.image is not None and _DIND.fullmatch(container.image.value) is not None
+    return dind or any(_DOCKERD.search(word) for word in words)
+
+
+def within(path: str, folder: str) -> bool:
+    """Whether a path lies in a folder or is it."""
+    folder = folder.rstrip("/")
+    return path == folder or path.startswith(folder + "/")
+
+
+def called(container: Container) -> frozenset[str]:
+    """The names and addresses that others may call a container by."""
+    names = {container.name, container.container_name, container.hostname}
+    for attachment in container.attachments:
+        names |= {*attachment.aliases, attachment.ipv4, attachment.ipv6}
+    return frozenset(name.lower() for name in names if name)
+
+
+def is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -6,6 +6,7 @@ from scanner.egress.builder import ENGINE, EVERYWHERE, HOST, NAMES, Builder, to
 from scanner.egress.hostrules import HostRules
 from scanner.egress.permits import intersect
 from scanner.egress.scene import Scene
+from scanner.egress.takeover import taken
 from scanner.model.egress import Destination, Mode, Permit
 from scanner.model.launch import Container, Missing, Network, Origin
 
@@ -14,7 +15,8 @@ _QUESTIONS = (Permit(("0.0.0.0/0", "::/0"), "udp", ((53, 53),)), Permit(("0.0.0.
 
 
 class Sketch:
-    """`waiting` are nodes from which another container's own reach begins: what its software passes on."""
+    """`waiting` are nodes from which another container's own reach begins: what its software passes on. `asking` are those
+    from which another container's names are asked."""
 
     def __init__(self, scene: Scene, rules: HostRules, container: Container) -> None:
         self.scene = scene
@@ -26,6 +28,7 @@ class Sketch:
         for name in self.siblings:
             self.builder.sibling(name)
         self.waiting: list[tuple[str, Container]] = []
+        self.asking: list[tuple[str, Container]] = []
         self._drawn: set[str] = set()
 
     def once(self, what: str) -> bool:
@@ -92,8 +95,6 @@ class Sketch:
     def to_engine(
         self, node: str, why: str, origin: Origin | None, missing: Sequence[Missing] = (), needs: Sequence[str] = ()
     ) -> None:
-        from scanner.egress.takeover import taken
-
         taken(self.builder, "engine", self.siblings)
         self.builder.edge(
             node, "engine", "engine-port", why, mode=Mode.PIVOT, origin=origin, missing=missing, needs=needs

@@ -201,8 +201,13 @@ def takeovers(
     return () if shields is None else tuple(_with(way, shields) for way in found)
 
 
-def draw(builder: Builder, source: str, ways: Iterable[Takeover], siblings: Sequence[str]) -> None:
-    """The ways as edges from `source`, and what engine and host reach once they are taken: `siblings` too."""
+def draw(
+    builder: Builder, source: str, ways: Iterable[Takeover], siblings: Sequence[str], *, plain: bool = True
+) -> None:
+    """The ways as edges from `source`, and what engine and host reach once they are taken: `siblings` too.
+
+    `plain`: a socket of the engine's is reached by plain means, whatever follows from it.
+    """
     for way in ways:
         taken(builder, way.target, siblings)
         for action in way.actions:
@@ -219,6 +224,18 @@ def draw(builder: Builder, source: str, ways: Iterable[Takeover], siblings: Sequ
             actions=tuple(a.id for a in way.actions),
             missing=way.missing,
         )
+        if way.kind == "engine-socket" and plain:
+            builder.edge(
+                source,
+                to(Destination.ENGINE),
+                way.kind,
+                way.why,
+                origin=way.origin,
+                permits=way.permits,
+                needs=way.needs,
+                actions=tuple(a.id for a in way.actions),
+                missing=way.missing,
+            )
 
 
 def taken(builder: Builder, target: str, siblings: Sequence[str]) -> str:

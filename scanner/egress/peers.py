@@ -1,0 +1,207 @@
+"""Siblings as they are reached: whole, by name and address; or by the ports that the host forwards to them, in part."""
+
+from collections.abc import Sequence
+
+from scanner.egress import mediation, networks, remedies, siblings
+from scanner.egress.builder import to
+from scanner.egress.networks import Peers
+from scanner.egress.scene import Attached
+from scanner.egress.sketch import Sketch
+from scanner.model.egress import Destination, Permit
+from scanner.model.launch import Container, Missing, Network, Origin
+
+_EPHEMERAL = ((32768, 60999),)
+"""Where the host takes a port from if a launch names none."""
+_ANY_PORT = 32768
+
+
+def whole(
+    sketch: Sketch,
+    node: str,
+    there: Container,
+    kind: str,
+    why: str,
+    *,
+    origin: Origin | None = None,
+    actions: Sequence[str] = (),
+    missing: Sequence[Missing] = (),
+) -> None:
+    """A sibling that is reached with all it serves."""
+    if there.name == sketch.container.name:
+        return
+    id = sketch.builder.node(f"container:{there.name}", "container", there.name, there.origin)
+    sketch.builder.edge(node, id, kind, why, origin=origin or there.origin, actions=actions, missing=missing)
+    if sketch.once(id):
+        services = f"services of {there.name}"
+        sketch.builder.edge(id, to(Destination.SIBLINGS), "service", services, permits=(Permit((there.name,)),))
+        mediation.passing_on(sketch, id, there)
+
+
+def partly(
+    sketch: Sketch,
+    node: str,
+    there: Container,
+    kind: str,
+    why: str,
+    permits: Sequence[Permit],
+    *,
+    origin: Origin | None = None,
+    actions: Sequence[str] = (),
+    missing: Sequence[Missing] = (),
+    ports: frozenset[int] | None = None,
+) -> None:
+    """A sibling of which a part is reached: `permits` as seen by whoever calls, `ports` the container's own."""
+    if there.name == sketch.container.name:
+        return
+    origin = origin or there.origin
+    sketch.builder.edge(
+        node, to(Destination.SIBLINGS), kind, why, origin=origin, permits=permits, actions=actions, missing=missing
+    )
+    words = "all" if ports is None else ",".join(map(str, sorted(ports)))
+    id = sketch.builder.node(f"part:{there.name}/{words}", "container", f"{there.name}, in part", origin)
+    sketch.builder.edge(node, id, kind, why, origin=origin, actions=actions, missing=missing)
+    if sketch.once(id):
+        mediation.passing_on(sketch, id, there, ports)
+
+
+def published(
+    sketch: Sketch, node: str, there: Container, network: Network | None, missing: Sequence[Missing], why: str
+) -> None:
+    """A sibling's ports that the host forwards to it, seen from `network` (None: from the host itself)."""
+    scene = sketch.scene
+    theirs = scene.attached_by_name(there.name)
+    outside = [a for a in theirs if not a.network.internal.value]
+    if not outside:
+        return  # nothing is forwarded to a container on internal networks alone
+    for held in scene.where(lambda e: any(scene.lets(a.network, e).from_host for a in outside)):
+        for index, port in siblings.reachable_ports(there):
+            number = port.host_port
+            words = f"port {number or 'of the host (any)'} of the host is {there.name}'s {port.port}: {why}"
+            part = (Permit((there.name,), port.protocol, ((number, number),) if number else _EPHEMERAL),)
+            actions = (remedies.unpublished(sketch, there, index),)
+            passing: tuple[tuple[Missing, ...], ...] = ((),)
+            if network is not None:
+                ruled = sketch.rules.published(
+                    network, outside[0].network, port.protocol, number or _ANY_PORT, port.port
+                )
+                passing = tuple(dict.fromkeys(more for _, more in ruled.permits))
+            for more in passing:
+                partly(
+                    sketch, node, there, "published-port", words, part, origin=port.origin, actions=actions,
+                    missing=(*missing, *held, *more), ports=frozenset((port.port,)),
+                )  # fmt: skip
+
+
+def on_link(sketch: Sketch, node: str, network: Network) -> None:
+    """The other containers of a network."""
+    scene = sketch.scene
+    for there, attached in scene.by_network.get(network.key, ()):
+        if there.name == sketch.container.name or scene.together(there.name, sketch.container.name):
+            continue
+        for how, missing in scene.across(lambda e: (scene.lets(network, e).peers,)):
+            held = (*missing, *attached.missing)
+            if how is Peers.OPEN:
+                _neighbour(sketch, node, network, there, held)
+            else:
+                _kept_apart(sketch, node, network, there, how, held)
+
+
+def _neighbour(sketch: Sketch, node: str, network: Network, there: Container, missing: Sequence[Missing]) -> None:
+    why = f"{there.name} is on network {network.key} too"
+    actions = (*remedies.leaving(sketch, there, network), *remedies.apart(sketch, network))
+    ruled = sketch.rules.between(network)
+    for permit, more in ruled.permits:
+        held = (*missing, *more)
+        if permit == Permit(permit.hosts):
+            whole(sketch, node, there, "peer", why, actions=actions, missing=held)
+        else:
+            part = Permit((there.name,), permit.protocol, permit.ports, reply=permit.reply)
+            partly(sketch, node, there, "peer", why, (part,), actions=actions, missing=held)
+    for words, place in ruled.dropped:
+        sketch.builder.barrier(node, to(Destination.SIBLINGS), f"between containers of {network.key}: {words}", place)
+
+
+def _kept_apart(
+    sketch: Sketch, node: str, network: Network, there: Container, how: Peers, missing: Sequence[Missing]
+) -> None:
+    scene = sketch.scene
+    said = network.option(networks.ICC)
+    origin = said.origin if said is not None else network.origin
+    why = f"containers of {network.key} are kept apart (icc is off)"
+    sketch.builder.barrier(node, to(Destination.SIBLINGS), why, origin)
+    if how is not Peers.PUBLISHED:
+        return
+    _linked(sketch, network, there, missing)
+    for more in scene.where(lambda e: bool(scene.lets(network, e).host)):
+        words = f"the host's address on {network.key} is reached"
+        published(sketch, node, there, network, (*missing, *more), words)
+
+
+def _linked(sketch: Sketch, network: Network, there: Container, missing: Sequence[Missing]) -> None:
+    """A legacy link of the default bridge lets the exposed ports of the other through."""
+    link = siblings.linked(sketch.container, there)
+    if link is None or network.key != networks.DEFAULT_BRIDGE or sketch.container.network_mode.value != "bridge":
+        return
+    why = f"the link to {there.name} lets its exposed ports through"
+    key = f"exposes.{there.name}"
+    given = sketch.scene.assumed.flag(key)
+    if siblings.exposes(there) or given:
+        whole(sketch, sketch.start, there, "link", why, origin=link.origin, missing=missing)
+    elif given is None:
+        doubt = Missing(key, f"{why}; whether its image exposes any is not known", link.origin)
+        whole(sketch, sketch.start, there, "link", why, origin=link.origin, missing=(*missing, doubt))
+
+
+def on_host(sketch: Sketch, node: str, words: str, missing: Sequence[Missing], ports: Sequence[Permit] = ()) -> None:
+    """Siblings that live in the host's network, once an address of the host is reached; `ports`: where only some are."""
+    for there in sketch.scene.on_host:
+        why = f"{there.name} lives in the host's network and is reached at {words}"
+        origin = there.network_mode.origin
+        if ports:
+            part = tuple(Permit((there.name,), p.protocol, p.ports, reply=p.reply) for p in ports)
+            partly(sketch, node, there, "host-service", why, part, origin=origin, missing=missing)
+        else:
+            whole(sketch, node, there, "host-service", why, origin=origin, missing=missing)
+    if not ports or any(_names_engine(sketch, p) for p in ports):
+        sketch.engine_port(node, words, missing)
+
+
+def _names_engine(sketch: Sketch, permit: Permit) -> bool:
+    port = sketch.scene.assumed.get("engine.tcp")
+    if port in (None, "none") or permit.protocol not in ("tcp", "any") or not permit.reply:
+        return False
+    return any(first <= int(port or 0) <= last for first, last in permit.ports)
+
+
+def elsewhere(sketch: Sketch, node: str, network: Network) -> None:
+    """Siblings of other networks, behind the default route through this one: by published ports, or where they let others in."""
+    scene = sketch.scene
+    for there in scene.launch.containers:
+        if there.name == sketch.container.name or scene.is_on(there.name, network):
+            continue
+        for missing in scene.where(lambda e: scene.lets(network, e).to_published):
+            published(sketch, node, there, network, missing, f"{network.key} reaches what the host forwards")
+        for one in scene.attached_by_name(there.name):
+            _entered(sketch, node, network, there, one)
+
+
+def _entered(sketch: Sketch, node: str, network: Network, there: Container, one: Attached) -> None:
+    scene = sketch.scene
+    if network.internal.value:
+        return
+    for missing in scene.where(
+        lambda e: bool(scene.lets(network, e).onward) and scene.lets(one.network, e).enters is Peers.OPEN
+    ):
+        why = f"network {one.network.key} lets other networks in"
+        whole(sketch, node, there, "routed", why, missing=(*one.missing, *missing))
+    for missing in scene.where(
+        lambda e: bool(scene.lets(network, e).onward) and scene.lets(one.network, e).enters is Peers.PUBLISHED
+    ):
+        for index, port in enumerate(there.published):
+            why = f"network {one.network.key} is routed, and {there.name} publishes {port.port}"
+            part = (Permit((there.name,), port.protocol, ((port.port, port.port),)),)
+            actions = (remedies.unpublished(sketch, there, index),)
+            partly(
+                sketch, node, there, "routed", why, part, origin=port.origin, actions=actions,
+                missing=(*one.missing, *missing), ports=frozenset((port.port,)),
+            )  # fmt: skip

@@ -1,0 +1,118 @@
+"""What a container's rights give it beyond plain sockets: ways out of itself, and routes of its own making."""
+
+from dataclasses import replace
+
+from scanner.egress import peers, remedies, takeover
+from scanner.egress.builder import to
+from scanner.egress.engines import Engine
+from scanner.egress.forwarders import forwarder_of
+from scanner.egress.scene import Attached
+from scanner.egress.sketch import Sketch
+from scanner.model.egress import Destination, Mode, Permit
+from scanner.model.launch import Container, Missing, Network
+
+
+def draw(sketch: Sketch) -> None:
+    """The rights of the sandbox itself."""
+    container = sketch.container
+    object = f"container:{container.name}"
+    ways = takeover.takeovers(container.confinement, "docker", sketch.scene.assumed, name=container.name, object=object)
+    takeover.draw(sketch.builder, sketch.start, ways, sketch.siblings)
+    owner = sketch.scene.owners[container.name]
+    root = takeover.root_missing(container.confinement, container.name, sketch.scene.assumed)
+    held = takeover.capabilities(container.confinement)
+    if root is None or owner is None or not takeover.holds(held, "NET_ADMIN"):
+        return
+    attached = sketch.scene.attached(owner)
+    if attached:
+        routes = _net_admin(sketch, root)
+        for one in attached:
+            _own_routes(sketch, routes, one)
+            _through_peers(sketch, routes, one, owner)
+
+
+def _net_admin(sketch: Sketch, root: tuple[Missing, ...]) -> str:
+    container = sketch.container
+    confinement = container.confinement
+    object = f"container:{container.name}"
+    giving = takeover.drop_capability(confinement, object, "NET_ADMIN")
+    origin = giving[0].origin if giving else container.origin
+    for action in giving:
+        sketch.builder.action(action.id, action.title, action.cost, action.origin, action.edit, action.breaks)
+    actions = [action.id for action in giving]
+    if confinement.privileged is not None and confinement.privileged.value:
+        # either gives it, so that neither alone takes it away
+        lowering = remedies.lowered(sketch, container, confinement.privileged.origin)
+        actions = [] if giving else [lowering]
+        origin = confinement.privileged.origin
+    routes = sketch.builder.node(f"routes:{container.name}", "routes", f"routes of {container.name}'s own", origin)
+    why = f"CAP_NET_ADMIN lets {container.name} make routes of its own"
+    sketch.builder.edge(
+        sketch.start, routes, "capability", why, mode=Mode.PIVOT, origin=origin, needs=("root", "CAP_NET_ADMIN"),
+        actions=actions, missing=root,
+    )  # fmt: skip
+    return routes
+
+
+def _own_routes(sketch: Sketch, routes: str, one: Attached) -> None:
+    """What the bridge's address leads to, once it is made the default route."""
+    network, scene = one.network, sketch.scene
+    detach = remedies.detaching(
+        sketch, sketch.container, sketch.scene.owners[sketch.container.name] or sketch.container, one
+    )
+    closing = (*remedies.internal(sketch, network), *detach)
+    for permit, missing in scene.across(lambda e: scene.lets(network, e).own_onward):
+        why = f"a route of its own through {network.key}"
+        for passed, more in sketch.rules.forwarded(network, permit).permits:
+            sketch.onward(routes, (passed,), why, network.origin, closing, (*one.missing, *missing, *more))
+    for permit, missing in scene.across(lambda e: scene.lets(network, e).own_host):
+        why = f"a default route of its own through {network.key} reaches every address of the host"
+        for passed, more in sketch.rules.to_host(network, permit).permits:
+            held = (*one.missing, *missing, *more)
+            sketch.builder.edge(
+                routes, to(Destination.HOST), "own-route", why, origin=network.origin, permits=(passed,), actions=detach,
+                missing=held,
+            )  # fmt: skip
+            if passed.reply:
+                part = () if passed == Permit(passed.hosts) else (passed,)
+                peers.on_host(sketch, routes, "the host's addresses", held, part)
+
+
+def _through_peers(sketch: Sketch, routes: str, one: Attached, owner: Container) -> None:
+    """A neighbour made the default route passes packets on by its kernel; answers come back where it translates addresses."""
+    network, scene = one.network, sketch.scene
+    for there, attached in scene.by_network.get(network.key, ()):
+        if scene.together(there.name, owner.name):
+            continue
+        known = forwarder_of(there, scene.assumed)
+        router = known is not None and known.kind == "router"
+        for other in scene.attached_by_name(there.name):
+            if other.network.key == network.key:
+                continue
+            for permit, missing in scene.across(lambda e, n=other.network: _let_pass(sketch, network, n, e)):  # type: ignore[misc]
+                doubt = _unseen(sketch, network)
+                if doubt is None:
+                    continue
+                why = f"{there.name}, made the default route, passes packets on to {other.network.key}"
+                passed = replace(permit, reply=permit.reply and router)
+                held = (*one.missing, *attached.missing, *other.missing, *missing, *doubt)
+                sketch.onward(routes, (passed,), why, there.origin, (), held)
+
+
+def _let_pass(sketch: Sketch, network: Network, beyond: Network, engine: Engine) -> tuple[Permit, ...]:
+    """What a neighbour's other network lets out. On an internal network the engine's drops catch the frames on their way to
+    the neighbour, as long as the firewall sees frames of bridges; engines from 28 on do not see to that themselves."""
+    if network.internal.value and engine.filters_bridged:
+        return ()
+    return sketch.scene.lets(beyond, engine).onward
+
+
+def _unseen(sketch: Sketch, network: Network) -> tuple[Missing, ...] | None:
+    """Whether frames between containers of an internal network pass unseen by the firewall; None where they do not."""
+    given = sketch.scene.assumed.flag("host.br-netfilter")
+    if not network.internal.value or given is False:
+        return ()
+    if given:
+        return None
+    why = f"frames within the internal network {network.key} are dropped only where the host's firewall sees them"
+    return (Missing("host.br-netfilter", why, network.internal.origin),)
