@@ -55,7 +55,7 @@ _MENTIONS = re.compile(
     r"[^\n]{0,300}?[ \t](?:run|create)\b"
 )
 _VARIABLE_ENGINE = re.compile(r"(?i)docker|podman|nerdctl|runtime|engine|oci")
-_VARIABLE_IMAGE = re.compile(r"(?i)image|img|tag|repo")
+_VARIABLE_IMAGE = re.compile(r"(?i)image|img|tag|repo|name|container")
 _PREFIXES = frozenset(
     "sudo doas exec command nohup time env nice ionice setsid stdbuf timeout unbuffer winpty builtin chronic retry wsl lima".split()
 )
@@ -123,21 +123,16 @@ class Session:
         """
         if len(self.containers) >= CONTAINERS:
             raise LimitError(f"{where}: more than {CONTAINERS:,} containers")
-        maybe = [w for w in words if w.loose]
         flags, rest = parse(RUN, words, engine)
         missing: dict[str, Missing] = {}
-        # a word that may be any number of words, where a flag may stand: flags, or the image
-        while rest and rest[0].loose and len(rest) > 1 and not _VARIABLE_IMAGE.search(rest[0].unknown[0]):
+        # a word that may be any number of words, where a flag may stand: flags, or the image, or both
+        while rest and rest[0].loose and not _VARIABLE_IMAGE.search(rest[0].unknown[0]):
             _miss(missing, rest[0], "it may hold any flag")
             more, rest = parse(RUN, rest[1:], engine)
             flags += more
-        if not rest:
-            if not maybe:
-                raise ParseError(f"{where}: {engine} run names no image")
-            _miss(missing, maybe[-1], "it holds the image and may hold any flag")
-            image = None
-        else:
-            image = rest[0]
+        if not rest and not missing:
+            raise ParseError(f"{where}: {engine} run names no image")
+        image = rest[0] if rest else None
         container = _Reading(self, engine, flags, where, missing).container(image, rest[1:], name)
         self.containers.append(container)
         return container
@@ -830,7 +825,7 @@ def _refuse_unless_unknown(flag: Flag, engine: str, command: str) -> bool:
 
 def _miss(missing: dict[str, Missing], word: Word, why: str) -> None:
     for name in word.unknown:
-        key = f"env.{name}" if re.fullmatch(r"\w+", name) else printable(name, 60)
+        key = f"env.{name}" if re.fullmatch(r"\w+", name) else "$" * (len(name) == 1) + printable(name, 60)
         missing.setdefault(key, Missing(key, why, word.place))
 
 

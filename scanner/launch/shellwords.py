@@ -557,15 +557,22 @@ class Shell:
         key, add = name[1], bool(name[2])
         place = source.place(word.at)
         array = next((p for p in word.parts if p.kind == "array"), None)
+        value: _Value | None
         if array is not None:
             elements = [w for one in array.inner if isinstance(one, _Lexed) for w in self._expand(source, one, depth)]
             value = _Value(tuple(elements), True)
         else:
             first = replace(word.parts[0], text=word.parts[0].text[name.end() :])
             parts = tuple(replace(p, quoted=True) for p in (first, *word.parts[1:]))
-            [scalar] = self._expand(source, _Lexed(parts, word.at), depth) or [Word("", place)]
-            value = _Value((replace(scalar, place=place),))
+            words = self._expand(source, _Lexed(parts, word.at), depth)
+            unknown = tuple(u for w in words for u in w.unknown)
+            scalar = Word(" ".join(w.text for w in words), place, unknown)
+            # what a command prints is nothing that anybody can name; the variable is
+            value = _Value((scalar,)) if unknown != (scalar.text,) or _NAME.fullmatch(scalar.text) else None
         before = self._values.get(key)
+        if value is None:
+            self._values[key] = None
+            return
         if add:
             if before is None and key in self._values:
                 return
@@ -619,7 +626,7 @@ class Shell:
             if isinstance(part, _Lexed) or part.kind == "array":
                 continue
             if part.kind == "text":
-                build.add(part.text, part.quoted)
+                build.split(part.text, (), part.quoted)
             elif part.kind == "opaque":
                 build.unknown(part.text, part.text, part.quoted)
             elif part.kind == "command":
@@ -692,11 +699,6 @@ class _Fields:
         self._unknown: list[str] = []
         self._firm = False  # something besides a loose unknown stands in it
         self._size = 0
-
-    def add(self, text: str, quoted: bool) -> None:
-        if text or quoted:
-            self._append(text)
-            self._firm = True
 
     def _append(self, text: str) -> None:
         self._size += len(text)
