@@ -25,18 +25,23 @@ def documents(given: Input) -> tuple[Node, ...]:
     if toml is not None:
         return (toml,)
     try:
-        return given.documents
+        found = given.documents
     except ScannerError:
         return ()
+    # broken TOML may well be one long string of YAML
+    return () if toml_lines(given.text) and all(one.text is not None for one in found) else found
 
 
 def required(given: Input) -> tuple[Node, ...]:
-    """The same, but raises ParseError or LimitError for what is broken."""
+    """The same, at least one; raises ParseError or LimitError for what is broken."""
     if toml_lines(given.text):
         return (read_toml(given.text, given.name),)
     if given.text.lstrip("\ufeff \t\r\n")[:1] in ("{", "["):
         return (read_json(given.text, given.name),)
-    return tuple(read_yaml(given.text, given.name))
+    found = tuple(read_yaml(given.text, given.name))
+    if not found:
+        raise ParseError(f"{given.name}:1:1: there is nothing in it")
+    return found
 
 
 def settings(node: Node, wanted: Callable[[Node], bool]) -> Iterator[tuple[str | None, Node]]:
