@@ -2,8 +2,8 @@
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from scanner.launch import compose, docker_run
 from scanner.launch.plugin import Input, ReadOptions
 from scanner.model.egress import Answer, Verdict
 from tests.egress.lab.launches import SANDBOX
+from tests.egress.lab.verdicts import NOTHING
 
 FORMS = {"compose": ("compose.yaml", compose.FORMAT), "run": ("run.sh", docker_run.FORMAT)}
 
@@ -92,13 +93,15 @@ def compared(records: Iterable[Mapping[str, Any]], forms: Sequence[str] = tuple(
                     ("verdict", answer.verdict, record["verdicts"]),
                     ("direct", answer.direct, record["direct"]),
                 ):
+                    if was[answer.destination.value] == NOTHING:
+                        continue
                     one = Compared(
                         *(record["name"], record["engine"], form, answer.destination.value, kind, said.value),
                         was[answer.destination.value],
                         missing,
                     )
                     why = "" if one.equal else next((e.why for e in EXPLAINED if e.fits(one)), "")
-                    found.append(Compared(**{**{f: getattr(one, f) for f in one.__slots__}, "why": why}))
+                    found.append(replace(one, why=why))
     return tuple(found)
 
 
@@ -113,15 +116,25 @@ def told(rows: Sequence[Compared]) -> str:
         for destination in dict.fromkeys(row.destination for row in of_kind):
             lines += _matrix(destination, [row for row in of_kind if row.destination == destination])
         lines.append("")
-    different = [row for row in rows if not row.equal]
-    for row in sorted(different, key=lambda row: (not row.wrongly_closed, row.why != "", row.launch, row.engine)):
-        mark = "WRONGLY CLOSED " if row.wrongly_closed else ""
-        hangs = f" (missing {', '.join(row.missing)})" if row.predicted == Verdict.UNKNOWN else ""
-        lines.append(
-            f"{mark}{row.launch} on {row.engine}, {row.form}: {row.destination} {row.kind} "
-            f"predicted {row.predicted}{hangs}, measured {row.measured}{f': {row.why}' if row.why else ''}"
-        )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_differences([row for row in rows if not row.equal])]) + "\n"
+
+
+def _differences(rows: Sequence[Compared]) -> Iterator[str]:
+    """One line for what differs in the same way, those wrongly closed first, those explained last."""
+    alike: dict[Compared, list[Compared]] = {}
+    for row in rows:
+        alike.setdefault(replace(row, form="", destination="", kind=""), []).append(row)
+    for one, same in sorted(
+        alike.items(), key=lambda pair: (not pair[0].wrongly_closed, pair[0].why != "", pair[0].launch)
+    ):
+        where = ", ".join(dict.fromkeys(f"{row.destination} ({row.kind}, {row.form})" for row in same))
+        both = {(row.destination, row.kind) for row in same}
+        if len(same) == len(both) * len(FORMS):
+            where = ", ".join(dict.fromkeys(f"{row.destination} ({row.kind})" for row in same))
+        mark = "WRONGLY CLOSED " if one.wrongly_closed else ""
+        hangs = f" (missing {', '.join(one.missing)})" if one.predicted == Verdict.UNKNOWN else ""
+        reason = f"\n    {one.why}" if one.why else ""
+        yield f"{mark}{one.launch} on {one.engine}: predicted {one.predicted}{hangs}, is {one.measured}: {where}{reason}"
 
 
 def _matrix(destination: str, rows: Sequence[Compared]) -> list[str]:

@@ -138,7 +138,8 @@ def started(hosts: Hosts, variant: Variant, newer: bool) -> Iterator[Engine]:
             if process is not None:
                 _stop(process, hosts)
             if forwarder is not None:
-                hosts.run("pkill", "-f", "--", "--name loopback-resolver", check=False)
+                assert forwarder.stdin is not None
+                forwarder.stdin.close()
                 forwarder.wait(10)
             _flush(hosts)
 
@@ -207,7 +208,7 @@ def _forwarder(hosts: Hosts) -> "subprocess.Popen[str]":
                 *("--forward", places.NAMES),
             ]
         ),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd="/",

@@ -1,6 +1,6 @@
 """What listens on one host of the lab: TCP, UDP and a resolver that answers everything, and a sniffer that sees what came.
 
-Runs as a program in the host's namespace, with the standard library alone. Prints `listening` when all stands, then writes
+Runs as a program in the host's namespace, with the standard library alone. Prints `listening` when all stands, and ends when its standard input does. It writes
 a JSON object a line: `tcp`, `udp`, `dns` for what was served, `packet` for each SYN, datagram or echo request that came in
 by the sniffed link, whether anything answered it or not.
 """
@@ -9,6 +9,7 @@ import argparse
 import json
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -191,7 +192,7 @@ def main() -> None:
         for link in filter(None, given.sniff.split(",")):
             sniff(link, log)
         print("listening", flush=True)
-        threading.Event().wait()
+        sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import base64
 import ipaddress
+import itertools
 import json
 import re
 import secrets
@@ -16,8 +17,9 @@ from typing import Any
 import docker.errors
 
 from tests.egress.lab import places
-from tests.egress.lab.engine import AGENT, Engine
+from tests.egress.lab.engine import AGENT, VARIANTS, Engine, started
 from tests.egress.lab.launches import SANDBOX, Described, Service, command_lines, compose
+from tests.egress.lab.namespaces import started_hosts
 from tests.egress.lab.verdicts import PIVOTS, Row, verdicts
 
 NOWHERE = ("ENETUNREACH", "EADDRNOTAVAIL", "EACCES", "EPERM")
@@ -93,6 +95,22 @@ class Measured:
             "raw": {row.id: row.said for row in self.rows if row.said},
             **self.details,
         }
+
+
+def measure_all(launches: Iterable[Described], newer: bool) -> Iterator[tuple[Described, Measured | str]]:
+    """Each launch with what was measured, or why it was not; one engine for each way of starting it."""
+    wanted = [one for one in launches if newer or not one.newer_only]
+    wanted = [one for one in wanted if newer or not VARIANTS[one.variant].newer_only]
+    with started_hosts() as hosts:
+        for variant, group in itertools.groupby(
+            sorted(wanted, key=lambda one: one.variant), key=lambda one: one.variant
+        ):
+            with started(hosts, VARIANTS[variant], newer) as engine:
+                for launch in group:
+                    try:
+                        yield launch, measured(engine, launch)
+                    except RuntimeError as error:
+                        yield launch, str(error)
 
 
 def measured(engine: Engine, launch: Described) -> Measured:
@@ -271,7 +289,9 @@ TARGETS = (
 """What a takeover is tried on; the first word is the destination."""
 
 
-def _plain(token: str, gateways: Sequence[str], tag: str = "", via: str = "direct") -> Iterator[Probe]:
+def _plain(
+    token: str, gateways: Sequence[str], tag: str = "", via: str = "direct", on_lan: bool = False
+) -> Iterator[Probe]:
     """What plain sockets are tried on."""
 
     def tcp(name: str, cls: str, host: str, port: int, seen: str | None) -> Probe:
@@ -291,6 +311,10 @@ def _plain(token: str, gateways: Sequence[str], tag: str = "", via: str = "direc
     yield Probe(f"{tag}internet icmp", "internet", "icmp", plan, Wire("world", "token"), via)
     yield tcp("internet6", "internet", places.INTERNET6, 443, "world")
     yield udp("internet6", "internet", places.INTERNET6, "world")
+    if on_lan:  # a network without the host between: its neighbour is an address of the internet's
+        yield tcp("internet neighbour", "internet", places.ROUTER, 443, "world")
+    yield tcp("private6", "private", places.PRIVATE6, 80, "corp")
+    yield tcp("metadata6", "metadata", places.METADATA6, 80, "meta")
     for name, host in (("private", places.PRIVATE), ("private shared", places.SHARED)):
         yield tcp(name, "private", host, 80, "corp")
         yield tcp(name, "private", host, 22, "corp")
@@ -303,9 +327,11 @@ def _plain(token: str, gateways: Sequence[str], tag: str = "", via: str = "direc
         yield tcp(f"host {name}", "host", host, places.HOST_PORT, None)
         if ":" not in host:
             yield udp(f"host {name}", "host", host, "host")
-    label = re.sub(r"\W", "", f"d{token}{tag}")[:60]
-    plan = {"host": places.NAMES, "token": f"{label}.example.net"}
-    yield Probe(f"{tag}dns direct", "dns", "dns", plan, Wire("world", "name"), via)
+    label = re.sub(r"\W", "", f"{token}{tag}")[:60]
+    resolvers = [("dns direct", places.NAMES), ("dns direct6", places.INTERNET6)]
+    for name, host in (*resolvers, *([("dns neighbour", places.ROUTER)] if on_lan else ())):
+        plan = {"host": host, "token": f"{name[-1]}{label}.example.net"}
+        yield Probe(f"{tag}{name}", "dns", "dns", plan, Wire("world", "name"), via)
 
 
 def _by_proxy(number: int, proxy: str, token: str) -> Iterator[Probe]:
@@ -386,7 +412,7 @@ def _phases(
     sandbox = containers[SANDBOX]
     networks = _networks(engine, sandbox)
     gateways = _gateways(engine, networks)
-    probes = list(_plain(token, gateways))
+    probes = list(_plain(token, gateways, on_lan=any(net.driver == "macvlan" for net in launch.nets)))
     probes.append(Probe("dns resolver", "dns", "dns", {"token": f"r{token}.example.com"}, Wire("world", "name")))
     probes.append(Probe("dns getaddrinfo", "dns", "resolve", {"token": f"g{token}.example.org"}, Wire("world", "name")))
     listening = {}

@@ -36,6 +36,8 @@ addr add {places.UPLINK}/24 dev up0
 addr add {places.UPLINK6}/64 dev up0 nodad
 addr add {places.CORP_SIDE}/24 dev corp0
 addr add {places.META_SIDE}/30 dev meta0
+addr add {places.CORP_SIDE6}/64 dev corp0 nodad
+addr add {places.META_SIDE6}/64 dev meta0 nodad
 link set up0 up
 link set corp0 up
 link set meta0 up
@@ -55,12 +57,14 @@ link set w0 up
     "corp": f"""
 link set lo up
 addr add {places.PRIVATE}/24 dev c0
+addr add {places.PRIVATE6}/64 dev c0 nodad
 addr add {places.SHARED}/32 dev lo
 link set c0 up
 """,
     "meta": f"""
 link set lo up
 addr add {places.METADATA}/30 dev m0
+addr add {places.METADATA6}/64 dev m0 nodad
 link set m0 up
 """,
 }
@@ -148,16 +152,18 @@ def main(folder: Path) -> None:
         _command("ip", "-n", name, "-batch", "-", given=lines)
         _quiet(["ip", "netns", "exec", name])
     (folder / "log").mkdir()
-    for name, link in (("world", "w0"), ("corp", "c0"), ("meta", "m0")):
-        tcp = ",".join(map(str, places.WORLD_PORTS))
-        _listen(
-            folder, name, ["ip", "netns", "exec", name], "--tcp", tcp, "--udp", f"53,{places.UDP_PORT}", "--sniff", link
-        )
+    tcp, udp = ",".join(map(str, places.WORLD_PORTS)), f"53,{places.UDP_PORT}"
+    links = {"world": "w0", "corp": "c0", "meta": "m0"}
+    listening = [
+        _listen(folder, name, ["ip", "netns", "exec", name], "--tcp", tcp, "--udp", udp, "--sniff", link)
+        for name, link in links.items()
+    ]
     served = ("--tcp", str(places.HOST_PORT), "--tcp-loopback", str(places.LOOPBACK_PORT))
-    _listen(folder, "host", [], *served, "--udp", str(places.UDP_PORT))
+    listening.append(_listen(folder, "host", [], *served, "--udp", str(places.UDP_PORT)))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whatever is orphaned here is nobody's to wait for
     print(json.dumps({"first": int(first), "disk": disk}), flush=True)
     sys.stdin.read()
+    del listening
     _take_down(folder)
 
 
@@ -184,17 +190,18 @@ def _disk(folder: Path) -> str:
     return f"{os.major(device)}:{os.minor(device)}"
 
 
-def _listen(folder: Path, name: str, inside: Sequence[str], *what: str) -> None:
-    """Start one host's listeners and wait until they all stand."""
+def _listen(folder: Path, name: str, inside: Sequence[str], *what: str) -> "subprocess.Popen[str]":
+    """One host's listeners, once they all stand; they end when their standard input does."""
     process = subprocess.Popen(
         [*inside, sys.executable, str(LISTENERS), "--name", name, "--log", str(folder / f"log/{name}.jsonl"), *what],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     if process.stdout.readline().strip() != "listening":
         raise SystemExit(f"the listeners of {name} did not start")
+    return process
 
 
 def _take_down(folder: Path) -> None:

@@ -1,13 +1,11 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -ES
 """runc, for a machine whose capabilities are fewer than the kernel's: a privileged container gets what the machine has.
 
 Engine 20.10 asks for every capability the kernel knows, and runc fails where one is not the machine's to give.
 """
 
-import json
 import os
 import sys
-from pathlib import Path
 
 CAPABILITIES = (
     "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
@@ -20,22 +18,26 @@ CAPABILITIES = (
 
 def lacking() -> set[str]:
     """The capabilities that nothing on this machine can be given."""
-    status = Path("/proc/self/status").read_text()
-    held = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapBnd")), 16)
+    with open("/proc/self/status") as status:  # noqa: PTH123 - the runtime's every call comes through here
+        held = int(next(line.split()[1] for line in status if line.startswith("CapBnd")), 16)
     return {f"CAP_{name}" for number, name in enumerate(CAPABILITIES) if not held >> number & 1}
 
 
 def main() -> None:
     words = sys.argv[1:]
     if "create" in words and "--bundle" in words:
-        lessen(Path(words[words.index("--bundle") + 1]) / "config.json", "process")
+        lessen(f"{words[words.index('--bundle') + 1]}/config.json", "process")
     elif "exec" in words and "--process" in words:
-        lessen(Path(words[words.index("--process") + 1]), None)
+        lessen(words[words.index("--process") + 1], None)
     os.execvp("runc", ["runc", *words])
 
 
-def lessen(file: Path, below: str | None) -> None:
+def lessen(name: str, below: str | None) -> None:
     """Take what the machine lacks out of the process that the file describes."""
+    import json
+    from pathlib import Path
+
+    file = Path(name)
     settings = json.loads(file.read_text())
     process = settings if below is None else settings[below]
     gone = lacking()

@@ -12,6 +12,8 @@ RANK = ("no", "one-way", "reached")
 ADDRESSED = ("internet", "private", "metadata", "host")
 PIVOTS = ("engine", "nsenter", "disk")
 MEDIATED = ("proxy", "relay")
+NOTHING = "nothing listens"
+"""No verdict: there are siblings, but no service that could be reached or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ def _siblings(rows: Sequence[Row], siblings: Mapping[str, Sequence[int]]) -> str
             judged.append("open")
         else:
             judged.append("limited" if any(own) or published else "closed")
-    if not judged or all(verdict == "closed" for verdict in judged):
+    if siblings and not judged:
+        return NOTHING
+    if all(verdict == "closed" for verdict in judged):
         return "closed"
     return "open" if all(verdict == "open" for verdict in judged) else "limited"
