@@ -215,7 +215,8 @@ def _pod(launch: Launch, name: str, config: Node, request: Node | None) -> Launc
 def _listed(
     launch: Launch, name: str, config: Node | None, request: Node | None, policy: Node, kubernetes: bool
 ) -> Launch:
-    mode = _mode(config, "bridge")
+    # a request alone speaks to a server that takes it; a configuration that says nothing has the host's network
+    mode = _mode(config, "bridge" if config is None else "host")
     notes: list[str] = []
     shared: Said[str] | None = None
     if not kubernetes and mode.value != "bridge":
