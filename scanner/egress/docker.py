@@ -130,10 +130,11 @@ def _follow(
         candidates = [(a.attachment, a.network, scene.lets(a.network, engine)) for a in known]
         return networks.default_route(candidates, engine) == one.network.key
 
+    lan = any(a.network.driver.value in networks.LANS and a.network.key != one.network.key for a in attached)
     for differing in scene.where(routed):
         sketch.builder.edge(
             node,
-            _gateway(sketch, one.network),
+            _gateway(sketch, one.network, lan),
             "default-route",
             f"the default route of {owner.name} leads through {one.network.key}",
             origin=one.attachment.origin,
@@ -225,9 +226,11 @@ def _to_host(
 # ---- behind a default route
 
 
-def _gateway(sketch: Sketch, network: Network) -> str:
+def _gateway(sketch: Sketch, network: Network, lan: bool = False) -> str:
+    """What lies behind the default route. `lan`: the container is on a LAN of the host's as well, so that it looks for the
+    host's address there on the link, where the kernel does not let it through."""
     scene = sketch.scene
-    node = f"{sketch.network(network)}/gateway"
+    node = f"{sketch.network(network)}/gateway" + ("/beside a LAN" if lan else "")
     sketch.builder.node(node, "gateway", f"the default route through {network.key}", network.origin)
     if not sketch.once(node):
         return node

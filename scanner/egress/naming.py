@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from scanner.egress import networks, remedies, siblings
-from scanner.egress.builder import NAMES, to
+from scanner.egress.builder import to
 from scanner.egress.engines import Engine
 from scanner.egress.forwarders import forwarder_of
-from scanner.egress.resolver import Asked, Link, asked, resolver
+from scanner.egress.resolver import ASKING, Asked, Link, asked, resolver
 from scanner.egress.scene import Attached
 from scanner.egress.sketch import Sketch
 from scanner.model.egress import Destination, Permit
@@ -95,7 +95,7 @@ def _past_rules(
         if attachment.network.key == one.through:
             for permit, more in sketch.rules.forwarded(attachment.network, question).permits:
                 reply = permit.reply and all(p.reply for p in one.permits)
-                yield replace(one, permits=tuple(replace(p, reply=reply) for p in NAMES)), more
+                yield replace(one, permits=tuple(replace(p, reply=reply) for p in ASKING)), more
 
 
 def _by_sibling(
@@ -132,7 +132,7 @@ def _by_sibling(
             lambda e, n=attached.network: any(p.reply for p in sketch.scene.lets(n, e).onward)  # type: ignore[misc]
         ):
             for permit, more in sketch.rules.forwarded(attached.network, question).permits:
-                permits = tuple(replace(p, reply=permit.reply) for p in NAMES)
+                permits = tuple(replace(p, reply=permit.reply) for p in ASKING)
                 yield permits, (*doubt, *attached.missing, *missing, *more), words
 
 

@@ -21,7 +21,7 @@ MODE_6 = PREFIX + "gateway_mode_ipv6"
 
 DEFAULT_BRIDGE = "bridge"
 _BRIDGES = ("bridge", "", "default", "nat")
-_LANS = ("macvlan", "ipvlan")
+LANS = ("macvlan", "ipvlan")
 _LOCAL_POOLS = ("172.16.0.0/12", "192.168.0.0/16")
 """Where the engine takes subnets from if nobody names one."""
 _NOT_NATTED = (
@@ -80,7 +80,7 @@ class Flags:
 
 def lets(network: Network, engine: Engine, flags: Flags) -> Lets:
     """What this network lets through on this engine. A driver that is not known is judged by `known`, not here."""
-    if network.driver.value in _LANS:
+    if network.driver.value in LANS:
         return _lan(network)
     if network.driver.value in _BRIDGES:
         return _bridge(network, engine, flags)
@@ -92,7 +92,7 @@ def known(network: Network, given: str | None) -> tuple[Network | None, tuple[Mi
 
     A network made elsewhere, or of a driver whose traffic this does not know, counts as a plain bridge that may be there.
     """
-    foreign = network.driver.value not in (*_BRIDGES, *_LANS)
+    foreign = network.driver.value not in (*_BRIDGES, *LANS)
     if network.driver.value in ("none", "null"):
         return None, ()
     if not network.external and not foreign:

@@ -19,7 +19,9 @@ from scanner.model.launch import Attachment, Container, Network, Origin
 DOCKER0 = "172.17.0.1"
 _PUBLIC = "8.8.8.8"
 """What the engine writes for the default bridge where the host's nameservers are all on its loopback."""
-_ONE_WAY = tuple(replace(p, reply=False) for p in NAMES)
+ASKING = tuple(replace(p, ports=((53, 53),)) for p in NAMES)
+"""The configured resolver, whole, by the port that it has: what passes on other ports alone does not ask it."""
+_ONE_WAY = tuple(replace(p, reply=False) for p in ASKING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,14 @@ def asked(
     if kind is None:
         return
     if kind.kind == "host":
-        yield Asked(NAMES)
+        yield Asked(ASKING)
         return
     given = [d.value for d in container.dns]
     if not given:
         if engine.dns == LOOPBACK and kind.kind == "embedded":
             outside = any(link.lets.outside and link.lets.gateway for link in links)
             if links and (outside or engine.internal_leaks_names):
-                yield Asked(NAMES)
+                yield Asked(ASKING)
             return
         given = [_PUBLIC if engine.dns in (LOOPBACK, ELSEWHERE) else engine.dns]
     for address in given:
@@ -101,25 +103,25 @@ def _from_inside(
         return
     sibling = next((name for name, theirs in addresses if theirs == str(ip)), None)
     if sibling is not None:
-        yield Asked(NAMES, sibling)
+        yield Asked(ASKING, sibling)
         return
     for link in links:
         if str(ip) in link.network.gateways and link.lets.host:
-            yield Asked(NAMES)
+            yield Asked(ASKING)
             return
         if _within(str(ip), link.lets.near):
-            yield Asked(NAMES)
+            yield Asked(ASKING)
             return
     routed = next((link.lets for link in links if link.network.key == route), None)
     if routed is None:
         return
     if str(ip) == DOCKER0 and routed.routed_host:
-        yield Asked(NAMES)
+        yield Asked(ASKING)
         return
     question = (Permit((f"{ip}/{ip.max_prefixlen}",), "udp", ((53, 53),)),)
     passing = intersect(routed.onward, question)
     if passing:
-        yield Asked(NAMES if any(p.reply for p in passing) else _ONE_WAY, to=str(ip), through=route)
+        yield Asked(ASKING if any(p.reply for p in passing) else _ONE_WAY, to=str(ip), through=route)
 
 
 def _within(address: str, near: Sequence[Permit]) -> bool:
