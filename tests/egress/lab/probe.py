@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 Probe = Mapping[str, Any]
-CONNECT, ANSWER = 3.0, 3.0
-"""Seconds. Two retransmissions of a SYN fall into the first: a lost packet is no closed door."""
+CONNECT, ANSWER, PATIENCE = 4.0, 3.0, 4.0
+"""Seconds. A SYN is sent again within the first: neither a lost packet nor a busy machine is a closed door."""
 
 
 def why(error: BaseException) -> str:
@@ -69,7 +69,7 @@ def udp(probe: Probe) -> str:
     token = probe["token"].encode()
     last = "timeout"
     with socket.socket(family, kind) as endpoint:
-        endpoint.settimeout(1.2)
+        endpoint.settimeout(PATIENCE / 2)
         for _ in range(2):
             try:
                 endpoint.sendto(token, address)
@@ -102,7 +102,7 @@ def icmp(probe: Probe) -> str:
             head = struct.pack(">BBHHH", 8, 0, checksum(head + token), identity, 1)
             try:
                 endpoint.sendto(head + token, (probe["host"], 0))
-                end = time.monotonic() + 1.5
+                end = time.monotonic() + PATIENCE
                 while (left := end - time.monotonic()) > 0:
                     endpoint.settimeout(left)
                     data, peer = endpoint.recvfrom(2048)
@@ -124,7 +124,7 @@ def dns(probe: Probe) -> str:
     for server in servers[:3] or ["127.0.0.1"]:
         try:
             with socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM) as endpoint:
-                endpoint.settimeout(4)
+                endpoint.settimeout(PATIENCE)
                 endpoint.sendto(query, (server, 53))
                 answer = endpoint.recv(2048)
             if answer[6:8] != b"\0\0":
