@@ -6,10 +6,9 @@ Shapes: moby, api/swagger.yaml (ContainerInspect, NetworkInspect, Volume), 20.10
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from scanner.errors import ParseError, ScannerError
-from scanner.launch.docker_run import default_bridge, external_network
+from scanner.launch.docker_run import default_bridge, external_network, unique
 from scanner.launch.document import Node
 from scanner.launch.plugin import Format, Input, ReadOptions
 from scanner.model.launch import (
@@ -90,15 +89,27 @@ def read(inputs: Sequence[Input], options: ReadOptions) -> Launch:  # noqa: ARG0
             raise ParseError(f"{one.place}: this is no container, network or volume as docker inspect tells of them")
     if not containers:
         raise ParseError(f"{inputs[0].name}:1:1: docker inspect of networks alone; add that of a container on them")
-    ids = {_text(one, "Id"): _name(one) for one in containers}
-    read_ = [_container(one, ids, names, volumes) for one in containers]
-    for container in read_:
+    told = _told(containers)
+    ids = {id_: name for id_, (name, _) in told.items()}
+    found = tuple(_container(one, name, ids, names, volumes) for name, one in told.values())
+    for container in found:
         for attachment in container.attachments:
             key = attachment.network
             if key not in networks:
                 networks[key] = _unseen(key, attachment.origin)
-    read_ = _unique(read_)
-    return Launch("docker-inspect", tuple(i.name for i in inputs), "docker", tuple(read_), tuple(networks.values()))
+    return Launch("docker-inspect", tuple(i.name for i in inputs), "docker", found, tuple(networks.values()))
+
+
+def _told(containers: Sequence[Node]) -> dict[str, tuple[str, Node]]:
+    """By their ids, once each, what they are called here: two engines may have containers of the same name."""
+    told: dict[str, tuple[str, Node]] = {}
+    taken: dict[str, int] = {}
+    for number, one in enumerate(containers):
+        identifier = _text(one, "Id") or f"#{number}"
+        if identifier in told:
+            continue
+        told[identifier] = (unique(_name(one), taken), one)
+    return told
 
 
 def networks_alone(inputs: Sequence[Input]) -> tuple[Network, ...] | None:
@@ -116,24 +127,6 @@ def _unseen(key: str, origin: Origin) -> Network:
         return Network(key, Said("bridge", _PODMAN), Said(False, _PODMAN), _PODMAN, name=key)
     assert not isinstance(origin, Default)
     return external_network(key, origin)
-
-
-def _unique(containers: list[Container]) -> list[Container]:
-    """Two inputs may tell of the same container: the first counts. Others of the same name are others."""
-    seen: dict[str, Container] = {}
-    result: list[Container] = []
-    for one in containers:
-        before = seen.setdefault(one.name, one)
-        if before is one:
-            result.append(one)
-        elif before.labels != one.labels or before.image != one.image or before.hostname != one.hostname:
-            number = 2
-            while f"{one.name}-{number}" in seen:
-                number += 1
-            other = replace(one, name=f"{one.name}-{number}")
-            seen[other.name] = other
-            result.append(other)
-    return result
 
 
 # ---- networks
@@ -181,14 +174,13 @@ def _podman_network(one: Node) -> Network:
 # ---- containers
 
 
-def _container(one: Node, ids: dict[str, str], names: dict[str, str], volumes: dict[str, Node]) -> Container:
+def _container(one: Node, name: str, ids: dict[str, str], names: dict[str, str], volumes: dict[str, Node]) -> Container:
     config, host = one.get("Config"), one.get("HostConfig")
     assert config is not None
     assert host is not None
     mode, attachments = _networks(one, host, ids, names)
     image = config.get("Image")
     entrypoint, command = config.get("Entrypoint"), config.get("Cmd")
-    name = _name(one)
     exposed = config.get("ExposedPorts")
     return Container(
         name=name,
@@ -197,7 +189,7 @@ def _container(one: Node, ids: dict[str, str], names: dict[str, str], volumes: d
         network_mode=mode,
         attachments=attachments,
         image=Said(image.text, image.place) if image is not None and image.text else None,
-        container_name=name,
+        container_name=_name(one),
         hostname=_text(config, "Hostname") or None,
         entrypoint=_words(entrypoint),
         command=_words(command),

@@ -82,6 +82,8 @@ class Session:
     networks: dict[str, Network] = field(default_factory=dict)
     volumes: dict[str, _Volume] = field(default_factory=dict)
     notes: list[Notification] = field(default_factory=list)
+    taken: dict[str, int] = field(default_factory=dict)
+    """Names that containers have, with how many asked for each."""
 
     def command(self, words: list[Word], conditional: bool) -> str | None:
         """Take one command in; gives what it prints (a name stands for its id)."""
@@ -136,13 +138,6 @@ class Session:
         container = _Reading(self, engine, flags, where, missing).container(image, rest[1:], name)
         self.containers.append(container)
         return container
-
-    def unique(self, name: str) -> str:
-        taken = {c.name for c in self.containers}
-        number, unique = 2, name
-        while unique in taken:
-            unique, number = f"{name}-{number}", number + 1
-        return unique
 
     def find(self, name: str) -> int | None:
         """The container of that name, the latest first."""
@@ -306,6 +301,16 @@ class Session:
         )
 
 
+def unique(name: str, taken: dict[str, int]) -> str:
+    """The name, with a number if another has it already."""
+    found = name
+    while found in taken:
+        taken[name] += 1
+        found = f"{name}-{taken[name]}"
+    taken[found] = 1
+    return found
+
+
 def default_bridge() -> Network:
     """The network that containers are on if nothing is said."""
     whose = Default("docker")
@@ -344,7 +349,7 @@ class _Reading:
             place = next(f.word.place for f in self.flags if f.name == "publish-all")
             published += [Published("", None, port, "tcp", place) for port in exposed if port not in known]
         return Container(
-            name=self.session.unique(given.text if given is not None else short),
+            name=unique(given.text if given is not None else short, self.session.taken),
             kind="container",
             origin=self.where,
             network_mode=mode,
