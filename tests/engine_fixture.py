@@ -63,8 +63,11 @@ class Engine:
 
 
 @contextmanager
-def started_engine() -> Iterator[Engine]:
-    """An engine of our own, without networks; gone afterwards with all it held."""
+def started_engine(*, apart: bool = False) -> Iterator[Engine]:
+    """An engine of our own, without networks; gone afterwards with all it held.
+
+    `apart` puts it into a network namespace of its own, where it may make networks.
+    """
     dockerd = program("dockerd")
     if os.geteuid() != 0:
         missing("root, to start an engine")
@@ -77,6 +80,7 @@ def started_engine() -> Iterator[Engine]:
         log = stack.enter_context((folder / "log").open("wb"))
         process = subprocess.Popen(
             [
+                *((program("unshare"), "-n") if apart else ()),
                 dockerd,
                 "--data-root",
                 folder / "data",
