@@ -204,9 +204,9 @@ def _task(given: Input, options: ReadOptions) -> Launch:
 
 def _main(container: Container, environment: Node | None, image: Said[str] | None, task: Node) -> Container:
     table = environment.get("env") if environment is not None else None
-    given = tuple(
-        (key, Said[str | None](value.text, value.place))
-        for key, _, value in (table.items() if table is not None else ())
+    pairs = table.items() if table is not None else ()
+    given: tuple[tuple[str, Said[str | None]], ...] = tuple(
+        (key, Said(value.text, value.place)) for key, _, value in pairs
     )
     place = (environment or task).place
     return replace(container, kind="harbor", origin=place, image=image, environment=(*container.environment, *given))

@@ -320,8 +320,8 @@ def _domains(domains: list[Node], ports: list[Node]) -> Iterator[Node]:
         yield _node({"toFQDNs": named, "toPorts": [plain]}, one)
     for one in ports:
         port, domain = either(one, "port"), either(one, "domain")
-        if port is None:
-            raise wrong(one, "a port with port, and perhaps protocol and domain, is meant")
+        if port is None or port.integer() is None:
+            raise wrong(port or one, "a port with port, and perhaps protocol and domain, is meant")
         protocol = either(one, "protocol")
         entry = {"port": port, "protocol": _node((protocol.text or "").upper(), protocol) if protocol else "ANY"}
         scope = [domain] if domain is not None else domains
