@@ -132,6 +132,8 @@ class _Drawing:
         self._blocks: dict[int, tuple[_Block, ...]] = {}
         self._sizes: dict[int, int] | None = None
         self._forwarders: tuple[_Known, ...] | None = None
+        self._added: set[str] = set()
+        """Policies to be added that the graph in hand has among its actions."""
 
     # ---- the graph of one pod
 
@@ -139,6 +141,7 @@ class _Drawing:
         number = self.net.class_of.get(id(pod))
         if number is None:
             raise KeyError(f"no pod {pod.namespace}/{pod.name} in this cluster")
+        self._added.clear()
         name = f"{pod.namespace}/{pod.name}"
         builder = Builder(f"pod:{name}", "pod", name, pod.origin)
         for step in self.steps(pod, number):
@@ -195,9 +198,13 @@ class _Drawing:
                     f"{object}/host_network", title, 2, said, _placed(edit, said), "what listens on the node"
                 ),
             )
-        return (self._add_policy(builder, pod),)
+        id = ADD if builder.start == f"pod:{pod.namespace}/{pod.name}" else f"{ADD}/{pod.namespace}/{pod.name}"
+        if id not in self._added:
+            self._added.add(id)
+            self._add_policy(builder, id, pod)
+        return (id,)
 
-    def _add_policy(self, builder: Builder, pod: Pod) -> str:
+    def _add_policy(self, builder: Builder, id: str, pod: Pod) -> None:
         edit: dict[str, Json] = {
             "op": "add",
             "object": "policy",
@@ -208,11 +215,12 @@ class _Drawing:
         }
         if isinstance(pod.origin, Place):
             edit["file"] = pod.origin.file
-        title = "add a NetworkPolicy that denies what the pod sends"
+        whose = "the pod" if id == ADD else f"{pod.namespace}/{pod.name}"
+        title = f"add a NetworkPolicy that denies what {whose} sends"
         breaks = "what the pod needs has to be allowed by name" + (
             "" if pod.labels else "; all pods of the namespace are meant"
         )
-        return builder.action(ADD, title, 2, pod.origin, edit, breaks)
+        builder.action(id, title, 2, pod.origin, edit, breaks)
 
     # ---- where it gets on its own
 
@@ -495,21 +503,21 @@ class _Drawing:
     # ---- siblings that forward
 
     def _forwarding(self, builder: Builder, pod: Pod, number: int, names: tuple[str, ...]) -> None:
-        waiting: list[tuple[str, int]] = [(builder.start, number)]
+        waiting = [(builder.start, pod, number)]
         seen: set[str] = set()
         known = [k for k in self.known_forwarders() if k.pod is not pod]
         while waiting and known:
-            source, at = waiting.pop(0)
+            source, caller, at = waiting.pop(0)
             for there in known:
                 node = f"container:{there.pod.namespace}/{there.pod.name}"
                 if source != f"forwarder:{there.pod.namespace}/{there.pod.name}":
-                    self._call(builder, source, at, pod, there, node)
+                    self._call(builder, source, at, caller, there, node)
                 if node in seen or not self._calls(at, there):
                     continue
                 seen.add(node)
-                self._pass_on(builder, pod, there, node, names)
+                self._pass_on(builder, there, node, names)
                 if there.forwarder.kind != "engine":
-                    waiting.append((f"forwarder:{there.pod.namespace}/{there.pod.name}", there.number))
+                    waiting.append((f"forwarder:{there.pod.namespace}/{there.pod.name}", there.pod, there.number))
 
     def _calls(self, number: int, there: _Known) -> bool:
         _, perhaps, _ = self.net.admitted(number)
@@ -531,7 +539,7 @@ class _Drawing:
             step = self._step(node, "sibling", one.cause, None, missing, words)
             self._draw(builder, source, pod, step)
 
-    def _pass_on(self, builder: Builder, pod: Pod, there: _Known, node: str, names: tuple[str, ...]) -> None:
+    def _pass_on(self, builder: Builder, there: _Known, node: str, names: tuple[str, ...]) -> None:
         """From a sibling that forwards to wherever its own policies let it."""
         forwarder = there.forwarder
         name = f"{there.pod.namespace}/{there.pod.name}"
@@ -553,12 +561,12 @@ class _Drawing:
         for step in self.steps(there.pod, there.number):
             if step.target in (to(Destination.DNS), to(Destination.HOST)):
                 continue
-            self._draw(builder, through, pod, replace(step, missing=(*step.missing, *there.pod.missing)))
+            self._draw(builder, through, there.pod, step)
         if forwarder.resolves or forwarder.kind == "dns":
             for step in self.steps(there.pod, there.number):
                 if step.target == to(Destination.DNS):
                     words = f"{name} looks up the names it is asked for: {step.why}"
-                    self._draw(builder, node, pod, replace(step, why=words), Mode.MEDIATED)
+                    self._draw(builder, node, there.pod, replace(step, why=words), Mode.MEDIATED)
 
     def known_forwarders(self) -> tuple[_Known, ...]:
         """Siblings known to forward, one of each class and kind."""

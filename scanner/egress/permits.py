@@ -283,6 +283,18 @@ def _combined(a: Layer, b: Layer, combine: Callable[[Hosts, Hosts], Hosts]) -> L
     return tuple(result)
 
 
+def _each(a: Sequence[Layer], b: Sequence[Layer], combine: Callable[[Hosts, Hosts], Hosts]) -> tuple[Layer, ...]:
+    """Protocol by protocol. Most are the same layer, which is worked out once and stays the same."""
+    done: dict[tuple[int, int], Layer] = {}
+    result = []
+    for mine, theirs in zip(a, b, strict=True):
+        key = id(mine), id(theirs)
+        if key not in done:
+            done[key] = _combined(mine, theirs, combine)
+        result.append(done[key])
+    return tuple(result)
+
+
 @dataclass(frozen=True)
 class Space:
     """A set of packets in its one canonical form, by protocol: `leaving` go out, of which `answered` get an answer."""
@@ -300,20 +312,23 @@ class Space:
             key = (permit.protocol, permit.ports, permit.reply)
             gathered[key] = gathered.get(key, NOWHERE) | _hosts(permit.hosts, permit.excepts)
         for (protocol, ports, reply), hosts in gathered.items():
+            added: list[Layer] = [()] * len(PROTOCOLS)
             for index, layer in _layers(protocol, ports, hosts):
-                leaving[index] = _combined(leaving[index], layer, Hosts.__or__)
-                if reply:
-                    answered[index] = _combined(answered[index], layer, Hosts.__or__)
-        return Space(tuple(leaving), tuple(answered))
+                added[index] = layer
+            leaving = list(_each(leaving, added, Hosts.__or__))
+            if reply:
+                answered = list(_each(answered, added, Hosts.__or__))
+        out = tuple(leaving)
+        return Space(out, out if leaving == answered else tuple(answered))
 
     def __bool__(self) -> bool:
         return any(self.leaving)
 
     def _with(self, other: "Space", combine: Callable[[Hosts, Hosts], Hosts]) -> "Space":
-        return Space(
-            tuple(_combined(a, b, combine) for a, b in zip(self.leaving, other.leaving, strict=True)),
-            tuple(_combined(a, b, combine) for a, b in zip(self.answered, other.answered, strict=True)),
-        )
+        leaving = _each(self.leaving, other.leaving, combine)
+        if self.answered is self.leaving and other.answered is other.leaving:
+            return Space(leaving, leaving)
+        return Space(leaving, _each(self.answered, other.answered, combine))
 
     def __or__(self, other: "Space") -> "Space":
         return self._with(other, Hosts.__or__)
@@ -323,21 +338,23 @@ class Space:
 
     def __sub__(self, other: "Space") -> "Space":
         """What the other lets leave does not leave, and so gets no answer either."""
-        return self._with(Space(other.leaving, other.leaving), Hosts.__sub__)
+        return self._with(
+            Space(other.leaving, other.leaving) if other.answered is not other.leaving else other, Hosts.__sub__
+        )
 
     def part(self, hosts: Hosts) -> "Space":
         """What of it goes to these hosts, names by name."""
         whole: Layer = ((1, LAST_PORT, hosts),)
-        return Space(
-            tuple(_combined(layer, whole, Hosts.same) for layer in self.leaving),
-            tuple(_combined(layer, whole, Hosts.same) for layer in self.answered),
-        )
+        part = (whole,) * len(PROTOCOLS)
+        return self._with(Space(part, part), Hosts.same)
 
     @cached_property
     def permits(self) -> tuple[Permit, ...]:
         """The same as few Permits, in an order of their own: what passes by every protocol and port first."""
-        one_way = tuple(_combined(a, b, Hosts.__sub__) for a, b in zip(self.leaving, self.answered, strict=True))
-        return (*_written(self.answered, True), *_written(one_way, False))
+        if self.answered is self.leaving:
+            return tuple(_written(self.answered, reply=True))
+        one_way = _each(self.leaving, self.answered, Hosts.__sub__)
+        return (*_written(self.answered, reply=True), *_written(one_way, reply=False))
 
     def names(self) -> frozenset[str]:
         return frozenset(name for layer in self.leaving for _, _, hosts in layer for name in hosts.names)
@@ -367,8 +384,9 @@ def _layers(protocol: str, ports: Sequence[tuple[int, int]], hosts: Hosts) -> It
         yield PROTOCOLS.index(protocol if protocol in PROTOCOLS else "other"), ((1, LAST_PORT, hosts),)
 
 
-def _written(layers: Sequence[Layer], reply: bool) -> Iterator[Permit]:
-    everywhere = [_on_all_ports(layer) for layer in layers]
+def _written(layers: Sequence[Layer], *, reply: bool) -> Iterator[Permit]:
+    known = {id(layer): _on_all_ports(layer) for layer in layers}
+    everywhere = [known[id(layer)] for layer in layers]
     anyhow = everywhere[0]
     for hosts in everywhere[1:]:
         anyhow = anyhow.same(hosts)
@@ -512,8 +530,12 @@ def within(permits: Iterable[Permit], destination: Destination, siblings: Sequen
     Of the Internet blocks remain as they were written when a part of them is public (`0.0.0.0/0`); of private networks their
     blocks are listed, of metadata services the addresses. Names of siblings are no part of a region.
     """
-    given = tuple(permits)
-    part = _part(given, destination, tuple(siblings))
+    return _within(tuple(permits), destination, tuple(siblings))
+
+
+@lru_cache(16384)
+def _within(given: tuple[Permit, ...], destination: Destination, siblings: tuple[str, ...]) -> tuple[Permit, ...]:
+    part = _part(given, destination, siblings)
     if destination is Destination.INTERNET:
         shown = simplify(given)
     elif destination is Destination.PRIVATE:
