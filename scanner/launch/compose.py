@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scanner.errors import LimitError, ParseError, ScannerError, TargetError
-from scanner.launch.composing.building import Project, built
+from scanner.launch.composing.building import SERVICES, Project, built
 from scanner.launch.composing.dotenv import read_dotenv, values
 from scanner.launch.composing.files import COMPOSE_FILE, Folder, OutsideError, absolute_path
 from scanner.launch.composing.interpolation import Lookup, substitute
@@ -35,8 +35,11 @@ _HELM = frozenset(
 )
 """Keys of Helm values that have `services` too."""
 _HELM_SERVICE = frozenset(
-    "dnsRecord additionalDnsRecords livenessProbe readinessProbe runtimeClassName imagePullPolicy nodeSelector".split()
+    "dnsRecord additionalDnsRecords livenessProbe readinessProbe runtimeClassName imagePullPolicy nodeSelector args "
+    "volumeMounts securityContext workingDir resources".split()
 )
+_SERVICES = re.compile(r"""(?m)^(?:services|"services"|'services')[ \t]*:""")
+_KIND = re.compile(r"""(?m)^(?:apiVersion|"apiVersion"|'apiVersion'|---)""")
 
 
 # ---- recognition
@@ -44,6 +47,9 @@ _HELM_SERVICE = frozenset(
 
 def recognises(given: Input) -> bool:
     """Whether the text is a Compose file: `services` that no other kind of document has, or what the first version had."""
+    if len(given.text) > COMPOSE_FILE:
+        # too long to be read: taken for what it seems to be, so that reading says so
+        return _SERVICES.search(given.text) is not None and _KIND.search(given.text) is None
     try:
         documents = [d for d in given.documents if not d.is_null]
     except ScannerError:
@@ -99,7 +105,10 @@ def project_of(inputs: Sequence[Input], options: ReadOptions) -> Project:
     for one in inputs:
         _check_size(one)
         for document in one.documents:
-            if not document.is_null and document.get("services") is None and _is_first_version(document):
+            services = document.get("services")
+            if services is not None and len(services.pairs or ()) > SERVICES:
+                raise LimitError(f"{services.place}: more than {SERVICES:,} services; no launch is that large")
+            if not document.is_null and services is None and _is_first_version(document):
                 raise ParseError(
                     f"{document.place}: this is a Compose file of the first version, which Compose no longer reads: "
                     "put the services under a key services"

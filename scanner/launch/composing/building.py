@@ -23,6 +23,7 @@ from scanner.model.launch import (
     Container,
     Default,
     Missing,
+    Mount,
     Network,
     Origin,
     Place,
@@ -120,7 +121,7 @@ def _starts(project: Project, name: str, service: Tree) -> bool:
     if _replicas(service) == 0:
         project.session.warn(f"{service.place}: the service {name} is not started: it has no replicas", Level.NOTE)
         return False
-    if service.get("image") is None and service.get("build") is None and service.get("extends") is None:
+    if _filled(service, "image") is None and service.get("build") is None and service.get("extends") is None:
         raise broken(service, f"the service {name} has neither an image nor a build context")
     return True
 
@@ -192,6 +193,12 @@ def _needed(service: Tree) -> Iterator[tuple[str, Place, bool]]:
 def _items(service: Tree, key: str) -> tuple[Tree, ...]:
     value = service.get(key)
     return value.each() if value is not None else ()
+
+
+def _filled(service: Tree, key: str) -> Tree | None:
+    """The value of a key, None if it is an empty string."""
+    value = service.get(key)
+    return value if value is not None and value.string() else None
 
 
 def _fields(service: Tree, key: str) -> Iterator[tuple[str, Tree]]:
@@ -343,8 +350,8 @@ def _container(project: Project, name: str, service: Tree, started: Mapping[str,
         left_open.add([Missing(f"file.{printable(what, 80)}", f"{name} extends what was not read", extends.place)])
         left_open.add(why_missing((extends.get("file") or extends).unknown, f"what {name} extends", extends.place))
     mode, attachments = _network_mode(project, service, started, left_open)
-    image, command, entrypoint = service.get("image"), service.get("command"), service.get("entrypoint")
-    container_name, hostname = service.get("container_name"), service.get("hostname")
+    command, entrypoint = service.get("command"), service.get("entrypoint")
+    image, container_name, hostname = (_filled(service, key) for key in ("image", "container_name", "hostname"))
     return Container(
         name=name,
         kind="service",
@@ -416,9 +423,10 @@ def _container_name(service: Tree) -> str | None:
 
 
 def _empty_mode(project: Project, place: Place) -> tuple[Said[str], tuple[Attachment, ...]]:
-    """`network_mode: ""`: what Compose itself makes of it hangs on the project's networks (measured).
+    """`network_mode: ""` hangs on the project's other networks (measured with Compose 2.29 and an engine 20.10).
 
-    None at all where the project has no network; its default one where another service uses that; else the engine's bridge.
+    Without any the container has none. Where another service uses the default network, it is on that one too. Where there
+    are but others, it is created for the engine's bridge and 20.10 does not start it; what does start it gives it the bridge.
     """
     if "default" in project.made:
         return Said("networks", place), (Attachment("default", place),)
@@ -613,7 +621,7 @@ def _confinement(name: str, service: Tree, mounts: Mounts, left_open: _Open) -> 
             if not left_open.unknown(o, f"a capability in {key}")
         )
 
-    privileged, user = service.get("privileged"), service.get("user")
+    privileged, user = service.get("privileged"), _filled(service, "user")
     flag = None
     if privileged is not None and not left_open.unknown(privileged, "whether it is privileged"):
         flag = Said(_flag(privileged, "privileged"), privileged.place)
@@ -624,7 +632,7 @@ def _confinement(name: str, service: Tree, mounts: Mounts, left_open: _Open) -> 
     found, missing = mounts.of(name, service)
     left_open.add(missing)
     return Confinement(
-        user=Said(user.string(), user.place) if user is not None and user.string() else None,
+        user=Said(user.string(), user.place) if user is not None else None,
         privileged=flag,
         cap_add=capabilities("cap_add"),
         cap_drop=capabilities("cap_drop"),
@@ -727,10 +735,11 @@ def _with_volumes_from(project: Project, name: str, service: Tree, containers: M
     """The container with the mounts of those whose volumes it has; they are whole already."""
     container = containers[name]
     missing = {one.key: one for one in container.missing}
-    found = {mount.target: mount for mount in container.confinement.mounts}
+    taken = {mount.target for mount in container.confinement.mounts}
+    added: dict[str, Mount] = {}
     for one in _items(service, "volumes_from"):
-        for key in why_missing(one.unknown, "whose volumes it has", one.place):
-            missing.setdefault(key.key, key)
+        for open_ in why_missing(one.unknown, "whose volumes it has", one.place):
+            missing.setdefault(open_.key, open_)
         if one.unknown:
             continue
         kind, _, rest = one.string().partition(":")
@@ -744,13 +753,14 @@ def _with_volumes_from(project: Project, name: str, service: Tree, containers: M
                 key, Missing(key, f"it has the mounts of {shown(source)}, which nothing here starts", one.place)
             )
             continue
-        project.session.budget.spend(len(containers[source].confinement.mounts), one.place)
+        project.session.budget.spend(4 * len(containers[source].confinement.mounts), one.place)
         for mount in containers[source].confinement.mounts:
-            read_only = mount.read_only or "ro" in options.split(",")
-            found.setdefault(mount.target, replace(mount, read_only=read_only, origin=one.place))
+            if mount.target not in taken:
+                read_only = mount.read_only or "ro" in options.split(",")
+                added.setdefault(mount.target, replace(mount, read_only=read_only, origin=one.place))
         for theirs in containers[source].missing:
             missing.setdefault(theirs.key, theirs)
-    if len(found) == len(container.confinement.mounts) and len(missing) == len(container.missing):
+    if not added and len(missing) == len(container.missing):
         return container
-    confinement = replace(container.confinement, mounts=tuple(found.values()))
+    confinement = replace(container.confinement, mounts=(*container.confinement.mounts, *added.values()))
     return replace(container, confinement=confinement, missing=tuple(missing.values()))

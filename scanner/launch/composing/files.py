@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scanner.errors import LimitError, TargetError
 
-COMPOSE_FILE = 4 << 20
+COMPOSE_FILE = 2 << 20
 """The longest Compose or env file that is read."""
 MOUNTED_FILE = 256 << 10
 FILES = 500

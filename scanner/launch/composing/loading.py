@@ -121,10 +121,12 @@ def _interpolated(node: Node, key: Node | None, lookup: Lookup, budget: Budget, 
         return Tree(node, items=items, key=key, mark=node.tag, weight=1 + sum(i.weight for i in items))
     text = node.text or ""
     if "$" not in text:
-        return Tree(node, text=text, quoted=node.quoted, key=key)
-    value = substitute(text, lookup, node.place)
-    budget.characters(len(value.text), node.place)
-    return Tree(node, text=value.text, quoted=True, unknown=value.unknown, key=key)
+        # a scalar with a tag of its own is a string, even one that says null
+        quoted = node.quoted or (node.tag is not None and node.tag.startswith("!"))
+        return Tree(node, text=text, quoted=quoted, key=key)
+    made = substitute(text, lookup, node.place)
+    budget.characters(len(made.text), node.place)
+    return Tree(node, text=made.text, quoted=True, unknown=made.unknown, key=key)
 
 
 # ---- extends
@@ -441,7 +443,8 @@ def _located_service(service: Tree, directory: Path | None, lookup: Lookup) -> T
         fields["volumes"] = sequence(tuple(_located_mount(v, directory, lookup) for v in volumes.items or ()), volumes)
     files = service.get("env_file")
     if files is not None:
-        fields["env_file"] = sequence(tuple(_with_path(f, "path", directory, lookup) for f in files.items or ()), files)
+        found = sequence(tuple(_with_path(f, "path", directory, lookup) for f in files.items or ()), files)
+        fields["env_file"] = unique(found, ("services", "*", "env_file"))
     labels = service.get("label_file")
     if labels is not None:
         fields["label_file"] = sequence(tuple(absolute(f, directory, lookup) for f in labels.each()), labels)

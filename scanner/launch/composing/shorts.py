@@ -158,7 +158,7 @@ def _ports(value: Tree, budget: Budget) -> Tree:
             written.append(one)
             continue
         for port in _port(one):
-            budget.spend(1, one.place)
+            budget.spend(port.weight, one.place)
             written.append(port)
     return sequence(tuple(written), value)
 

@@ -13,7 +13,7 @@ VALUES = 500_000
 """Values of one project, counted as often as anchors, extends and volumes_from repeat them."""
 _TRUE = frozenset(("true", "y", "yes", "on"))
 _FALSE = frozenset(("false", "n", "no", "off"))
-_INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]{1,16}|0[oO]?[0-7]{0,22}|0[bB][01]{1,64}|[1-9][0-9]{0,18})")
+_INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]{1,16}|0[oO]?[0-7]{0,22}|0[bB][01]{1,64}|[1-9][0-9]{0,19})")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,40}|[0-9]{1,40}(?:\.[0-9]{0,40})?)(?:[eE][-+]?[0-9]{1,3})?")
 
 
@@ -74,16 +74,16 @@ class Tree:
         text = self.text or ""
         if self.quoted or self.node.tag is not None:
             return text
+        if text in NULLS:
+            return ""
         if text in ("True", "TRUE", "False", "FALSE"):
             return text.lower()
-        if text.isalpha() or not text:
-            return "" if self.is_null else text
+        if text.isalpha():
+            return text
         number = integer(text)
-        if number is not None:
+        if number is not None and -(1 << 63) <= number < 1 << 64:
             return str(number)
-        if _FLOAT.fullmatch(text):
-            return _go_float(float(text))
-        return text
+        return _go_float(float(text)) if _FLOAT.fullmatch(text) else text
 
     def flag(self) -> bool | None:
         """A boolean, quoted or not, as Compose casts it; None if it is none."""
