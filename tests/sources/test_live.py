@@ -225,7 +225,7 @@ def alike(container: Container) -> dict[str, Any]:
     return {
         **confinement,
         **{k: found[k] for k in ("network_mode", "attachments", "extra_hosts", "dns", "links")},
-        "environment": [e for e in found["environment"] if e[0] != "PATH"],
+        "environment": sorted(e for e in found["environment"] if e[0] != "PATH"),  # the client sends them in any order
         "entrypoint": found["entrypoint"] or None,
         "command": found["command"],
         "image": found["image"],
