@@ -95,9 +95,8 @@ def _ways(builder: Builder, sandbox: Hosted) -> Iterator[_Way]:
         yield _Way(EVERYWHERE, "nothing enforces the list", sandbox.enforcement.origin, "unenforced", block)
         return
     if kind == Enforcement.DNS:
-        held = () if sandbox.default_allow.value else (_enforce(builder, sandbox),)
         why = "the list is held against names alone: an address needs no name, so that all of them are reached"
-        yield _Way(EVERYWHERE, why, sandbox.enforcement.origin, "by-address", (*held, *block))
+        yield _Way(EVERYWHERE, why, sandbox.enforcement.origin, "by-address", (_enforce(builder, sandbox), *block))
         return
     denies = tuple(rule for rule in sandbox.rules if not rule.allow)
     if sandbox.default_allow.value:
@@ -236,7 +235,7 @@ def _names(builder: Builder, source: str, sandbox: Hosted, assumed: Assumed, way
         return
     any_way = False
     for way in ways:
-        if way.rule is None:
+        if way.rule is None or way.rule.host in ("*", "**"):
             any_way = True
             _edge(builder, source, Destination.DNS, sandbox, replace(way, why=f"names: {way.why}"), NAMES)
         elif address_range(way.rule.host) is not None:
@@ -383,8 +382,9 @@ def _remove(builder: Builder, sandbox: Hosted, index: int) -> str:
     rule = sandbox.rules[index]
     edit: Edit = {"op": "remove", "object": f"hosted:{sandbox.name}", "field": "rules", "index": index}
     title = f"take {rule.host} off the list of {sandbox.name}"
-    # named by what it says, not by its index, which changes when another rule goes
-    id = f"hosted:{sandbox.name}/rules/{rule.host}@{rule.origin}"
+    # named by what it says, not by its index, which changes when another rule goes; the same said twice is counted
+    twins = sum(1 for other in sandbox.rules[:index] if (other.host, other.origin) == (rule.host, rule.origin))
+    id = f"hosted:{sandbox.name}/rules/{rule.host}@{rule.origin}" + (f"#{twins + 1}" if twins else "")
     return builder.action(id, title, 1, rule.origin, edit, rule.host)
 
 
