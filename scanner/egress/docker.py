@@ -243,10 +243,11 @@ def _gateway(sketch: Sketch, network: Network, lan: bool = False) -> str:
         for words, place in passing.dropped:
             for destination in ADDRESSED:
                 sketch.builder.barrier(node, to(destination), words, place)
-    for permit, missing in scene.across(lambda e: scene.lets(network, e).routed_host):
+    for whole, missing in scene.across(lambda e: scene.lets(network, e).routed_host):
         words = (
             f"every address of the host, by the default route of {network.key}: INPUT, where the engine has no rules"
         )
+        permit = replace(whole, hosts=("host, but not its address on the LAN",)) if lan else whole
         _to_host(sketch, node, network, permit, "host-address", words, remedies.unrouted(sketch, network), missing)
     peers.elsewhere(sketch, node, network)
     return node
@@ -280,6 +281,6 @@ def _barriers(sketch: Sketch, node: str, network: Network) -> None:
     if mode is not None and mode.value == "isolated" and network.internal.value:
         why = f"the bridge of {network.key} has no address of the host (gateway_mode_ipv4: isolated)"
         sketch.builder.barrier(node, to(Destination.HOST), why, mode.origin)
-    if network.driver.value in ("macvlan", "ipvlan"):
+    if network.driver.value in networks.LANS:
         why = f"the kernel keeps the children of {network.driver.value} from the host's own addresses"
         sketch.builder.barrier(node, to(Destination.HOST), why, network.driver.origin)

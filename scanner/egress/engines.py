@@ -73,6 +73,11 @@ class Engine:
         return self.version >= (28, 0, 0)
 
     @property
+    def ipv4_can_be_off(self) -> bool:
+        """Whether a network without IPv4 is known; older engines give it IPv4 all the same."""
+        return self.version >= (28, 0, 0)
+
+    @property
     def filters_per_port(self) -> bool:
         """Whether another network's published port is reached by the firewall's rules (so that they can forbid it), not by
         the proxy that listens on the host."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from scanner.egress.firewall import OUTSIDE, Flow, Outcome, Part, Ruleset
-from scanner.egress.networks import DEFAULT_BRIDGE, PREFIX
+from scanner.egress.networks import DEFAULT_BRIDGE, LANS, PREFIX
 from scanner.egress.permits import address_range, intersect, simplify
 from scanner.egress.scene import Scene
 from scanner.model.egress import ALL_PORTS, Permit
@@ -83,7 +83,7 @@ class HostRules:
 
     def forwarded(self, network: Network, permit: Permit) -> Passing:
         """What of a permit leaves the host from a network's bridge."""
-        if self.ruleset is None or network.driver.value in ("macvlan", "ipvlan"):
+        if self.ruleset is None or network.driver.value in LANS:
             return Passing(((permit, ()),))
         return self._over(network, lambda bridge: self._forwarded(network, bridge, permit))
 
@@ -138,7 +138,7 @@ class HostRules:
     def between(self, network: Network) -> Passing:
         """What containers of one bridge reach of each other, frames being filtered too."""
         anything = Permit(("0.0.0.0/0",))
-        if self.ruleset is None or network.driver.value in ("macvlan", "ipvlan"):
+        if self.ruleset is None or network.driver.value in LANS:
             return Passing(((anything, ()),))
         if self.scene.assumed.flag("host.br-netfilter") is False:
             return Passing(((anything, ()),))

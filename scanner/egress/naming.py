@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from scanner.egress import networks, remedies, siblings
-from scanner.egress.builder import to
+from scanner.egress.builder import EVERYWHERE, NAMES, to
 from scanner.egress.engines import Engine
 from scanner.egress.forwarders import forwarder_of
+from scanner.egress.permits import intersect
 from scanner.egress.resolver import ASKING, Asked, Link, asked, resolver
 from scanner.egress.scene import Attached
-from scanner.egress.sketch import Sketch
+from scanner.egress.sketch import QUESTIONS, Sketch
 from scanner.model.egress import Destination, Permit
 from scanner.model.launch import Container, Missing, Said
 
@@ -58,6 +59,33 @@ def draw(sketch: Sketch, node: str, container: Container) -> None:
         sketch.builder.barrier(id, to(Destination.DNS), why, origin)
 
 
+def by_own_routes(sketch: Sketch, routes: str, owner: Container) -> None:
+    """What the configured resolver reaches once the container sets its own default route (NET_ADMIN)."""
+    scene = sketch.scene
+    attached = scene.attached(owner)
+    addresses = tuple(scene.addresses(owner))
+    for chosen in attached:
+
+        def ask(engine: Engine, chosen: Attached = chosen) -> Iterator[Asked]:
+            links = []
+            for one in attached:
+                let = scene.lets(one.network, engine)
+                if one is chosen:
+                    let = replace(let, gateway=True, onward=let.own_onward, routed_host=let.own_host)
+                links.append(Link(one.attachment, one.network, let))
+            yield from asked(owner, links, chosen.network.key, engine, addresses)
+
+        doubt = tuple(m for a in attached for m in a.missing)
+        for one, missing in scene.across(ask):
+            if one.by is None and one.to is not None:
+                for passing, more in _past_rules(sketch, attached, one):
+                    why = f"the resolver of {owner.name} asks by a route of its own through {chosen.network.key}"
+                    sketch.builder.edge(
+                        routes, to(Destination.DNS), "names", why, origin=chosen.network.origin, permits=passing.permits,
+                        missing=(*doubt, *missing, *more),
+                    )  # fmt: skip
+
+
 def _ways(sketch: Sketch, owner: Container) -> Iterator[tuple[Asked, tuple[Missing, ...]]]:
     """How its names leave: by the networks that are there for sure, and by those that may be."""
     scene = sketch.scene
@@ -67,12 +95,12 @@ def _ways(sketch: Sketch, owner: Container) -> Iterator[tuple[Asked, tuple[Missi
     for some in dict.fromkeys((certain, attached)):
         doubt = tuple(m for a in some for m in a.missing)
 
-        def ask(engine: Engine, some: Sequence[Attached] = some) -> Iterator[Asked]:
-            return _asked(sketch, owner, some, engine, addresses)
+        def ask(engine: Engine, some: Sequence[Attached] = some) -> Iterator[tuple[Asked, tuple[Missing, ...]]]:
+            for one in _asked(sketch, owner, some, engine, addresses):
+                yield from _past_rules(sketch, some, one)
 
-        for one, missing in scene.across(ask):
-            for passing, more in _past_rules(sketch, some, one):
-                yield passing, (*doubt, *missing, *more)
+        for (one, more), missing in scene.across(ask):
+            yield one, (*doubt, *missing, *more)
 
 
 def _asked(
@@ -95,7 +123,7 @@ def _past_rules(
         if attachment.network.key == one.through:
             for permit, more in sketch.rules.forwarded(attachment.network, question).permits:
                 reply = permit.reply and all(p.reply for p in one.permits)
-                yield replace(one, permits=tuple(replace(p, reply=reply) for p in ASKING)), more
+                yield Asked(tuple(replace(p, reply=reply) for p in ASKING)), more
 
 
 def _by_sibling(
@@ -105,35 +133,45 @@ def _by_sibling(
     there = sketch.scene.launch.container(name)
     if there is None or depth == 0:
         return
-    known = forwarder_of(there, sketch.scene.assumed)
     why = f"{owner.name} asks {there.name} for names"
-    if known is not None and known.kind != "dns" and not known.missing:
-        return
-    doubt: tuple[Missing, ...] = known.missing if known is not None else ()
-    if known is None:
-        key = f"forwards.{there.name}"
-        doubt = (Missing(key, f"{why}; whether it asks on is not known", there.origin),)
-    whole = known is None or any("names" in p.hosts for p in known.permits)
+    known = forwarder_of(there, sketch.scene.assumed)
     theirs = sketch.scene.owners[there.name]
     if theirs is None:
         return
+    if known is None:
+        doubt = Missing(f"forwards.{there.name}", f"{why}; whether it asks on is not known", there.origin)
+        sides: tuple[tuple[tuple[Permit, ...], tuple[Missing, ...]], ...] = ((NAMES, (doubt,)),)
+    else:
+        sides = ((known.permits, ()), (known.perhaps, known.missing))
     words = f"{why}, which asks on" + ("" if known is None else f": {known.why}")
-    for one, missing in _ways(sketch, theirs):
-        if one.by is None:
-            permits = one.permits if whole else (Permit((f"names that {there.name} lets through",)),)
-            yield permits, (*doubt, *missing), words
-        else:
-            for permits, more, _ in _by_sibling(sketch, there, one.by, depth - 1):
-                yield permits, (*doubt, *missing, *more), words
+    for permits, held in sides:
+        for passed, more in _asked_on(sketch, there, theirs, permits, depth):
+            yield passed, (*held, *more), words
+
+
+def _asked_on(
+    sketch: Sketch, there: Container, theirs: Container, permits: tuple[Permit, ...], depth: int
+) -> Iterator[tuple[tuple[Permit, ...], tuple[Missing, ...]]]:
+    """What a sibling that may ask for `permits` gets out of its own namespace: by its own resolver, or by packets."""
+    if any("names" in p.hosts for p in permits):
+        for one, missing in _ways(sketch, theirs):
+            if one.by is None:
+                yield one.permits, missing
+            else:
+                for passed, more, _ in _by_sibling(sketch, there, one.by, depth - 1):
+                    yield passed, (*missing, *more)
+        permits = EVERYWHERE
+    question = intersect(permits, QUESTIONS)
+    if not question:
+        return
+    if theirs.network_mode.value == "host":
+        yield ASKING, ()
     for attached in sketch.scene.attached(theirs):
-        # its own upstream need not be the engine's resolver
-        question = Permit(("0.0.0.0/0",), "udp", ((53, 53),))
-        for missing in sketch.scene.where(
-            lambda e, n=attached.network: any(p.reply for p in sketch.scene.lets(n, e).onward)  # type: ignore[misc]
-        ):
-            for permit, more in sketch.rules.forwarded(attached.network, question).permits:
-                permits = tuple(replace(p, reply=permit.reply) for p in ASKING)
-                yield permits, (*doubt, *attached.missing, *missing, *more), words
+        for permit, missing in sketch.scene.across(lambda e, n=attached.network: sketch.scene.lets(n, e).onward):  # type: ignore[misc]
+            for asking in intersect((permit,), question):
+                for passed, more in sketch.rules.forwarded(attached.network, asking).permits:
+                    reply = tuple(replace(p, reply=passed.reply) for p in ASKING)
+                    yield reply, (*attached.missing, *missing, *more)
 
 
 def _internal(sketch: Sketch, owner: Container) -> Iterator[str]:

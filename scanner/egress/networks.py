@@ -163,7 +163,7 @@ def _bridge(network: Network, engine: Engine, flags: Flags) -> Lets:
     masquerades = switched(network, MASQUERADE, True) and flags.iptables
     mode_4, mode_6 = mode(network, MODE_4, engine), mode(network, MODE_6, engine)
     isolated_4, isolated_6 = internal and mode_4 == "isolated", internal and mode_6 == "isolated"
-    four, six = _has_ipv4(network), _has_ipv6(network)
+    four, six = _has_ipv4(network) or not engine.ipv4_can_be_off, _has_ipv6(network)
     drops = internal and flags.iptables
 
     addressed = four and not inhibited and not isolated_4 and (not internal or engine.internal_has_address)

@@ -116,7 +116,7 @@ def _from_inside(
     if routed is None:
         return
     if str(ip) == DOCKER0 and routed.routed_host:
-        yield Asked(ASKING)
+        yield Asked(ASKING if all(p.reply for p in routed.routed_host) else _ONE_WAY)
         return
     question = (Permit((f"{ip}/{ip.max_prefixlen}",), "udp", ((53, 53),)),)
     passing = intersect(routed.onward, question)

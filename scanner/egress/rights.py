@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from scanner.egress import peers, remedies, takeover
+from scanner.egress import naming, peers, remedies, takeover
 from scanner.egress.builder import to
 from scanner.egress.engines import Engine
 from scanner.egress.forwarders import forwarder_of
@@ -29,6 +29,7 @@ def draw(sketch: Sketch) -> None:
         for one in attached:
             _own_routes(sketch, routes, one)
             _through_peers(sketch, routes, one, owner)
+        naming.by_own_routes(sketch, routes, owner)
 
 
 def _net_admin(sketch: Sketch, root: tuple[Missing, ...]) -> str:

@@ -1,9 +1,7 @@
 """What containers of one launch are to each other: whose network namespace they share, what they serve, what they leave open."""
 
 import ipaddress
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from scanner.egress.networks import DEFAULT_BRIDGE
 from scanner.model.launch import Container, Launch, Missing, MountKind, Published, Said
@@ -75,65 +73,6 @@ def at(container: Container, network: str) -> int | None:
 
 def on_default_bridge(container: Container) -> bool:
     return container.network_mode.value == DEFAULT_BRIDGE
-
-
-# ---- an engine of its own in a container
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """An engine that a container serves on a TCP port. `open`: without asking for a client's certificate."""
-
-    port: int
-    open: bool
-    why: str
-
-
-_DIND = re.compile(
-    r"(?:.*/)?(?:docker|moby|podman)(?::[^@]*dind[^@]*|/dind.*)(?:@.*)?|(?:.*/)?[\w.-]*dind[\w.-]*(?::.*)?"
-)
-_DOCKERD = re.compile(r"(?:^|[\s/;&|])dockerd(?:-entrypoint\.sh)?(?:\s|$)")
-_TCP = re.compile(r"tcp://(?:0\.0\.0\.0|\[::\]|\*|)?:(\d{1,5})")
-
-
-def engine_served(container: Container) -> Served | None:
-    """The engine that a container's image or command starts and offers on TCP; `docker:dind` alone asks for certificates
-    on 2376, unless DOCKER_TLS_CERTDIR is set to nothing."""
-    words = [w.value for w in (*(container.entrypoint or ()), *(container.command or ()))]
-    text = " ".join(words)
-    runs = any(_DOCKERD.search(word) for word in words)
-    dind = container.image is not None and _DIND.fullmatch(container.image.value) is not None
-    if not runs and not dind:
-        return None
-    verified = "--tlsverify" in text and "--tlsverify=false" not in text
-    given = _TCP.search(text)
-    if given is not None:
-        port = int(given.group(1))
-        why = f"{container.name} runs an engine that listens on TCP {port}"
-        return Served(port, not verified, why + (", for holders of a certificate" if verified else " for anybody"))
-    if not dind or (runs and "dockerd-entrypoint.sh" not in text and words and not words[0].startswith("-")):
-        return None
-    certificates = next((v.value for k, v in container.environment if k == "DOCKER_TLS_CERTDIR"), "/certs")
-    if certificates == "" or "--tls=false" in text:
-        return Served(2375, True, f"{container.name} runs an engine that listens on TCP 2375 for anybody")
-    return Served(2376, False, f"{container.name} runs an engine on TCP 2376 for holders of a certificate")
-
-
-_UNIX = re.compile(r"(?:-H|--host)[= ]?(?:unix|fd)://(/[^\s'\"]+)")
-
-
-def engine_sockets(container: Container) -> tuple[str, ...]:
-    """Where an engine that the container starts itself has its Unix sockets, in the container's own file system."""
-    if engine_served(container) is None and not _starts_engine(container):
-        return ()
-    given = _UNIX.findall(" ".join(w.value for w in (*(container.entrypoint or ()), *(container.command or ()))))
-    return (*given, "/var/run/docker.sock", "/run/docker.sock")
-
-
-def _starts_engine(container: Container) -> bool:
-    words = [w.value for w in (*(container.entrypoint or ()), *(container.command or ()))]
-    dind = container.image is not None and _DIND.fullmatch(container.image.value) is not None
-    return dind or any(_DOCKERD.search(word) for word in words)
 
 
 def within(path: str, folder: str) -> bool:

@@ -11,7 +11,8 @@ from scanner.model.egress import Destination, Mode, Permit
 from scanner.model.launch import Container, Missing, Network, Origin
 
 ADDRESSED = (Destination.INTERNET, Destination.PRIVATE, Destination.METADATA)
-_QUESTIONS = (Permit(("0.0.0.0/0", "::/0"), "udp", ((53, 53),)), Permit(("0.0.0.0/0", "::/0"), "tcp", ((53, 53),)))
+QUESTIONS = (Permit(("0.0.0.0/0", "::/0"), "udp", ((53, 53),)), Permit(("0.0.0.0/0", "::/0"), "tcp", ((53, 53),)))
+"""Questions to nameservers, wherever they are."""
 
 
 class Sketch:
@@ -69,7 +70,7 @@ class Sketch:
                 actions=actions,
                 missing=missing,
             )
-        asking = intersect(tuple(permits), _QUESTIONS)
+        asking = intersect(tuple(permits), QUESTIONS)
         if asking:
             reply = any(p.reply for p in asking)
             part = (Permit(("any nameserver that is reached",), "any", ((53, 53),), reply=reply),)
