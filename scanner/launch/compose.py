@@ -11,12 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scanner.errors import LimitError, ParseError, ScannerError, TargetError
-from scanner.launch.composing.building import SERVICES, Project, built
+from scanner.launch.composing.building import SERVICES, built
 from scanner.launch.composing.dotenv import read_dotenv, values
 from scanner.launch.composing.files import COMPOSE_FILE, Folder, OutsideError, absolute_path
 from scanner.launch.composing.interpolation import Lookup, substitute
 from scanner.launch.composing.keys import PROJECT, SERVICE
 from scanner.launch.composing.loading import Session, Source, environment_of, load
+from scanner.launch.composing.project import Project
 from scanner.launch.document import Node
 from scanner.launch.plugin import Format, Input, ReadOptions
 from scanner.model.launch import Launch

@@ -272,26 +272,54 @@ def test_an_unset_variable_decides_nothing() -> None:
     ]
 
 
-def test_an_unset_variable_of_a_network_is_missing_for_whoever_is_on_it() -> None:
+def test_an_unset_variable_of_a_network_is_missing_of_the_network() -> None:
     launch = compose(
         """\
         services:
           a: {image: x, networks: [n]}
-          b: {image: x}
-          c: {image: x, networks: ["${NET}", n]}
+          b: {image: x, networks: ["${NET}", n]}
         networks:
           n: {internal: "${CLOSED}", driver: "${DRIVER}", driver_opts: {parent: "${NIC}"}}
         """
     )
-    found = {c.name: keys(c) for c in launch.containers}
-    assert found == {
-        "a": ["env.DRIVER", "env.NIC", "env.CLOSED"],
-        "b": [],
-        "c": ["env.NET", "env.DRIVER", "env.NIC", "env.CLOSED"],
-    }
+    assert [keys(c) for c in launch.containers] == [[], ["env.NET"]]
     network = launch.network("n")
     assert network is not None
-    assert [m.key for m in network.missing] == ["env.DRIVER", "env.NIC", "env.CLOSED"]
+    assert {(m.key, m.origin) for m in network.missing} == {
+        ("env.CLOSED", place(5, 17)),
+        ("env.DRIVER", place(5, 38)),
+        ("env.NIC", place(5, 73)),
+    }
+
+
+def test_a_network_of_the_project_is_none_of_the_engines_of_that_name() -> None:
+    launch = compose(
+        """\
+        services:
+          a: {image: x, network_mode: bridge}
+          b: {image: x, networks: [bridge]}
+          c: {image: x, network_mode: lan}
+          d: {image: x, networks: [lan], container_name: d1}
+          e: {image: x, network_mode: "container:d1"}
+        networks:
+          bridge: {internal: true}
+          lan: {internal: true}
+        """
+    )
+    found = {}
+    for one in launch.containers[:4]:
+        [attachment] = one.attachments
+        network = launch.network(attachment.network)
+        assert network is not None
+        found[one.name] = (network.internal.value, network.external)
+    assert found == {"a": (False, False), "b": (True, False), "c": (False, True), "d": (True, False)}
+    assert launch.containers[4].network_mode.value == "container:d"
+
+
+def test_a_service_without_replicas_still_makes_the_network_of_an_empty_mode() -> None:
+    launch = compose("services:\n  a: {image: x, network_mode: ''}\n  b: {image: y, scale: 0}\n")
+    [a] = launch.containers
+    assert [x.network for x in a.attachments] == ["default"]
 
 
 def test_a_variable_that_is_given_decides() -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scanner.errors import LimitError, TargetError
+from scanner.launch.nearby import within
 
 COMPOSE_FILE = 2 << 20
 """The longest Compose or env file that is read."""
-MOUNTED_FILE = 256 << 10
 FILES = 500
 
 
@@ -41,27 +41,13 @@ class Folder:
 
     def inside(self, path: Path) -> Path:
         """The path without links. Raises OutsideError."""
-        if self.root is None or "\0" in str(path):
+        found = within(Path(os.path.realpath(self.root)), str(path)) if self.root is not None else None
+        if found is None:
             raise OutsideError
-        try:
-            real = Path(os.path.realpath(path))
-        except (OSError, ValueError) as e:
-            raise OutsideError from e
-        if not real.is_relative_to(os.path.realpath(self.root)):
-            raise OutsideError
-        return real
+        return found
 
-    def read(self, path: Path, limit: int = COMPOSE_FILE) -> str | None:
+    def read(self, path: Path) -> str | None:
         """The text of a regular file; None where there is none. Raises OutsideError, LimitError, TargetError."""
-        data = self.read_bytes(path, limit)
-        if data is None:
-            return None
-        try:
-            return data.decode("utf-8")
-        except UnicodeDecodeError as e:
-            raise TargetError(f"{self.name(path)} is no text in UTF-8: byte {e.start} is wrong") from e
-
-    def read_bytes(self, path: Path, limit: int) -> bytes | None:
         real = self.inside(path)
         try:
             descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -70,18 +56,18 @@ class Folder:
         except OSError as e:
             raise TargetError(f"{self.name(path)} cannot be read: {e.strerror}") from e
         with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return None
             self.opened += 1
             if self.opened > FILES:
                 raise LimitError(f"{self.name(path)}: the project names more than {FILES} files")
-            if status.st_size > limit:
-                raise LimitError(f"{self.name(path)}: longer than {limit >> 10} KiB; no launch file is that long")
-            data = file.read(limit + 1)
-        if len(data) > limit:
-            raise LimitError(f"{self.name(path)}: longer than {limit >> 10} KiB; no launch file is that long")
-        return data
+            data = file.read(COMPOSE_FILE + 1)
+        if len(data) > COMPOSE_FILE:
+            raise LimitError(f"{self.name(path)}: longer than {COMPOSE_FILE >> 20} MiB; no launch file is that long")
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError as e:
+            raise TargetError(f"{self.name(path)} is no text in UTF-8: byte {e.start} is wrong") from e
 
 
 def is_remote(name: str) -> bool:
