@@ -77,20 +77,20 @@ def open_launch(paths: Sequence[str], options: ReadOptions, runner: str | None =
                 inputs.append(_input(path))
         launch = _together(inputs, options)
         launch = replace(launch, notifications=(*launch.notifications, *notes))
-    return _run_by(launch, runner)
+    return _run_by(launch, options, runner)
 
 
 def read_inputs(inputs: Sequence[Input], options: ReadOptions, runner: str | None = None) -> Launch:
     """The same for texts that are read already (a live container's description)."""
-    return _run_by(_together(inputs, options), runner)
+    return _run_by(_together(inputs, options), options, runner)
 
 
-def _run_by(launch: Launch, runner: str | None) -> Launch:
+def _run_by(launch: Launch, options: ReadOptions, runner: str | None) -> Launch:
     if runner is None:
         return launch
     from scanner.launch.runners import apply
 
-    return apply(launch, runner)
+    return apply(launch, runner, options)
 
 
 def _input(path: str) -> Input:

@@ -415,11 +415,11 @@ def test_a_service_with_the_files_settings_on_top(project: Open, tmp_path: Path)
     assert [m[1:] for m in mounts(app)] == [(str(tmp_path / "demo"), "/workspace"), ("/var/run/docker.sock", "/x")]
     assert {k: v.value for k, v in app.environment} == {"A": "1", "B": "0"}
     assert app.entrypoint is None
-    assert [str(s.origin) for s in app.scripts] == ["demo/.devcontainer/devcontainer.json:16:22", "demo/fw.sh:1:1"]
+    assert [str(s.origin) for s in app.scripts] == ["demo/.devcontainer/devcontainer.json:18:22", "demo/fw.sh:1:1"]
     assert app.published == (
-        Published("127.0.0.1", 80, 80, "tcp", Place("demo/.devcontainer/devcontainer.json", 18, 3)),
+        Published("127.0.0.1", 80, 80, "tcp", Place("demo/.devcontainer/devcontainer.json", 20, 3)),
     )
-    assert ["runArgs is not used" in n.message for n in launch.notifications] == [True]
+    assert sum("runArgs is not used" in n.message for n in launch.notifications) == 1
 
 
 def test_a_service_behind_a_profile_is_started_by_its_name(project: Open) -> None:
