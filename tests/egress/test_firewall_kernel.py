@@ -77,12 +77,12 @@ def differences(lab: Lab, texts: list[str], guess, allowed=lambda got, want: Fal
         fact = lab.probe(PROBES, wait)
         found = []
         for text in texts:
-            for probe, got in guess(text).items():
+            for probe, read in guess(text).items():
                 want = fact[probe]
                 if probe[1] == SIBLING and not bridges_are_filtered():
                     continue
-                if got == "one-way" and probe[1] in (SIBLING, GATEWAY, HOST):
-                    got = "no"  # whether a packet came there is not watched
+                # whether a packet came there is not watched
+                got = "no" if read == "one-way" and probe[1] in (SIBLING, GATEWAY, HOST) else read
                 if got != want and not allowed(got, want):
                     found.append(f"{probe}: read as {got}, measured {want}\n{text}")
         if not found:

@@ -460,7 +460,8 @@ class Evaluator:
             state,
             alive=alive,
             drops=(*state.drops, *finals.drop),
-            accepts=tuple(finals.accept),
+            # the chain that filters says more than a policy under which nobody wrote rules
+            accepts=tuple(finals.accept) if chain.rules or not state.accepts else state.accepts,
             doubts=(*state.doubts, *finals.doubts),
         )
 

@@ -82,8 +82,8 @@ class IpSet:
     unclear: bool = False
 
 
-Resolve = Callable[[str], int | None]
-"""A name's own number among addresses, or None where names mean nothing."""
+Resolve = Callable[[str], Spans | None]
+"""What stands for a name among addresses, or None where it means nothing."""
 
 
 class BadRule(ValueError):
@@ -119,15 +119,15 @@ class _Draft:
 
 def addresses(text: str, family: int, resolve: Resolve | None) -> Spans:
     """A comma list of addresses as `-s` and `-d` take them; raises BadRule."""
-    found = []
+    found: list[tuple[int, int]] = []
     for one in text.split(","):
         try:
             version, low, high = network(one)
         except ValueError:
-            number = resolve(one) if resolve is not None else None
-            if number is None:
+            named = resolve(one) if resolve is not None else None
+            if named is None:
                 raise BadRule(f"{printable(one, 60)!r} is no address") from None
-            found.append((number, number))
+            found += named
             continue
         if version != family:
             raise BadRule(f"{printable(one, 60)!r} is no IPv{family} address")
@@ -156,7 +156,7 @@ def _port(text: str) -> int:
     raise BadRule(f"{printable(text, 40)!r} is no port")
 
 
-def _universe(family: int) -> Spans:
+def universe(family: int) -> Spans:
     return spans((*(ALL_V4 if family == 4 else ALL_V6), (NAMES, EVERY_ADDRESS[0][1])))
 
 
@@ -233,11 +233,11 @@ class _Words:
 
 
 def _option(draft: _Draft, word: str, given: _Words, sets: Mapping[str, IpSet], resolve: Resolve | None) -> None:
-    universe = _universe(draft.family)
+    whole = universe(draft.family)
     value = given.value
 
-    def unless(found: Spans, whole: Spans) -> Spans:
-        return without(whole, found) if given.negated else found
+    def unless(found: Spans, all_of_them: Spans) -> Spans:
+        return without(all_of_them, found) if given.negated else found
 
     def test(kind: str, *values: str) -> None:
         draft.tests.append(Test(kind, values, given.negated))
@@ -251,16 +251,16 @@ def _option(draft: _Draft, word: str, given: _Words, sets: Mapping[str, IpSet], 
                 draft.unsure.append("whether the packet belongs to a socket of the host cannot be told")
         case "-s" | "--source" | "--src":
             found = addresses(value(), draft.family, resolve)
-            draft.limit("src", unless(found, universe))
+            draft.limit("src", unless(found, whole))
         case "-d" | "--destination" | "--dst":
             found = addresses(value(), draft.family, resolve)
-            draft.limit("dst", unless(found, universe))
+            draft.limit("dst", unless(found, whole))
         case "--src-range":
             found = addresses(value(), draft.family, None)
-            draft.limit("src", unless(found, universe))
+            draft.limit("src", unless(found, whole))
         case "--dst-range":
             found = addresses(value(), draft.family, None)
-            draft.limit("dst", unless(found, universe))
+            draft.limit("dst", unless(found, whole))
         case "-i" | "--in-interface":
             test("in", value())
         case "-o" | "--out-interface":
@@ -315,7 +315,7 @@ def _option(draft: _Draft, word: str, given: _Words, sets: Mapping[str, IpSet], 
             test("flags", looked, wanted)
         case "--match-set" | "--set" if word == "--match-set" or draft.target == "":
             name, directions = value(), value()
-            _match_set(draft, sets.get(name), name, directions.split(","), given.negated, universe)
+            _match_set(draft, sets.get(name), name, directions.split(","), given.negated, whole)
         case "-j" | "--jump" | "-g" | "--goto":
             draft.target, draft.goto = value(), word in ("-g", "--goto")
         case "-f" | "--fragment":
@@ -358,7 +358,7 @@ def _option(draft: _Draft, word: str, given: _Words, sets: Mapping[str, IpSet], 
 
 
 def _match_set(
-    draft: _Draft, found: IpSet | None, name: str, directions: Sequence[str], negated: bool, universe: Spans
+    draft: _Draft, found: IpSet | None, name: str, directions: Sequence[str], negated: bool, whole: Spans
 ) -> None:
     if found is None:
         draft.unsure.append(f"what the set {printable(name, 60)} holds is not told (append what `ipset save` prints)")
@@ -369,7 +369,7 @@ def _match_set(
     sides = ["src" if d == "src" else "dst" for d in directions]
     if all(len(e) == 1 and e[0][0] == "addr" for e in found.elements) and sides:
         spread = spans(pair for element in found.elements for pair in element[0][2])
-        draft.limit(sides[0], without(universe, spread) if negated else spread)
+        draft.limit(sides[0], without(whole, spread) if negated else spread)
         return
     if negated or any(len(e) > len(sides) for e in found.elements):
         draft.unsure.append(f"the set {printable(name, 60)} of several dimensions cannot be judged here")
@@ -680,7 +680,9 @@ def read_sets(lines: Sequence[str], name: str) -> dict[str, IpSet]:
     return {key: IpSet(kinds[key][0], tuple(elements[key]), key in unclear) for key in kinds}
 
 
-def element(kinds: Sequence[str], text: str) -> tuple[tuple[str, int, Spans], ...] | None:
+def element(
+    kinds: Sequence[str], text: str, resolve: Resolve | None = None
+) -> tuple[tuple[str, int, Spans], ...] | None:
     """One element of a set of these dimensions; None if it cannot be read."""
     parts = text.split(",")
     if len(parts) != len(kinds):
@@ -689,8 +691,11 @@ def element(kinds: Sequence[str], text: str) -> tuple[tuple[str, int, Spans], ..
     for kind, part in zip(kinds, parts, strict=True):
         try:
             if kind in ("ip", "net"):
-                _, low, high = network(part)
-                result.append(("addr", EVERY_PROTOCOL, ((low, high),)))
+                named = resolve(part) if resolve is not None else None
+                if named is None:
+                    _, low, high = network(part)
+                    named = ((low, high),)
+                result.append(("addr", EVERY_PROTOCOL, named))
             elif kind == "port":
                 found = _PROTOCOL_PORT.fullmatch(part)
                 if found is None:

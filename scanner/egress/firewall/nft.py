@@ -17,14 +17,14 @@ from scanner.egress.firewall.iptables import (
     ICMP_TYPES,
     PROTOCOLS,
     BadRule,
+    Resolve,
     addresses,
     check_jumps,
     ports,
+    universe,
 )
 from scanner.egress.firewall.model import PRIORITIES, Chain, Rule, Table, Test, Verb
 from scanner.egress.firewall.space import (
-    ALL_V4,
-    ALL_V6,
     EVERY_PORT,
     ICMP,
     OTHER,
@@ -69,6 +69,7 @@ class _Table:
     sets: dict[str, list[Atoms] | None] = field(default_factory=dict)
     """None where a set's elements change by themselves"""
     maps: dict[str, list[tuple[Atoms, tuple[Verb, str]]]] = field(default_factory=dict)
+    resolve: Resolve | None = None
 
 
 _VERDICTS = {
@@ -127,7 +128,7 @@ def rules_of(statements: Sequence[Statement], family: int, place: Place, text: s
                     return
                 for draft in drafts:
                     for element, (verb, argument) in pairs:
-                        found = _constrained(draft, statement.keys, element, family)
+                        found = _constrained(draft, statement.keys, element, family, table.resolve)
                         if found is not None:
                             yield replace(found, verb=verb, argument=argument)
             case "rate":
@@ -154,28 +155,32 @@ def _matched(draft: Rule, statement: Statement, family: int, table: _Table) -> l
     if statement.op not in ("==", "!=", "in"):
         return [replace(draft, unsure=(*draft.unsure, f"the comparison {statement.op} cannot be judged here"))]
     if len(statement.keys) == 1:
-        found = _narrowed(draft, statement.keys[0], [e[0] for e in elements], negated, family)
+        found = _narrowed(draft, statement.keys[0], [e[0] for e in elements], negated, family, table.resolve)
         return [] if found is None else [found]
     if negated:
         return [replace(draft, unsure=(*draft.unsure, "what is not in a set of several dimensions"))]
-    return [found for e in elements if (found := _constrained(draft, statement.keys, e, family)) is not None]
+    return [
+        found for e in elements if (found := _constrained(draft, statement.keys, e, family, table.resolve)) is not None
+    ]
 
 
-def _constrained(draft: Rule, keys: Sequence[str], element: Atoms, family: int) -> Rule | None:
+def _constrained(draft: Rule, keys: Sequence[str], element: Atoms, family: int, resolve: Resolve | None) -> Rule | None:
     rule: Rule | None = draft
     if len(keys) != len(element):
         return replace(draft, unsure=(*draft.unsure, "an element of another form than its key"))
     for key, atom in zip(keys, element, strict=True):
         if rule is None:
             return None
-        rule = _narrowed(rule, key, [atom], False, family)
+        rule = _narrowed(rule, key, [atom], False, family, resolve)
     return rule
 
 
 _PORTED = {"tcp": TCP, "udp": UDP, "sctp": SCTP, "th": TCP | UDP | SCTP, "udplite": OTHER, "dccp": OTHER}
 
 
-def _narrowed(rule: Rule, key: str, values: Sequence[str], negated: bool, family: int) -> Rule | None:
+def _narrowed(
+    rule: Rule, key: str, values: Sequence[str], negated: bool, family: int, resolve: Resolve | None
+) -> Rule | None:
     """The rule with one more condition; None if it is never met in this family. Raises BadRule."""
     if "*" in values and not negated:
         return rule
@@ -183,9 +188,9 @@ def _narrowed(rule: Rule, key: str, values: Sequence[str], negated: bool, family
     if first in ("ip", "ip6") and family != (4 if first == "ip" else 6):
         return None
     if first in ("ip", "ip6") and rest in ("saddr", "daddr"):
-        found = _union(addresses(v, family, None) for v in values)
+        found = _union(addresses(v, family, resolve) for v in values)
         if negated:
-            found = without(ALL_V4 if family == 4 else ALL_V6, found)
+            found = without(universe(family), found)
         return _limited(rule, "src" if rest == "saddr" else "dst", found)
     if first in _PORTED and rest in ("sport", "dport"):
         rule = replace(rule, protocols=rule.protocols & _PORTED[first])
@@ -464,9 +469,9 @@ def recognises_text(text: str) -> bool:
     return False
 
 
-def _tokens(text: str, name: str) -> list[_Token]:
+def _tokens(text: str, name: str, first_line: int) -> list[_Token]:
     result = []
-    at, line, begun = 0, 1, 0
+    at, line, begun = 0, first_line, 0
     while at < len(text):
         found = _WORD.match(text, at)
         if found is None:
@@ -490,9 +495,9 @@ def _tokens(text: str, name: str) -> list[_Token]:
 class _Reader:
     """The text's tokens, read once."""
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, first_line: int = 1) -> None:
         self.text, self.name = text, name
-        self.tokens = _tokens(text, name)
+        self.tokens = _tokens(text, name, first_line)
         self.at = 0
 
     def fail(self, what: str) -> ParseError:
@@ -539,34 +544,121 @@ class _Reader:
 
 def read_text(text: str, name: str) -> list[Table]:
     """Raises ParseError with line and column for what is no listing of nft."""
-    reader = _Reader(text, name)
-    tables: dict[tuple[str, str], _Table] = {}
-    while True:
-        reader.skip_ends()
-        if reader.peek() is None:
-            break
-        word = reader.next()
-        if word.text == "flush":
-            reader.statement()
-            continue
-        if word.text == "add":
-            word = reader.next()
-        if word.text != "table":
-            reader.at -= 1
-            raise reader.fail("a table is expected")
-        family, table_name = reader.next().text, reader.next().text
-        table = _table(tables, family, table_name)
-        token = reader.peek()
-        if token is None or token.kind == "end":
-            continue
-        reader.expect("{")
-        _text_table(reader, table)
+    commands = Commands(name)
+    commands.run(text, Place(name, 1))
+    tables = commands.tables()
     if not tables:
         raise ParseError(f"{name}:1:1: no ruleset of nft stands here")
-    try:
-        return tables_of(tables)
-    except BadRule as e:
-        raise ParseError(f"{name}:1:1: {e}") from e
+    return tables
+
+
+_FAMILIES = frozenset(("ip", "ip6", "inet", "arp", "bridge", "netdev"))
+
+
+class Commands:
+    """Rules as commands and listings of nft make them, one after the other. `resolve` tells what names stand for."""
+
+    def __init__(self, name: str, resolve: Resolve | None = None) -> None:
+        self.name = name
+        self._resolve = resolve
+        self._tables: dict[tuple[str, str], _Table] = {}
+
+    def tables(self) -> list[Table]:
+        """What stands now. Raises ParseError."""
+        try:
+            return tables_of(self._tables)
+        except BadRule as e:
+            raise ParseError(f"{self.name}:1:1: {e}") from e
+
+    def run(self, text: str, place: Place) -> None:
+        """Commands from a text that begins at a place. Raises ParseError with line and column."""
+        reader = _Reader(text, place.file, place.line)
+        while True:
+            reader.skip_ends()
+            if reader.peek() is None:
+                return
+            self._command(reader)
+
+    def _table(self, family: str, name: str) -> _Table:
+        return self._tables.setdefault((family, name), _Table(family, name, resolve=self._resolve))
+
+    def _command(self, reader: _Reader) -> None:
+        word = reader.next().text
+        if word == "table":
+            reader.at -= 1
+            word = "add"
+        if word not in ("add", "create", "insert", "flush", "delete", "destroy", "replace"):
+            reader.at -= 1
+            raise reader.fail("a table is expected")
+        kind = reader.next().text
+        if kind == "ruleset":
+            reader.statement()
+            self._tables.clear()
+            return
+        if kind not in ("table", "chain", "rule", "set", "map", "element"):
+            reader.statement()
+            return
+        family = reader.next().text
+        if family in _FAMILIES:
+            name = reader.next().text
+        else:
+            family, name = "ip", family
+        if word in ("flush", "delete", "destroy"):
+            self._removed(word, kind, (family, name), [t.text for t in reader.statement()])
+            return
+        table = self._table(family, name)
+        if kind == "table":
+            if self._opens(reader):
+                _text_table(reader, table)
+            return
+        if word == "replace":
+            raise reader.fail("which rule is replaced is not followed")
+        item = reader.next()
+        if kind == "rule":
+            words = reader.statement()
+            at = 2 if words and words[0].text in ("position", "handle", "index") else 0
+            _add_rule(reader, table, item.text, words[at:], first=word == "insert")
+        elif kind == "chain":
+            if self._opens(reader):
+                _text_chain(reader, table, item)
+            else:
+                table.chains.setdefault(item.text, Chain(item.text, (), Place(reader.name, item.line, item.column)))
+        elif kind == "element":
+            reader.expect("{")
+            words = reader.statement()
+            reader.expect("}")
+            known = table.sets.setdefault(item.text, [])
+            if known is not None:
+                known += [_element(group) for group in _groups(words)]
+        elif self._opens(reader):
+            _text_set(reader, table, item.text, kind == "map")
+
+    @staticmethod
+    def _opens(reader: _Reader) -> bool:
+        token = reader.peek()
+        if token is not None and token.kind == "sign" and token.text == "{":
+            reader.next()
+            return True
+        return False
+
+    def _removed(self, word: str, kind: str, key: tuple[str, str], rest: list[str]) -> None:
+        table = self._tables.get(key)
+        if table is None:
+            return
+        if kind == "table" and word == "flush":
+            table.rules.clear()
+        elif kind == "table":
+            del self._tables[key]
+        elif kind == "chain" and rest:
+            table.rules.pop(rest[0], None)
+            if word != "flush":
+                table.chains.pop(rest[0], None)
+        elif kind == "set" and rest:
+            table.sets[rest[0]] = []
+        elif kind == "rule" and rest:
+            place, text, _ = (table.rules.get(rest[0]) or [(Place(self.name, 1), "a rule", [])])[0]
+            unclear = Statement("verdict", verdicts=((Verb.UNCLEAR, "a rule is deleted by its handle"),))
+            table.rules.setdefault(rest[0], []).insert(0, (place, text, [unclear]))
 
 
 def _text_table(reader: _Reader, table: _Table) -> None:
@@ -659,12 +751,25 @@ def _paired(words: Sequence[_Token]) -> tuple[Atoms, tuple[Verb, str]] | None:
     return None
 
 
+def _add_rule(reader: _Reader, table: _Table, chain: str, words: Sequence[_Token], *, first: bool = False) -> None:
+    if not words:
+        raise reader.fail("a rule is expected")
+    place = Place(reader.name, words[0].line, words[0].column)
+    raw = reader.text[words[0].at : words[-1].at + len(words[-1].text)]
+    try:
+        statements = list(_text_rule(words))
+    except BadRule as e:
+        raise ParseError(f"{place}: {e}") from e
+    rules = table.rules.setdefault(chain, [])
+    rules.insert(0 if first else len(rules), (place, raw, statements))
+
+
 _PRIORITY = re.compile(r"priority (-?\d+|[a-z]+)(?: ?([-+]) ?(\d+))?")
 
 
 def _text_chain(reader: _Reader, table: _Table, name: _Token) -> None:
     where = Place(reader.name, name.line, name.column)
-    chain = Chain(name.text, (), where)
+    chain = table.chains.get(name.text) or Chain(name.text, (), where)
     while True:
         reader.skip_ends()
         token = reader.peek()
@@ -692,13 +797,7 @@ def _text_chain(reader: _Reader, table: _Table, name: _Token) -> None:
         elif texts[0] in ("comment", "devices"):
             continue
         else:
-            end = words[-1].at + len(words[-1].text)
-            raw = reader.text[words[0].at : end]
-            try:
-                statements = list(_text_rule(words))
-            except BadRule as e:
-                raise ParseError(f"{place}: {e}") from e
-            table.rules.setdefault(name.text, []).append((place, raw, statements))
+            _add_rule(reader, table, name.text, words)
     table.chains[name.text] = chain
 
 
