@@ -47,7 +47,10 @@ class LaunchLocation:
 
     @property
     def display(self) -> bytes:
-        return self.file.encode("utf-8", "surrogateescape")
+        try:
+            return self.file.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # half of a surrogate pair, which no file name of this machine has
+            return self.file.encode("utf-8", "backslashreplace")
 
 
 Location = FileLocation | ConfigLocation | LaunchLocation

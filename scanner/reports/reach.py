@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from scanner.errors import UsageError
-from scanner.model import Default, LaunchLocation, Missing, Origin, Place, Report, capital, printable
+from scanner.model import Default, Missing, Origin, Place, Report, capital, printable
 from scanner.model.assumption import assumption
 from scanner.model.egress import (
     ALL_PORTS,
@@ -49,10 +49,14 @@ def name(value: str) -> str:
     return printable(value) or "(no name)"
 
 
+def file(value: str) -> str:
+    return printable(value, words.PATH_LIMIT) or "(no name)"
+
+
 def origin(value: Origin | None) -> str:
     """`compose.yaml:12`, `default of docker`, or nothing."""
     if isinstance(value, Place):
-        return f"{words.path(LaunchLocation(value.file, value.line).display)}:{value.line}"
+        return f"{file(value.file)}:{value.line}"
     return printable(str(value)) if isinstance(value, Default) else ""
 
 
@@ -63,7 +67,7 @@ def placed(text: str, value: Origin | None) -> str:
 
 
 def files(egress: Egress, limit: int = 5) -> str:
-    shown = ", ".join(words.path(LaunchLocation(one, 1).display) for one in egress.files[:limit])
+    shown = ", ".join(file(one) for one in egress.files[:limit])
     return shown + (f" and {len(egress.files) - limit:,} more" if len(egress.files) > limit else "")
 
 

@@ -1,20 +1,27 @@
 """Reports that no scan has made yet: every field as hostile as its type allows."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from scanner.model import (
     Confidence,
     ConfigLocation,
+    Default,
     Evidence,
     FileLocation,
     Finding,
+    FlowStep,
     Image,
     ImageConfig,
+    LaunchLocation,
     Layer,
     Level,
     Means,
     MeansKind,
+    Missing,
     Notification,
+    Place,
     Report,
     Rule,
     Severity,
@@ -22,6 +29,7 @@ from scanner.model import (
     Target,
     Tool,
 )
+from scanner.model import egress as e
 
 SPITE = (
     "\x1b[2J\x1b[31mred",
@@ -74,8 +82,10 @@ layers = st.builds(
     created_by=st.none() | texts,
 )
 inners = st.lists(paths, max_size=2).map(tuple)
-locations = st.builds(FileLocation, path=paths, layer=layers, inner=inners, line=lines, offset=offsets) | st.builds(
-    ConfigLocation, field=texts
+locations = st.one_of(
+    st.builds(FileLocation, path=paths, layer=layers, inner=inners, line=lines, offset=offsets),
+    st.builds(ConfigLocation, field=texts),
+    st.builds(LaunchLocation, file=texts, line=st.integers(1, 2**31), column=st.integers(1, 2**31)),
 )
 evidence = st.builds(
     Evidence,
@@ -101,6 +111,9 @@ findings = st.builds(
     state=st.sampled_from(State),
     hidden_by=st.none() | st.integers(0, 300),
     details=facts,
+    flow=st.lists(st.builds(FlowStep, location=st.none() | locations, message=texts, kind=texts), max_size=3).map(
+        tuple
+    ),
 )
 notifications = st.builds(
     Notification,
@@ -153,6 +166,133 @@ images = st.builds(
     config=configs,
     layers=st.lists(layers, max_size=3).map(tuple),
 )
+
+# ---- what a launch's sandboxes reach
+
+origins = st.builds(Place, file=texts, line=st.integers(1, 2**31), column=st.integers(1, 2**31)) | st.builds(
+    Default, whose=texts
+)
+missing = st.lists(
+    st.builds(Missing, key=texts | st.just("engine.dns"), why=texts, origin=st.none() | origins), max_size=2
+).map(tuple)
+permits = st.lists(
+    st.builds(
+        e.Permit,
+        hosts=tuples,
+        protocol=texts | st.just("tcp"),
+        ports=st.lists(st.tuples(st.integers(0, 70_000), st.integers(0, 70_000)), max_size=2).map(tuple)
+        | st.just(e.ALL_PORTS),
+        excepts=tuples,
+        reply=st.booleans(),
+    ),
+    max_size=2,
+).map(tuple)
+ids = st.sampled_from(
+    ("container:a", "network:n", "forwarder:p", "engine", *(f"destination:{d.value}" for d in e.Destination))
+)
+edges = st.builds(
+    e.Edge,
+    source=ids | texts,
+    target=ids | texts,
+    kind=texts,
+    mode=st.sampled_from(e.Mode),
+    why=texts,
+    origin=st.none() | origins,
+    permits=st.none() | permits,
+    needs=tuples,
+    actions=tuples | st.just(("cut",)),
+    missing=missing,
+)
+barriers = st.lists(
+    st.builds(e.Barrier, source=ids | texts, target=ids | texts, why=texts, origin=st.none() | origins), max_size=2
+).map(tuple)
+actions = st.lists(
+    st.builds(
+        e.Action,
+        id=texts | st.just("cut"),
+        title=texts,
+        cost=st.integers(0, 9),
+        origin=st.none() | origins,
+        edit=facts,
+        breaks=texts,
+    ),
+    max_size=2,
+).map(tuple)
+destinations = st.sampled_from(e.Destination)
+verdicts = st.sampled_from(e.Verdict)
+ways = st.builds(
+    e.Path,
+    id=texts,
+    destination=destinations,
+    steps=st.lists(edges, max_size=2).map(tuple),
+    verdict=verdicts,
+    mode=st.sampled_from(e.Mode),
+    permits=permits,
+    missing=missing,
+    tool=st.none()
+    | st.builds(e.Tool, effort=st.integers(0, 3), name=st.none() | texts, place=st.none() | texts, words=texts),
+)
+answers = st.builds(
+    e.Answer,
+    destination=destinations,
+    verdict=verdicts,
+    direct=verdicts,
+    allows=permits,
+    missing=missing,
+    paths=st.lists(ways, max_size=1).map(tuple),
+    because=barriers,
+    paths_left_out=st.integers(0, 10**6),
+)
+graphs = st.builds(
+    e.Graph,
+    start=ids | texts,
+    nodes=st.lists(
+        st.builds(e.Node, id=ids | texts, kind=texts, label=texts, origin=st.none() | origins), max_size=2
+    ).map(tuple),
+    edges=st.lists(edges, max_size=3).map(tuple),
+    barriers=barriers,
+    actions=actions,
+    siblings=tuples,
+)
+reaches = st.builds(
+    e.SandboxReach,
+    name=texts,
+    kind=texts,
+    origin=origins,
+    graph=graphs,
+    answers=st.lists(answers, max_size=2, unique_by=lambda one: one.destination).map(tuple),
+    cuts=st.lists(
+        st.builds(
+            e.Cut,
+            closes=st.lists(destinations, max_size=3).map(tuple),
+            actions=actions,
+            cost=st.integers(0, 99),
+            verified=st.booleans(),
+            possible=st.booleans(),
+            why_not=texts,
+        ),
+        max_size=2,
+    ).map(tuple),
+    questions=st.lists(
+        st.builds(
+            e.Question,
+            name=texts | st.sampled_from(("could-tunnel", "could-mine")),
+            answer=texts | st.just("yes"),
+            words=texts,
+            path=st.none() | texts,
+        ),
+        max_size=2,
+    ).map(tuple),
+    image=st.none() | texts,
+)
+egresses = st.builds(
+    e.Egress,
+    files=tuples,
+    format=texts,
+    runner=texts,
+    assumptions=st.lists(st.tuples(texts, texts), max_size=2).map(tuple),
+    sandboxes=st.lists(reaches, max_size=2).map(tuple),
+)
 statistics = st.fixed_dictionaries(
     {}, optional={"files": counts, "bytes": counts, "seconds": st.floats(0, 10**6), "more": jsons}
 )
@@ -168,3 +308,5 @@ reports = st.builds(
     started=texts | st.just("2025-01-02T03:04:05Z"),
     statistics=statistics,
 )
+launched = st.builds(lambda report, egress: replace(report, egress=egress), reports, egresses)
+"""Reports with a launch."""

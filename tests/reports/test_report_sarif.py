@@ -14,11 +14,11 @@ import pytest
 import sarif_om
 from hypothesis import HealthCheck, given, settings
 
-from scanner.model import Confidence, Evidence, Level, Notification, Report, Rule, Severity
+from scanner.model import Confidence, Evidence, FlowStep, LaunchLocation, Level, Notification, Report, Rule, Severity
 from scanner.reports import sarif
 from scanner.reports.plugin import RenderOptions
 from scanner.reports.sarif_json import to_json
-from tests.reports import samples, strategies
+from tests.reports import samples, samples_egress, strategies
 
 DATA = Path(__file__).parent / "data"
 OFFICIAL = jsonschema.Draft4Validator(json.loads((DATA / "sarif-schema-2.1.0.json").read_text("utf-8")))
@@ -300,6 +300,71 @@ def test_hostile_words_make_no_link_and_no_placeholder():
     assert not re.search(r"(?<!\{)\{\d+\}(?!\})", text)
 
 
+# ---- launches
+
+
+def test_a_finding_of_a_launch_stands_at_its_line():
+    found = result(samples_egress.LAUNCHED, "egress/engine")
+
+    [location] = found["locations"]
+    assert location["physicalLocation"] == {
+        "artifactLocation": {"uri": "compose.yaml"},
+        "region": {"startLine": 9, "startColumn": 9},
+    }
+    assert [one["message"]["text"] for one in found["relatedLocations"]] == ["compose.yaml:3:3"]
+    assert "\nWhere: compose.yaml:9:9 in the launch\n" in found["message"]["text"]
+
+
+def test_the_way_of_a_finding_is_a_code_flow():
+    [flow] = result(samples_egress.BOTH, "egress/engine")["codeFlows"]
+    [thread] = flow["threadFlows"]
+
+    steps = [
+        (
+            one["location"]["message"]["text"],
+            one["location"]["physicalLocation"]["artifactLocation"]["uri"],
+            one["location"]["physicalLocation"]["region"]["startLine"],
+            one["kinds"],
+        )
+        for one in thread["locations"]
+    ]
+    assert steps == [
+        ("the engine's socket is mounted", "compose.yaml", 9, ["engine-socket"]),
+        ("whoever speaks to it starts containers", "compose.yaml", 9, ["engine-api"]),
+        ("with what the image holds: curl", "sandbox/agent/usr/bin/curl", 1, ["means"]),
+    ]
+    assert "codeFlows" not in result(samples_egress.BOTH, "miner/binary")
+
+
+@pytest.mark.parametrize(
+    ("file", "uri"),
+    [
+        ("deploy/compose.yaml", "deploy/compose.yaml"),
+        ("./compose.yaml", "compose.yaml"),
+        ("/srv/app/compose.yaml", "srv/app/compose.yaml"),
+        ("../compose.yaml", "_../compose.yaml"),
+        ("-", "-"),
+        ("a b#c.yaml", "a%20b%23c.yaml"),
+        ("caf\udce9.yaml", "caf%E9.yaml"),
+    ],
+)
+def test_a_launch_file_has_the_address_that_the_repository_has_for_it(file, uri):
+    found = replace(samples_egress.finding(), locations=(LaunchLocation(file, 1),))
+
+    [location] = result(only(found), "egress/engine")["locations"]
+    assert location["physicalLocation"]["artifactLocation"]["uri"] == uri
+
+
+def test_a_way_without_end_is_cut_and_says_so():
+    step = FlowStep(LaunchLocation("compose.yaml", 2), "on", "network")
+    found = replace(samples_egress.finding(), flow=(step,) * 5_000)
+
+    [flow] = result(only(found), "egress/engine")["codeFlows"]
+    [thread] = flow["threadFlows"]
+    assert len(thread["locations"]) == 101
+    assert thread["locations"][-1]["location"]["message"]["text"] == "4,900 more steps are in the JSON report"
+
+
 # ---- GitHub's limits
 
 
@@ -357,6 +422,8 @@ def strings(value: Any) -> list[str]:
 
 def locations_of(one: dict[str, Any]) -> list[dict[str, Any]]:
     found = [location for r in one["results"] for location in (*r["locations"], *r.get("relatedLocations", ()))]
+    flows = [flow for r in one["results"] for flow in r.get("codeFlows", ())]
+    found += [step["location"] for flow in flows for thread in flow["threadFlows"] for step in thread["locations"]]
     for invocation in one["invocations"]:
         found += [loc for n in invocation.get("toolExecutionNotifications", ()) for loc in n.get("locations", ())]
     return found
@@ -430,7 +497,11 @@ def verdict(tmp_path: Path, text: str) -> list[tuple[str, str]]:
     return sorted({(r["ruleId"], r.get("level", default[r["ruleId"]])) for r in one.get("results", ())})
 
 
-@pytest.mark.parametrize("report", [samples.CLEAN, samples.INCOMPLETE], ids=["clean", "incomplete"])
+@pytest.mark.parametrize(
+    "report",
+    [samples.CLEAN, samples.INCOMPLETE, samples_egress.LAUNCHED, samples_egress.BOTH],
+    ids=["clean", "incomplete", "launched", "both"],
+)
 def test_the_multitool_has_nothing_to_say(tmp_path, report):
     # SARIF2005 wants an informationUri: the project has no public address yet.
     assert verdict(tmp_path, sarif.render(report, RenderOptions())) == [("SARIF2005", "warning")]
