@@ -39,6 +39,8 @@ _HELM_SERVICE = frozenset(
     "dnsRecord additionalDnsRecords livenessProbe readinessProbe runtimeClassName imagePullPolicy nodeSelector args "
     "volumeMounts securityContext workingDir resources".split()
 )
+_OLD = frozenset("net log_driver log_opt dockerfile volume_driver".split())
+"""Keys of the first version that are no longer known."""
 _SERVICES = re.compile(r"""(?m)^(?:services|"services"|'services')[ \t]*:""")
 _KIND = re.compile(r"""(?m)^(?:apiVersion|"apiVersion"|'apiVersion'|---)""")
 
@@ -85,9 +87,6 @@ def _is_first_version(document: Node) -> bool:
         and all((key.text or "") in SERVICE or (key.text or "") in _OLD for key, _ in value.pairs)
         for _, value in (document.pairs or ())[:1000]
     )
-
-
-_OLD = frozenset("net log_driver log_opt dockerfile volume_driver".split())
 
 
 # ---- reading
@@ -221,11 +220,9 @@ def read_project(folder: Path, options: ReadOptions) -> Launch | None:
         try:
             text = reader.read(absolute_path(path))
         except OutsideError as e:
-            raise TargetError(
-                f"{folder / '.env'}: COMPOSE_FILE names {path}, which lies outside the project's folder and is not read"
-            ) from e
+            raise TargetError(f"{path} leads out of the project's folder {root} and is not read") from e
         if text is None:
-            raise TargetError(f"{folder / '.env'}: COMPOSE_FILE names {path}, but there is no such file")
+            raise TargetError(f"there is no file {path}, which COMPOSE_FILE names")
         inputs.append(Input(str(path), text, path))
     environment = dict(options.environment)
     above = absolute_path(folder)

@@ -549,12 +549,14 @@ def test_compose_file_in_a_folder_below_keeps_the_variables_of_both(project: Pat
 def test_compose_file_does_not_lead_out_of_the_folder(project: Path) -> None:
     write(project.parent, {"out.yaml": "services: {a: {image: x}}\n"})
     write(project, {".env": "COMPOSE_FILE=../out.yaml\n"})
-    with pytest.raises(
-        TargetError, match=r"COMPOSE_FILE names .*, which lies outside the project's folder and is not read"
-    ):
+    with pytest.raises(TargetError, match=r"out\.yaml leads out of the project's folder .* and is not read"):
         read_project(project, ReadOptions())
     write(project, {".env": "COMPOSE_FILE=none.yaml\n"})
-    with pytest.raises(TargetError, match=r"COMPOSE_FILE names .*none.yaml, but there is no such file"):
+    with pytest.raises(TargetError, match=r"there is no file .*none\.yaml, which COMPOSE_FILE names"):
+        read_project(project, ReadOptions())
+    (project / ".env").unlink()
+    (project / "compose.yaml").symlink_to("../out.yaml")
+    with pytest.raises(TargetError, match=r"compose\.yaml leads out of the project's folder"):
         read_project(project, ReadOptions())
 
 
