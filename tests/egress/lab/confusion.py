@@ -13,16 +13,18 @@ from scanner.egress.assumptions import parse
 from scanner.egress.firewall import read_ruleset
 from scanner.launch import compose, docker_run
 from scanner.launch.plugin import Input, ReadOptions
-from scanner.model.egress import Answer, Verdict
+from scanner.model.egress import Answer, Destination, Verdict
 from tests.egress.lab.launches import SANDBOX
-from tests.egress.lab.verdicts import NOTHING
 
 FORMS = {"compose": ("compose.yaml", compose.FORMAT), "run": ("run.sh", docker_run.FORMAT)}
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One verdict. `kind` is `verdict` or `direct`; `why` is what explains a difference, "" where nothing does."""
+    """One verdict. `kind` is `verdict` or `direct`; `why` is what explains a difference, "" where nothing does.
+
+    `asked` are facts that were named as missing and then supplied: it was unknown without them.
+    """
 
     launch: str
     engine: str
@@ -32,6 +34,7 @@ class Compared:
     predicted: str
     measured: str
     missing: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
     why: str = ""
 
     @property
@@ -55,20 +58,28 @@ class Explained:
     why: str
     engine: str = "*"
     kind: str = "*"
+    missing: str = ""
 
     def fits(self, one: Compared) -> bool:
         pairs = (
             *((self.launch, one.launch), (self.destination, one.destination), (self.predicted, one.predicted)),
             *((self.measured, one.measured), (self.engine, one.engine), (self.kind, one.kind)),
         )
-        return all(fnmatchcase(value, pattern) for pattern, value in pairs)
+        named = not self.missing or self.missing in one.missing
+        return named and all(fnmatchcase(value, pattern) for pattern, value in pairs)
 
 
-EXPLAINED: tuple[Explained, ...] = ()
+EXPLAINED = (
+    Explained(
+        *("*", "*", "unknown", "*"),
+        "whether a right short of full privilege is enough to take the host is not tried: it would take this machine",
+        missing="host.escape",
+    ),
+)
 
 
-def predicted(record: Mapping[str, Any], form: str) -> tuple[Answer, ...]:
-    """The answers for the sandbox of a measured launch, from one of its two texts and what the lab knows of its engine."""
+def predicted(record: Mapping[str, Any], form: str, supplied: Iterable[str] = ()) -> tuple[Answer, ...]:
+    """The answers for the sandbox of a measured launch, from one of its two texts and what is known of its engine."""
     name, reader = FORMS[form]
     with tempfile.TemporaryDirectory(prefix="sandscan-launch-") as made:
         folder = Path(made)
@@ -78,31 +89,45 @@ def predicted(record: Mapping[str, Any], form: str) -> tuple[Answer, ...]:
         given = Input(name, record[form], folder / name)
         launch = reader.read([given], ReadOptions())
     ruleset = read_ruleset(record["ruleset"], "ruleset") if record["ruleset"] else None
-    egress, _ = assess(launch, Asked(parse(record["assume"]), ruleset, cuts=False))
+    egress, _ = assess(launch, Asked(parse([*record["assume"], *supplied]), ruleset, cuts=False))
     return next(sandbox.answers for sandbox in egress.sandboxes if sandbox.name == SANDBOX)
 
 
 def compared(records: Iterable[Mapping[str, Any]], forms: Sequence[str] = tuple(FORMS)) -> tuple[Compared, ...]:
-    """Every verdict of every launch, from each of its texts."""
-    found = []
-    for record in records:
-        for form in forms:
-            for answer in predicted(record, form):
-                missing = tuple(dict.fromkeys(missing.key for missing in answer.missing))
-                for kind, said, was in (
-                    ("verdict", answer.verdict, record["verdicts"]),
-                    ("direct", answer.direct, record["direct"]),
-                ):
-                    if was[answer.destination.value] == NOTHING:
-                        continue
-                    one = Compared(
-                        *(record["name"], record["engine"], form, answer.destination.value, kind, said.value),
-                        was[answer.destination.value],
-                        missing,
-                    )
-                    why = "" if one.equal else next((e.why for e in EXPLAINED if e.fits(one)), "")
-                    found.append(replace(one, why=why))
-    return tuple(found)
+    """Every verdict of every launch, from each of its texts.
+
+    Where a verdict is unknown for want of facts that the lab can supply, they are given and the question is asked again: then
+    there is nothing left to want.
+    """
+    return tuple(row for record in records for form in forms for row in _rows(record, form))
+
+
+def _rows(record: Mapping[str, Any], form: str) -> Iterator[Compared]:
+    answers = {answer.destination: answer for answer in predicted(record, form)}
+    known = {fact.partition("=")[0]: fact for fact in record["supplies"]}
+    asked = tuple(sorted({key for answer in answers.values() for key in _missing(answer)} & set(known)))
+    again = (
+        {answer.destination: answer for answer in predicted(record, form, [known[key] for key in asked])}
+        if asked
+        else {}
+    )
+    for destination, answer in answers.items():
+        for kind in ("verdict", "direct"):
+            measured = record["verdicts" if kind == "verdict" else "direct"][destination.value]
+            if destination is Destination.SIBLINGS and not all(record["siblings"].values()):
+                continue  # one of them serves nothing: no file says so
+            unknown = getattr(answer, kind) is Verdict.UNKNOWN
+            last = again.get(destination, answer) if unknown else answer
+            said = getattr(last, kind).value
+            row = Compared(
+                *(record["name"], record["engine"], form, destination.value, kind, said, measured, _missing(last)),
+                asked if unknown else (),
+            )
+            yield row if row.equal else replace(row, why=next((e.why for e in EXPLAINED if e.fits(row)), ""))
+
+
+def _missing(answer: Answer) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(missing.key for missing in answer.missing))
 
 
 def told(rows: Sequence[Compared]) -> str:
@@ -112,7 +137,11 @@ def told(rows: Sequence[Compared]) -> str:
         of_kind = [row for row in rows if row.kind == kind]
         equal = sum(row.equal for row in of_kind)
         wrong = sum(row.wrongly_closed for row in of_kind)
-        lines.append(f"{kind}: {equal} of {len(of_kind)} equal ({equal / len(of_kind):.1%}), {wrong} wrongly closed")
+        asked = sum(bool(row.asked) for row in of_kind)
+        lines.append(
+            f"{kind}: {equal} of {len(of_kind)} equal ({equal / len(of_kind):.1%}), {wrong} wrongly closed; "
+            f"{asked} were unknown until a fact was supplied"
+        )
         for destination in dict.fromkeys(row.destination for row in of_kind):
             lines += _matrix(destination, [row for row in of_kind if row.destination == destination])
         lines.append("")

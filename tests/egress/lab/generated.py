@@ -28,10 +28,10 @@ from tests.egress.lab.launches import (
 
 LAN = Net("lan", "macvlan", options=(("parent", "up0"),), subnet="198.51.100.0/24", gateway=places.ROUTER)
 RELAYED = (
-    (f"TCP:{places.INTERNET}:443", "internet"),
-    (f"TCP:{places.PRIVATE}:22", "private"),
-    (f"TCP:{places.METADATA}:80", "metadata"),
-    (f"TCP:{places.UPLINK}:{places.HOST_PORT}", "host"),
+    ("internet", places.INTERNET, 443),
+    ("private", places.PRIVATE, 22),
+    ("metadata", places.METADATA, 80),
+    ("host", places.UPLINK, places.HOST_PORT),
 )
 FILTERS: tuple[dict[str, Any], ...] = (
     {},
@@ -187,17 +187,21 @@ def _add_sibling(draft: _Draft, name: str, number: int) -> None:
             return  # the host's port is taken
     elif kind == "relay":
         port = 8440 + number
-        to, cls = chosen.choice(RELAYED)
-        made = socat(name, f"TCP-LISTEN:{port}", to, *on, **placed)
-        draft.extra.append(Extra(f"relay {name}", "tcp", cls, places.DOCKER0 if on_host else name, port))
+        cls, host, port_there = chosen.choice(RELAYED)
+        made = socat(name, f"TCP-LISTEN:{port}", f"TCP:{host}:{port_there}", *on, **placed)
+        draft.extra.append(
+            Extra(f"relay {name}", "tcp", cls, places.DOCKER0 if on_host else name, port, (host, port_there))
+        )
     elif kind == "names":
         command = ("socat", "UDP-LISTEN:53,fork,reuseaddr", f"UDP:{places.NAMES}:53")
         made = Service(name, networks, command=command)
         draft.extra.append(Extra(f"resolver {name}", "dns", "dns", name))
     elif kind == "unix":
-        to, cls = chosen.choice(RELAYED)
-        made = socat(name, f"UNIX-LISTEN:/sock/{name}.sock", to, *on, volumes=(shared,), **placed)
-        draft.extra.append(Extra(f"relay {name}", "unix", cls, f"/sock/{name}.sock"))
+        cls, host, port_there = chosen.choice(RELAYED)
+        made = socat(
+            name, f"UNIX-LISTEN:/sock/{name}.sock", f"TCP:{host}:{port_there}", *on, volumes=(shared,), **placed
+        )
+        draft.extra.append(Extra(f"relay {name}", "unix", cls, f"/sock/{name}.sock", to=(host, port_there)))
         draft.volumes = ["sock"]
     elif kind == "engine" and draft.chance(0.4):
         made = socat(name, "TCP-LISTEN:2375", f"UNIX-CONNECT:{SOCKET}", *networks, volumes=(f"{SOCKET}:{SOCKET}",))
@@ -214,7 +218,7 @@ def _some_sandbox(draft: _Draft) -> Service:
     sandbox = Service(SANDBOX, () if mode else draft.some(), mode)
     if not (mode or "").startswith("container:"):
         if draft.chance(0.15):
-            sandbox = replace(sandbox, dns=(chosen.choice((places.NAMES, "203.0.113.99")),))
+            sandbox = replace(sandbox, dns=(chosen.choice((places.NAMES, places.OTHER_NAMES)),))
         if draft.chance(0.1) and mode != "host":
             sandbox = replace(sandbox, extra_hosts=("host.docker.internal:host-gateway",))
     if draft.chance(0.2):

@@ -74,15 +74,14 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Extra:
-    """A probe that only this launch calls for: through a relay, to `port` of `host`, for what lies behind it."""
+    """A probe that only this launch calls for: through a relay, at `port` of `host`, to what lies behind it (`to`)."""
 
     id: str
     kind: str
     cls: str
     host: str
     port: int = 0
-    want: str = "LAB"
-    via: str = "relay"
+    to: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,7 +449,7 @@ def _mediators(inner: Net, outer: Net) -> Iterator[Described]:
         proxies=("http://172.18.0.1:8888", f"http://{places.DOCKER0}:8888"),
     )
     relay = socat("relay", "TCP-LISTEN:8443", f"TCP:{places.INTERNET}:443", "inner", "outer")
-    reach = Extra("relay to the internet's 443", "tcp", "internet", "relay", 8443)
+    reach = Extra("relay to the internet's 443", "tcp", "internet", "relay", 8443, (places.INTERNET, 443))
     yield Described("relay", (agent("inner"), relay), (inner, outer), extra=(reach,))
     yield Described("dual-homed-web", (agent("inner"), web("web", "inner", "outer")), (inner, outer))
 

@@ -25,14 +25,15 @@ from tests.egress.lab.verdicts import PIVOTS, Row, verdicts
 NOWHERE = ("ENETUNREACH", "EADDRNOTAVAIL", "EACCES", "EPERM")
 """Errors of the sandbox's own kernel: no packet was sent, whatever else was seen outside."""
 LOGS = ("world", "corp", "meta", "host")
+SEEN_BY = {"internet": "world", "private": "corp", "metadata": "meta"}
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
     """Where a packet of a probe would be seen: by which host's listeners, and how it is known to be this probe's.
 
-    A SYN is credited by the port it came from, else a proxy's traffic would be taken for the sandbox's; a datagram, an echo
-    request by its token; a question by its name.
+    A SYN (`tcp`) is credited by the port it came from, else a proxy's traffic would be taken for the sandbox's; a datagram,
+    an echo request by its `token`; a question by its `name`; a relay's SYN (`relayed`) by where it goes.
     """
 
     host: str
@@ -60,12 +61,14 @@ class Probe:
 class Measured:
     """What was found. `verdicts` counts every way, `direct` plain sockets alone, `unescalated` proxies and relays too.
 
+    `assume` is what is known of the engine, `supplies` what else the lab could tell who asks for it.
     `by_engine` counts every way, but takes nothing for a takeover that does not go by an engine's own socket.
     """
 
     launch: Described
     engine: str
     assume: tuple[str, ...]
+    supplies: tuple[str, ...]
     verdicts: Mapping[str, str]
     by_engine: Mapping[str, str]
     direct: Mapping[str, str]
@@ -81,6 +84,7 @@ class Measured:
             "engine": self.engine,
             "variant": launch.variant,
             "assume": list(self.assume),
+            "supplies": list(self.supplies),
             "note": launch.note,
             "verdicts": dict(self.verdicts),
             "by_engine": dict(self.by_engine),
@@ -120,6 +124,7 @@ def measured(engine: Engine, launch: Described) -> Measured:
         _host_commands(engine, launch, launch.host)
         rules = ("iptables-save", "ip6tables-save") if launch.ruleset else ()
         ruleset = "".join(engine.hosts.run(command) for command in rules)
+        supplies = tuple(_supplies(engine, launch))
         token = secrets.token_hex(4)
         phases, listening = _phases(engine, launch, containers, token)
         sandbox = containers[SANDBOX]
@@ -130,7 +135,7 @@ def measured(engine: Engine, launch: Described) -> Measured:
                 {**phase, "probes": [{"id": p.id, "kind": p.kind, **p.plan} for p in phase["probes"]]}
                 for phase in phases
             ],
-            "engines": _engines(engine, sandbox),
+            "engines": _engines(engine, sandbox, listening),
             "image": AGENT,
             "targets": TARGETS,
             "host_pid": host_pid,
@@ -147,6 +152,7 @@ def measured(engine: Engine, launch: Described) -> Measured:
         launch,
         engine.version,
         engine.assumptions,
+        supplies,
         verdicts(rows, listening),
         verdicts([row for row in rows if row.via != "disk" and not row.id.endswith("] enter")], listening),
         verdicts([row for row in rows if row.via == "direct"], listening),
@@ -265,6 +271,21 @@ def _bridge(engine: Engine, network: str) -> str:
     )
 
 
+def _supplies(engine: Engine, launch: Described) -> Iterator[str]:
+    """Facts that a launch file does not hold and that are known here."""
+    filtered = engine.hosts.run("cat", "/proc/sys/net/bridge/bridge-nf-call-iptables", check=False).strip() == "1"
+    yield from ("host.ipv6=true", "host.metadata=true", f"host.br-netfilter={'true' if filtered else 'false'}")
+    for service in launch.services:
+        yield f"exposes.{service.name}=false"
+        if service.command[0] not in ("tinyproxy", "socat"):
+            yield f"forwards.{service.name}=false"
+        if service.user is not None:
+            yield f"root.{service.name}=false"
+    for net in launch.nets:
+        if net.driver == "bridge":
+            yield f"bridge.{net.name}={_bridge(engine, launch.net_name(net.name))}"
+
+
 def _host_commands(engine: Engine, launch: Described, commands: Iterable[str]) -> None:
     def filled(match: "re.Match[str]") -> str:
         what, net = match.groups()
@@ -278,6 +299,8 @@ def _host_commands(engine: Engine, launch: Described, commands: Iterable[str]) -
 
 # ---- the probes
 
+BY_PROCESS = "/proc/1/root/run/docker.sock"
+"""The engine's socket as the host's first process sees it: for whoever may look into that one's files."""
 TARGETS = (
     ("internet 443/tcp", places.INTERNET, 443),
     ("internet 22/tcp", places.INTERNET, 22),
@@ -316,10 +339,11 @@ def _plain(
     yield tcp("private6", "private", places.PRIVATE6, 80, "corp")
     yield tcp("metadata6", "metadata", places.METADATA6, 80, "meta")
     for name, host in (("private", places.PRIVATE), ("private shared", places.SHARED)):
-        yield tcp(name, "private", host, 80, "corp")
-        yield tcp(name, "private", host, 22, "corp")
+        for port in (80, 22, 443):
+            yield tcp(name, "private", host, port, "corp")
         yield udp(name, "private", host, "corp")
-    yield tcp("metadata", "metadata", places.METADATA, 80, "meta")
+    for port in (80, 443):
+        yield tcp("metadata", "metadata", places.METADATA, port, "meta")
     yield udp("metadata", "metadata", places.METADATA, "meta")
     own = {"uplink": places.UPLINK, "docker0": places.DOCKER0, "corp side": places.CORP_SIDE}
     own |= {f"gateway {address}": address for address in gateways if address != places.DOCKER0}
@@ -332,6 +356,15 @@ def _plain(
     for name, host in (*resolvers, *([("dns neighbour", places.ROUTER)] if on_lan else ())):
         plan = {"host": host, "token": f"{name[-1]}{label}.example.net"}
         yield Probe(f"{tag}{name}", "dns", "dns", plan, Wire("world", "name"), via)
+
+
+def _resolved(token: str, tag: str = "", via: str = "direct") -> Iterator[Probe]:
+    """Names, by the resolver that the sandbox is configured with."""
+    for name, kind, asked in (
+        ("resolver", "dns", f"r{token}.example.com"),
+        ("getaddrinfo", "resolve", f"g{token}.example.org"),
+    ):
+        yield Probe(f"{tag}dns {name}", "dns", kind, {"token": asked}, Wire("world", "name"), via)
 
 
 def _by_proxy(number: int, proxy: str, token: str) -> Iterator[Probe]:
@@ -361,9 +394,10 @@ def _by_proxy(number: int, proxy: str, token: str) -> Iterator[Probe]:
     ):
         plan = {"proxy": proxy, "host": host, "want": want}
         yield Probe(f"proxy {number} CONNECT {host}", cls, "proxy_connect", plan, via="proxy")
-    name = f"p{token}.example.com"
-    plan = {"proxy": proxy, "host": name, "want": "LAB world", "token": name}
-    yield Probe(f"proxy {number} resolves", "dns", "proxy_get", plan, Wire("world", "name"), via="proxy")
+    for name in (f"p{token}.example.com", f"q{token}.allowed.example.com.evil.net"):
+        plan = {"proxy": proxy, "host": name, "want": "LAB world", "token": name}
+        what = f"proxy {number} resolves {name.partition('.')[2]}"
+        yield Probe(what, "dns", "proxy_get", plan, Wire("world", "name"), via="proxy")
 
 
 def _sibling_probes(
@@ -413,8 +447,7 @@ def _phases(
     networks = _networks(engine, sandbox)
     gateways = _gateways(engine, networks)
     probes = list(_plain(token, gateways, on_lan=any(net.driver == "macvlan" for net in launch.nets)))
-    probes.append(Probe("dns resolver", "dns", "dns", {"token": f"r{token}.example.com"}, Wire("world", "name")))
-    probes.append(Probe("dns getaddrinfo", "dns", "resolve", {"token": f"g{token}.example.org"}, Wire("world", "name")))
+    probes += _resolved(token)
     listening = {}
     for name, ports, ways in _sibling_probes(engine, launch, containers, gateways):
         listening[name] = ports
@@ -424,20 +457,25 @@ def _phases(
     proxies = [told[key] for key in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") if key in told] + list(launch.proxies)
     mediated = [p for n, proxy in enumerate(dict.fromkeys(proxies)) for p in _by_proxy(n, proxy, token)]
     for extra in launch.extra:
-        plan = {"host": extra.host, "port": extra.port, "want": extra.want, "token": f"x{token}.example.com"}
+        plan = {"host": extra.host, "port": extra.port, "want": "LAB", "token": f"x{token}.example.com"}
         wire = Wire("world", "name") if extra.kind == "dns" else None
-        mediated.append(Probe(extra.id, extra.cls, extra.kind, plan, wire, extra.via))
+        if extra.to is not None and extra.cls in SEEN_BY:
+            wire = Wire(SEEN_BY[extra.cls], "relayed", *extra.to)
+        mediated.append(Probe(extra.id, extra.cls, extra.kind, plan, wire, "relay"))
     if mediated:
         phases.append({"name": "mediated", "at_once": 8, "probes": mediated})
     if _may_route(sandbox) and "host" not in networks and "none" not in networks:
-        for name, hop in _hops(launch, containers, networks, gateways):
+        for number, (name, hop) in enumerate(_hops(launch, containers, networks, gateways)):
             phases.append(
                 {
                     "name": name,
                     "at_once": 64,
                     "before": f"ip route save >/tmp/routes; ip route replace default via {hop}",
                     "after": "ip route flush table main; ip route restore </tmp/routes",
-                    "probes": list(_plain(token, gateways, f"[by {name}] ", f"net_admin by {name}")),
+                    "probes": [
+                        *_plain(token, gateways, f"[by {name}] ", f"net_admin by {name}"),
+                        *_resolved(f"{number}{token}", f"[by {name}] ", f"net_admin by {name}"),
+                    ],
                 }
             )
     return phases, listening
@@ -456,12 +494,15 @@ def _gateways(engine: Engine, networks: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _engines(engine: Engine, sandbox: Any) -> list[str]:
-    """Where an engine that listens on TCP is looked for."""
-    if "engine.tcp=2375" not in engine.assumptions:
-        return []
-    addresses = (*_gateways(engine, _networks(engine, sandbox)), places.DOCKER0, places.UPLINK)
-    return [f"{address}:2375" for address in dict.fromkeys(addresses) if ":" not in address]
+def _engines(engine: Engine, sandbox: Any, listening: Mapping[str, Sequence[int]]) -> list[str]:
+    """Where an engine is looked for, beside where the sandbox is told to look for it."""
+    found = [f"{name}:2375" for name, ports in listening.items() if 2375 in ports]
+    if sandbox.attrs["HostConfig"]["PidMode"] == "host":
+        found.append(BY_PROCESS)
+    if "engine.tcp=2375" in engine.assumptions:
+        addresses = (*_gateways(engine, _networks(engine, sandbox)), places.DOCKER0, places.UPLINK)
+        found += [f"{address}:2375" for address in dict.fromkeys(addresses) if ":" not in address]
+    return found
 
 
 def _may_route(sandbox: Any) -> bool:
@@ -545,7 +586,8 @@ def _seen(probe: Probe, result: Mapping[str, Any], seen: Mapping[str, Sequence[M
     return any(
         entry["kind"] == "packet"
         and entry["protocol"] == "tcp"
-        and (entry["to"], entry["port"], entry["sport"]) == (wire.to, wire.port, result.get("sport"))
+        and (entry["to"], entry["port"]) == (wire.to, wire.port)
+        and (wire.protocol == "relayed" or entry["sport"] == result.get("sport"))
         and result["began"] - 0.05 <= entry["time"] <= result["ended"] + 0.5
         for entry in entries
     )
@@ -555,7 +597,7 @@ def _takeover_rows(found: Mapping[str, Any]) -> list[Row]:
     rows = []
     for where, said in found["engines"].items():
         if said not in ("no:ENOENT", "no:ENOTDIR"):
-            via = "direct" if where.startswith("/") else "relay"
+            via = "direct" if where.startswith("/") and where != BY_PROCESS else "relay"
             rows.append(Row(f"engine {where}", "engine", "reached" if said == "reached" else "no", via, said=said))
     for means, results in found["pivots"].items():
         assert means in PIVOTS

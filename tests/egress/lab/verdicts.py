@@ -68,7 +68,7 @@ def _engine(rows: Sequence[Row]) -> str:
 
 def _names(rows: Sequence[Row]) -> str:
     """Open where the configured resolver answers; limited where a name leaves at all, or another answers."""
-    if any(row.end == "reached" and row.id in ("dns resolver", "dns getaddrinfo") for row in rows):
+    if any(row.end == "reached" and row.id.endswith(("dns resolver", "dns getaddrinfo")) for row in rows):
         return "open"
     return "limited" if any(row.end != "no" for row in rows) else "closed"
 
