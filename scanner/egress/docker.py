@@ -33,8 +33,7 @@ def container_graph(launch: Launch, container: Container, assumed: Assumed, rule
     naming.draw(sketch, sketch.start, container)
     mediation.engine_named(sketch)
     mediation.sockets_shared(sketch)
-    for missing in container.missing:
-        sketch.anywhere(sketch.start, "left-open", missing)
+    mediation.sockets_of_host(sketch)
     while sketch.waiting or sketch.asking:
         while sketch.waiting:
             node, there = sketch.waiting.pop()
@@ -54,6 +53,8 @@ def _reach(sketch: Sketch, node: str, container: Container) -> None:
     """The networks of a container's namespace, from `node` on."""
     scene = sketch.scene
     owner, missing = siblings.owner(scene.launch, container)
+    for left_open in dict.fromkeys((*container.missing, *(owner.missing if owner is not None else ()))):
+        sketch.anywhere(node, "left-open", left_open)
     if owner is None:
         for unknown in missing:
             _borrowed(sketch, node, unknown)
@@ -87,7 +88,8 @@ def _borrowed(sketch: Sketch, node: str, missing: Missing) -> None:
         sketch.anywhere(node, "network", missing)
         return
     origin = missing.origin if missing.origin is not None else sketch.container.origin
-    plain = replace(networks.default_bridge(origin), key=missing.key.removeprefix("network."), external=True)
+    key = missing.key.removeprefix("network.")
+    plain = replace(networks.default_bridge(origin), key=key, name=None, external=True)
     judged, _ = networks.known(plain, given)
     assert judged is not None
     link = _link(sketch, judged)

@@ -1,5 +1,6 @@
 """What siblings pass on: proxies, relays, resolvers and engines among them, on the network or by a socket in a shared folder."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from scanner.egress.permits import address_range
 from scanner.egress.resolver import DOCKER0
 from scanner.egress.sketch import Sketch
 from scanner.model.egress import Destination, Mode, Permit
-from scanner.model.launch import Container, Missing, Origin
+from scanner.model.launch import Container, Missing, MountKind, Origin
 
 HOST_NAMES = frozenset(("host.docker.internal", "gateway.docker.internal", "host.containers.internal"))
 
@@ -174,3 +175,37 @@ def _by_socket(sketch: Sketch, there: Container, known: Forwarder | None, source
     why = f"{source} is shared with {there.name}, which {listens} there on a Unix socket"
     sketch.builder.edge(sketch.start, place, "unix-socket", why, origin=origin, actions=actions)
     to_forwarder(sketch, place, there, known, "unix-socket", origin)
+
+
+_SOCKET = re.compile(r".*(?:\.sock(?:et)?|-sock|/socket|\.s\.[\w.]+)")
+_SERVES = re.compile(
+    r".*/(?:mysqld?|mariadb|\.s\.PGSQL|postgres|redis|memcached|mongodb|php|fpm|uwsgi|gunicorn|pulse|pipewire|wayland|X11|\.X11"
+    r"|ssh-agent|ssh-auth|agent\.|S\.gpg|gpg|keyring|nscd|syslog|log|notify|cups|avahi|pcscd|rpcbind|vscode-|nvidia)[^/]*(?:/[^/]*)?"
+)
+"""Sockets of services that answer for themselves and pass nothing on."""
+
+
+def sockets_of_host(sketch: Sketch) -> None:
+    """A Unix socket of the host that is mounted, of a service that nobody knows: it may pass everything on."""
+    container = sketch.container
+    for mount in container.confinement.mounts:
+        path = mount.source
+        if mount.kind is not MountKind.BIND or takeover.engine_socket(mount) is not None:
+            continue
+        if not _SOCKET.fullmatch(path) or _SERVES.fullmatch(path):
+            continue
+        name = path.rpartition("/")[2]
+        given = sketch.scene.assumed.flag(f"forwards.{name}")
+        why = f"{path} is a socket of the host, mounted at {mount.target}; whether it passes traffic on is not known"
+        if given is False:
+            sketch.builder.barrier(
+                sketch.start, to(Destination.INTERNET), f"{path} is assumed to pass nothing on", mount.origin
+            )
+            continue
+        sketch.anywhere(
+            sketch.start,
+            "unix-socket",
+            Missing(f"forwards.{name}", why, mount.origin),
+            mode=Mode.MEDIATED,
+            sure=bool(given),
+        )

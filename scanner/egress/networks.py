@@ -92,6 +92,8 @@ def known(network: Network, given: str | None) -> tuple[Network | None, tuple[Mi
 
     A network made elsewhere, or of a driver whose traffic this does not know, counts as a plain bridge that may be there.
     """
+    if is_default_bridge(network):
+        return replace(network, driver=Said("bridge", network.driver.origin), external=False), ()
     foreign = network.driver.value not in (*_BRIDGES, *LANS)
     if network.driver.value in ("none", "null"):
         return None, ()
@@ -104,6 +106,11 @@ def known(network: Network, given: str | None) -> tuple[Network | None, tuple[Mi
     what = f"of driver {network.driver.value}" if foreign else "made elsewhere"
     why = f"network {network.key} is {what}: whether it leads out is not written here"
     return plain, (Missing(f"network.{network.key}", why, network.origin),)
+
+
+def is_default_bridge(network: Network) -> bool:
+    """The engine's own bridge, whatever a launch calls it."""
+    return network.key == DEFAULT_BRIDGE or (network.external and network.name == DEFAULT_BRIDGE)
 
 
 def default_bridge(origin: Origin) -> Network:
@@ -186,7 +193,7 @@ def _bridge(network: Network, engine: Engine, flags: Flags) -> Lets:
         host_4 = host_6 = ()
 
     one_way = four and (inhibited or isolated_4)
-    icc = switched(network, ICC, True) and (flags.icc or network.key != DEFAULT_BRIDGE)
+    icc = switched(network, ICC, True) and (flags.icc or DEFAULT_BRIDGE not in (network.key, network.name))
     unprotected = engine.isolated_gateways and not internal and mode_4 == "nat-unprotected"
     opened = engine.gateway_modes and not internal and mode_4 == "routed"
     return Lets(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from scanner.egress.builder import NAMES
 from scanner.egress.engines import ELSEWHERE, LOOPBACK, Engine
-from scanner.egress.networks import Lets
+from scanner.egress.networks import DEFAULT_BRIDGE, Lets
 from scanner.egress.permits import intersect
 from scanner.model.egress import Permit
 from scanner.model.launch import Attachment, Container, Network, Origin
@@ -80,7 +80,8 @@ def asked(
         return
     given = [d.value for d in container.dns]
     if not given:
-        if engine.dns == LOOPBACK and kind.kind == "embedded":
+        copied = kind.kind == "copied" or all(DEFAULT_BRIDGE in (k.network.key, k.network.name) for k in links)
+        if engine.dns == LOOPBACK and not copied:
             outside = any(link.lets.outside and link.lets.gateway for link in links)
             if links and (outside or engine.internal_leaks_names):
                 yield Asked(ASKING)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from scanner.egress import naming, peers, remedies, takeover
+from scanner.egress import naming, peers, remedies, siblings, takeover
 from scanner.egress.builder import to
 from scanner.egress.engines import Engine
 from scanner.egress.forwarders import forwarder_of
@@ -18,6 +18,7 @@ def draw(sketch: Sketch) -> None:
     object = f"container:{container.name}"
     ways = takeover.takeovers(container.confinement, "docker", sketch.scene.assumed, name=container.name, object=object)
     takeover.draw(sketch.builder, sketch.start, ways, sketch.siblings)
+    _processes(sketch)
     owner = sketch.scene.owners[container.name]
     root = takeover.root_missing(container.confinement, container.name, sketch.scene.assumed)
     held = takeover.capabilities(container.confinement)
@@ -30,6 +31,40 @@ def draw(sketch: Sketch) -> None:
             _own_routes(sketch, routes, one)
             _through_peers(sketch, routes, one, owner)
         naming.by_own_routes(sketch, routes, owner)
+
+
+def _processes(sketch: Sketch) -> None:
+    """Processes of siblings in sight: whoever may look into them (ptrace(2), PTRACE_MODE_READ) acts from where they are."""
+    container, scene = sketch.container, sketch.scene
+    mine = container.confinement.pid
+    root = takeover.root_missing(container.confinement, container.name, scene.assumed)
+    if root is None:
+        return
+    sure = takeover.holds(takeover.capabilities(container.confinement), "SYS_PTRACE")
+    for there in scene.launch.containers:
+        theirs = there.confinement.pid
+        seen = mine is not None and (mine.value == "host" or siblings.borrowed(mine) in siblings.names(there))
+        shows = theirs is not None and siblings.borrowed(theirs) in siblings.names(container)
+        if (
+            there.name == container.name
+            or not (seen or shows)
+            or (not sure and scene.assumed.flag("host.escape") is False)
+        ):
+            continue
+        said = mine if seen else theirs
+        assert said is not None
+        why = f"{container.name} sees the processes of {there.name} and may act from within them"
+        doubt = () if sure or scene.assumed.flag("host.escape") else (Missing("host.escape", why, said.origin),)
+        inside = sketch.builder.node(f"inside:{there.name}", "container", f"inside {there.name}", there.origin)
+        sketch.builder.edge(
+            sketch.start, inside, "processes", why, mode=Mode.PIVOT, origin=said.origin, needs=("root",),
+            missing=(*root, *doubt),
+        )  # fmt: skip
+        if sketch.once(inside):
+            sketch.waiting.append((inside, there))
+            object = f"container:{there.name}"
+            ways = takeover.takeovers(there.confinement, "docker", scene.assumed, name=there.name, object=object)
+            takeover.draw(sketch.builder, inside, ways, sketch.siblings, plain=False)
 
 
 def _net_admin(sketch: Sketch, root: tuple[Missing, ...]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from scanner.egress.networks import DEFAULT_BRIDGE
 from scanner.model.launch import Container, Launch, Missing, MountKind, Published, Said
 
+_MODES = ("none", "host", "bridge", "default", "networks")
 CHAIN = 64
 """How many containers may borrow their network from each other, one after another."""
 
@@ -20,6 +21,10 @@ def owner(launch: Launch, container: Container) -> tuple[Container | None, tuple
     while len(seen) < CHAIN and one.name not in seen:
         seen.add(one.name)
         lender = borrowed(one.network_mode)
+        if lender is None and one.network_mode.value not in _MODES:
+            key = f"network.{one.network_mode.value}"
+            why = f"what the network mode {one.network_mode.value} of {one.name} gives is not known"
+            return None, (Missing(key, why, one.network_mode.origin),)
         if lender is None:
             return one, ()
         found = launch.container(lender)
@@ -72,13 +77,18 @@ def at(container: Container, network: str) -> int | None:
 
 
 def on_default_bridge(container: Container) -> bool:
-    return container.network_mode.value == DEFAULT_BRIDGE
+    return container.network_mode.value in (DEFAULT_BRIDGE, "default")
 
 
 def within(path: str, folder: str) -> bool:
     """Whether a path lies in a folder or is it."""
     folder = folder.rstrip("/")
     return path == folder or path.startswith(folder + "/")
+
+
+def names(container: Container) -> tuple[str, ...]:
+    """The names that a mode such as `service:NAME` may call a container by."""
+    return tuple(name for name in (container.name, container.container_name) if name)
 
 
 def called(container: Container) -> frozenset[str]:

@@ -101,10 +101,11 @@ class Sketch:
             node, "engine", "engine-port", why, mode=Mode.PIVOT, origin=origin, missing=missing, needs=needs
         )
 
-    def anywhere(self, node: str, kind: str, missing: Missing) -> None:
-        """Everything, if a fact holds that is not known."""
+    def anywhere(self, node: str, kind: str, missing: Missing, *, mode: Mode = Mode.DIRECT, sure: bool = False) -> None:
+        """Everything, if a fact holds that is not known; or `sure`, where it is assumed to hold."""
         unknown = self.builder.node(f"unknown:{missing.key}", "unknown", missing.why, missing.origin)
-        self.builder.edge(node, unknown, kind, missing.why, origin=missing.origin, missing=(missing,))
+        held = () if sure else (missing,)
+        self.builder.edge(node, unknown, kind, missing.why, mode=mode, origin=missing.origin, missing=held)
         everything = (
             *((d, EVERYWHERE) for d in ADDRESSED),
             (Destination.HOST, HOST),

@@ -304,7 +304,7 @@ def engine_socket(mount: Mount) -> tuple[str, bool, bool] | None:
         if re.fullmatch(socket.paths, path):
             return socket.name, socket.full, True
     for socket in _SOCKETS:
-        if any(_within(stands, path) for stands in socket.stands):
+        if path.startswith("/") and any(_within(stands, path) for stands in socket.stands):
             return socket.name, socket.full, True
     return ("a rootless engine", True, False) if _HOMES_SOCKETS.fullmatch(path) else None
 

@@ -24,6 +24,7 @@ from scanner.model.launch import (
     Confinement,
     Container,
     Launch,
+    Missing,
     Mount,
     MountKind,
     Network,
@@ -563,6 +564,54 @@ def test_what_a_user_who_is_not_root_can_do_is_not_known() -> None:
     assert letters(held, NEW)[4] == "U"
     assert letters(held, {**NEW, "root.agent": "true"})[4] == "O"
     assert letters(held, {**NEW, "root.agent": "false"})[4] == "C"
+
+
+@pytest.mark.parametrize("mode", ["slirp4netns", "pasta:--ipv4-only", "ns:/run/netns/x", "nat"])
+def test_a_mode_that_nobody_knows(mode: str) -> None:
+    strange = launch(box("agent", mode=mode))
+    assert letters(strange, NEW) == "UUUUUUC"
+    assert missing(strange, NEW, Destination.INTERNET) == {f"network.{mode}"}
+
+
+def test_the_engines_own_bridge_by_another_name() -> None:
+    """`external: true` with `name: bridge`: nothing of it is unknown, and it has no embedded resolver."""
+    own = replace(net("default", external=True), name="bridge")
+    two = launch(box("agent", "default"), box("web", "default"), own)
+    assert letters(two, {**NEW, "engine.dns": "host-loopback"}) == "OOOOCOO"
+    assert letters(two, {**NEW, "engine.icc": "false"})[6] == "C"
+
+
+def test_processes_in_sight_are_acted_from() -> None:
+    """A sibling whose processes are in sight is on another network, and holds the engine's socket."""
+    web = box("web", "outer", command=WEB)
+    sees = launch(box("agent", mode="none", pid=said("service:web")), web, OUTER)
+    assert letters(sees, NEW)[0] == "U"
+    assert "host.escape" in missing(sees, NEW, Destination.INTERNET)
+    assert letters(sees, {**NEW, "host.escape": "true"})[:3] == "OOO"
+    assert letters(sees, {**NEW, "host.escape": "false"})[0] == "C"
+    traced = launch(box("agent", mode="none", pid=said("service:web"), cap_add=caps("SYS_PTRACE")), web, OUTER)
+    assert letters(traced, NEW)[:3] == "OOO"
+    holds = box("web", mode="none", pid=said("container:agent"), mounts=(bind(SOCKET),))
+    assert letters(launch(box("agent", mode="none"), holds), NEW)[4] == "U"
+
+
+def test_a_socket_of_the_host_that_nobody_knows() -> None:
+    def mounted(path: str, **assumed: str) -> str:
+        return letters(launch(box("agent", mode="none", mounts=(bind(path),))), {**NEW, **assumed})
+
+    assert mounted("/run/proxy.sock") == "UUUUUUC"
+    assert mounted("/run/proxy.sock", **{"forwards.proxy.sock": "false"}) == "CCCCCCC"
+    assert mounted("/run/proxy.sock", **{"forwards.proxy.sock": "true"})[0] == "L"
+    assert mounted("/run/mysqld/mysqld.sock") == "CCCCCCC"
+    assert mounted("/tmp/ssh-agent.sock") == "CCCCCCC"
+
+
+def test_what_a_launch_left_open_may_open_anything() -> None:
+    hole = Missing("env.MOUNT", "what is mounted hangs on the variable MOUNT", HERE)
+    alone = replace(box("agent", mode="none"), missing=(hole,))
+    assert letters(launch(alone), NEW) == "UUUUUUC"
+    sibling = replace(box("web", "inner", command=words("tinyproxy -d")), missing=(hole,))
+    assert letters(launch(box("agent", "inner"), sibling, INNER), NEW)[0] == "U"
 
 
 # ---- names asked through a sibling
