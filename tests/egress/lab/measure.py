@@ -4,6 +4,7 @@ import base64
 import ipaddress
 import itertools
 import json
+import os
 import re
 import secrets
 import subprocess
@@ -22,6 +23,8 @@ from tests.egress.lab.launches import SANDBOX, Described, Service, command_lines
 from tests.egress.lab.namespaces import started_hosts
 from tests.egress.lab.verdicts import PIVOTS, Row, verdicts
 
+COMPOSE = "SANDSCAN_LAB_COMPOSE"
+"""Names a docker-compose that deploys the compose files themselves, where the command lines are run otherwise."""
 NOWHERE = ("ENETUNREACH", "EADDRNOTAVAIL", "EACCES", "EPERM")
 """Errors of the sandbox's own kernel: no packet was sent, whatever else was seen outside."""
 LOGS = ("world", "corp", "meta", "host")
@@ -180,8 +183,12 @@ def _deployed(engine: Engine, launch: Described) -> Iterator[None]:
         (folder / name).write_text(text)
     rules = {command: engine.hosts.run(f"{command}-save") for command in ("iptables", "ip6tables")}
     try:
+        by_hand = os.environ.get(COMPOSE)
+        (folder / "compose.yaml").write_text(compose(launch))
         done = subprocess.run(
-            ["bash", "-e", "-c", command_lines(launch)],
+            [by_hand, "-p", launch.name, "up", "-d", "--pull", "never"]
+            if by_hand
+            else ["bash", "-e", "-c", command_lines(launch)],
             cwd=folder,
             env=engine.environment,
             capture_output=True,
@@ -218,12 +225,18 @@ def _containers(engine: Engine, launch: Described) -> dict[str, Any]:
     """The launch's containers once all run and those that are to listen do."""
     end = time.monotonic() + 15
     while True:
-        containers = {service.name: engine.client.containers.get(service.name) for service in launch.services}
+        found = engine.client.containers.list(all=True)
+        containers = {c.labels.get("com.docker.compose.service", c.name): c for c in found}
         dead = [name for name, container in containers.items() if container.status not in ("created", "running")]
         if dead:
             said = {name: containers[name].logs(tail=5).decode(errors="replace") for name in dead}
             raise RuntimeError(f"{launch.name}: these ended: {said}")
-        waited = [s.name for s in launch.services if _listens(s) and not _listening(engine, containers[s.name])]
+        waited = [s.name for s in launch.services if s.name not in containers]
+        waited += [
+            s.name
+            for s in launch.services
+            if s.name in containers and _listens(s) and not _listening(engine, containers[s.name])
+        ]
         if not waited and all(container.status == "running" for container in containers.values()):
             time.sleep(2.5 if any(net.ipv6 for net in launch.nets) else 0.3)  # IPv6 looks for duplicates first
             return containers
@@ -264,8 +277,15 @@ def _network_owner(engine: Engine, container: Any) -> Any:
     return engine.client.containers.get(mode[10:]) if mode.startswith("container:") else container
 
 
+def _network(engine: Engine, name: str) -> Any:
+    """A network's attributes; Compose puts the project's name before its."""
+    return next(
+        n.attrs for n in engine.client.networks.list(greedy=True) if n.name == name or n.name.endswith(f"_{name}")
+    )
+
+
 def _bridge(engine: Engine, network: str) -> str:
-    attributes = engine.client.networks.get(network).attrs
+    attributes = _network(engine, network)
     return str(
         (attributes["Options"] or {}).get(f"{'com.docker.network.bridge'}.name") or f"br-{attributes['Id'][:12]}"
     )
@@ -291,7 +311,7 @@ def _host_commands(engine: Engine, launch: Described, commands: Iterable[str]) -
         what, net = match.groups()
         if what == "bridge":
             return _bridge(engine, launch.net_name(net))
-        return str(engine.client.networks.get(launch.net_name(net)).attrs["IPAM"]["Config"][0]["Subnet"])
+        return str(_network(engine, launch.net_name(net))["IPAM"]["Config"][0]["Subnet"])
 
     for command in commands:
         engine.hosts.run("sh", "-c", re.sub(r"\{(bridge|subnet):(\w+)\}", filled, command))
