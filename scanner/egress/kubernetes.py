@@ -38,7 +38,6 @@ from scanner.egress.policies import (
     port_permits,
     targets,
 )
-from scanner.egress.siblings import engine_served
 from scanner.model.egress import Destination, Graph, Mode, Permit
 from scanner.model.evidence import Json
 from scanner.model.launch import (
@@ -252,12 +251,12 @@ class _Drawing:
                     rest = _of(most - least, destination, rule)
                     yield self._step(to(destination), "egress", one.cause, rest, leaving.missing)
             nodes = one.most.targets.at(OTHER_NODES)
-            if nodes and not most and one.cause.policy is not None:
+            if nodes and not one.most.space and one.cause.policy is not None:
                 permits = tuple(p for ports in nodes.parts for p in port_permits(("nodes of the cluster",), ports))
                 doubt = () if one.least.targets.at(OTHER_NODES) else leaving.missing
                 yield self._step(to(Destination.PRIVATE), "egress", one.cause, permits, doubt)
             server = one.most.targets.at(API_SERVER)
-            if server and not most and one.cause.policy is not None and _names_server(rule):
+            if server and not one.most.space and one.cause.policy is not None and _names_server(rule):
                 permits = tuple(p for ports in server.parts for p in port_permits(("kube-apiserver",), ports))
                 yield self._step(to(Destination.PRIVATE), "egress", one.cause, permits)
 
@@ -544,20 +543,25 @@ class _Drawing:
         forwarder = there.forwarder
         name = f"{there.pod.namespace}/{there.pod.name}"
         if forwarder.kind == "engine":
-            takeover.taken(builder, "engine", names)
-            builder.edge(node, "engine", "engine-port", forwarder.why, mode=Mode.PIVOT, origin=forwarder.origin)
+            if any("engine" in permit.hosts for permit in forwarder.permits):
+                takeover.taken(builder, "engine", names)
+                builder.edge(node, "engine", "engine-port", forwarder.why, mode=Mode.PIVOT, origin=forwarder.origin)
+            else:
+                why = f"{name}: {forwarder.why}, and no other pod holds one"
+                builder.barrier(node, to(Destination.ENGINE), why, forwarder.origin)
             return
         through = builder.node(f"forwarder:{name}", "forwarder", f"what {name} passes on", there.pod.origin)
-        builder.edge(
-            node,
-            through,
-            "passes-on",
-            forwarder.why,
-            mode=Mode.MEDIATED,
-            origin=forwarder.origin,
-            permits=forwarder.permits,
-            missing=forwarder.missing,
-        )
+        for permits, missing in ((forwarder.permits, ()), (forwarder.perhaps, forwarder.missing)):
+            builder.edge(
+                node,
+                through,
+                "passes-on",
+                f"{name}: {forwarder.why}",
+                mode=Mode.MEDIATED,
+                origin=forwarder.origin,
+                permits=permits,
+                missing=missing,
+            )
         for step in self.steps(there.pod, there.number):
             if step.target in (to(Destination.DNS), to(Destination.HOST)):
                 continue
@@ -601,11 +605,6 @@ class _Drawing:
             exposed=tuple(port for _, port, _ in container.ports),
             confinement=container.confinement,
         )
-        served = engine_served(one)
-        if served is not None:
-            if not served.open:
-                return None
-            return Forwarder(name, "dockerd", "engine", (), served.why, one.origin, (("tcp", served.port),))
         return forwarder_of(one, self.assumed)
 
     # ---- rights on the node
@@ -697,18 +696,14 @@ def _of(space: Space, destination: Destination, rule: PolicyRule | None) -> tupl
 
 
 def _by_layer7(permits: Iterable[Permit], rule: PolicyRule | None) -> Iterator[Permit]:
-    """A rule that a proxy reads further lets through what it asks for alone: by name of the server, or by HTTP's."""
+    """A rule that a proxy reads further lets TCP through alone, and of that what it asks for: a server's name, or HTTP."""
     names = rule.server_names if rule is not None else ()
     if rule is None or not (names or rule.l7):
         yield from permits
         return
     for permit in permits:
-        if names:
-            yield replace(
-                permit, hosts=tuple(names), protocol="tcp" if permit.protocol == "any" else permit.protocol, excepts=()
-            )
-        else:
-            yield replace(permit, hosts=tuple(f"HTTP to {host}" for host in permit.hosts), excepts=())
+        if permit.protocol in ("any", "tcp"):
+            yield replace(permit, hosts=names or permit.hosts, protocol="tcp", excepts=() if names else permit.excepts)
 
 
 def _names_server(rule: PolicyRule | None) -> bool:

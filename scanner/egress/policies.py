@@ -408,6 +408,13 @@ class Net:
                 continue
             labels, known = self.namespace_labels(name)
             verdict = _matches(selector, labels, complete=known)
+            if (
+                verdict is None
+                and name == _DNS_NAMESPACE
+                and name not in self.namespaces
+                and not _means_resolver(selector)
+            ):
+                verdict = False
             if verdict is not False:
                 most |= mask
             if verdict is True:
@@ -444,6 +451,8 @@ class Net:
                     among |= self._by_label.get((key, value), 0)
                 mask &= among if operator == "In" else ~among
         resolver = _matches(selector, _DNS_LABELS, complete=False) if self.all & CLUSTER_DNS else False
+        if resolver is None and not _means_resolver(selector):
+            resolver = False
         return (
             mask | (CLUSTER_DNS if resolver is True else 0),
             mask | (CLUSTER_DNS if resolver is not False else 0),
@@ -522,7 +531,12 @@ class Net:
         inside = self.all & ~(OWN_NODE | OTHER_NODES)
         block = without(ranges_of((peer.cidr,)), ranges_of(peer.excepts))
         given = self.assumed.get("cluster.pod-cidr")
-        if policy.tier is Tier.CILIUM or (given == "unmatched" and policy.tier is Tier.NETWORK):
+        if policy.tier is Tier.CILIUM:
+            return exactly(space)
+        if any(not without(family, block) for family in _FAMILIES):
+            # a block of all private addresses holds the other nodes' too
+            space = space | Traffic(EMPTY, self.ports(rule.ports, OTHER_NODES))
+        if given == "unmatched" and policy.tier is Tier.NETWORK:
             return exactly(space)
         where = _FAMILIES if given in (None, "unmatched") else (ranges_of(given.split(",")),)
         touches = any(common(block, ranges) for ranges in where)
@@ -622,7 +636,10 @@ class Net:
         rest = way.denials(adding, rest)
         if isolating:
             allowed = way.additions(adding, rest)
-            way.denied = way.denied | (rest - allowed)
+            for policy, sure in isolating:
+                # where a policy holds, so do its own rules; of the others only those that hold for sure
+                own = NOTHING if sure else self._allowed_by(policy)
+                way.denied = way.denied | (rest - allowed - own)
             if any(sure for _, sure in isolating):
                 rest = NOTHING
         rest = way.by_priority([c for c in chosen if c[0].tier is Tier.BASELINE], rest)
@@ -641,6 +658,13 @@ class Net:
             any(sure for _, sure in cilium),
             bool(cilium),
         )
+
+    def _allowed_by(self, policy: Policy) -> Traffic:
+        result = NOTHING
+        for index, rule in enumerate(policy.rules):
+            if rule.verb is Verb.ALLOW and not rule.ingress:
+                result = result | self.matched(policy, index).least
+        return result
 
     # -- ingress
 
@@ -916,6 +940,17 @@ def _matches(selector: Selector, labels: Mapping[str, str], *, complete: bool) -
         if not fits:
             return False
     return None if unsure else True
+
+
+def _means_resolver(selector: Selector) -> bool:
+    """Whether a selector that asks for labels nobody knows may be meant for the cluster's resolver, or only leaves others out."""
+    asked: list[tuple[str, tuple[str, ...]]] = [(key, (value,)) for key, value in selector.labels]
+    asked += [(key, values) for key, operator, values in selector.expressions if operator in ("In", "Exists")]
+    unknown = [(key, values) for key, values in asked if key not in (NAME, *_DNS_LABELS)]
+    return all(
+        "dns" in key or key.startswith(("kubernetes.io/", "k8s")) or any("dns" in v or "system" in v for v in values)
+        for key, values in unknown
+    )
 
 
 def _mentioned(policies: Iterable[Policy], services: Iterable[Service]) -> dict[str, set[str]]:
