@@ -481,7 +481,9 @@ def _host_rules(outer: Net, inner: Net) -> Iterator[Described]:
         return Described(name, (agent(net.name), web("web", net.name)), (net,), host=rules, ruleset=True)
 
     yield ruled("rule-user-drop", "iptables -I DOCKER-USER -i {bridge:outer} -j DROP")
-    yield ruled("rule-user-subnet", "iptables -I DOCKER-USER -s {subnet:outer} -j DROP")
+    placed = replace(outer, subnet="172.31.250.0/24")
+    yield ruled("rule-user-subnet", "iptables -I DOCKER-USER -s {subnet:outer} -j DROP", net=placed)
+    yield ruled("rule-user-subnet-unsaid", "iptables -I DOCKER-USER -s {subnet:outer} -j DROP")
     yield ruled("rule-user-appended", "iptables -A DOCKER-USER -i {bridge:outer} -j DROP")
     yield ruled(
         "rule-user-and-input",

@@ -364,6 +364,8 @@ def _plain(
         yield udp(name, "private", host, "corp")
     for port in (80, 443):
         yield tcp("metadata", "metadata", places.METADATA, port, "meta")
+    for host in places.METADATA_ELSEWHERE:
+        yield tcp(f"metadata {host}", "metadata", host, 80, "meta")
     yield udp("metadata", "metadata", places.METADATA, "meta")
     own = {"uplink": places.UPLINK, "docker0": places.DOCKER0, "corp side": places.CORP_SIDE}
     own |= {f"gateway {address}": address for address in gateways if address != places.DOCKER0}

@@ -44,7 +44,7 @@ link set meta0 up
 route add default via {places.ROUTER}
 route add 100.64.7.0/24 via {places.PRIVATE}
 route add default via {places.INTERNET6}
-"""
+""" + "".join(f"route add {address}/32 via {places.METADATA}\n" for address in places.METADATA_ELSEWHERE)
 FAR_ENDS = {
     "world": f"""
 link set lo up
@@ -66,6 +66,8 @@ link set c0 up
 link set lo up
 addr add {places.METADATA}/30 dev m0
 addr add {places.METADATA6}/64 dev m0 nodad
+addr add {places.METADATA_ELSEWHERE[0]}/32 dev lo
+addr add {places.METADATA_ELSEWHERE[1]}/32 dev lo
 link set m0 up
 """,
 }

@@ -17,6 +17,8 @@ CORP_SIDE = "10.77.0.2"
 """The host's own address towards the private network."""
 CORP_SIDE6 = "fd00:10:77::2"
 METADATA = "169.254.169.254"
+METADATA_ELSEWHERE = ("100.100.100.200", "168.63.129.16")
+"""Two clouds have theirs in the shared address space, and among the public addresses."""
 METADATA6 = "fd00:ec2::254"
 META_SIDE = "169.254.169.253"
 META_SIDE6 = "fd00:ec2::253"
