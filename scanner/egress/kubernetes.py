@@ -26,7 +26,6 @@ from scanner.egress.permits import REGIONS, Ranges, Space, address_range, common
 from scanner.egress.policies import (
     ALL_PORTS,
     API_SERVER,
-    DNS_PORTS,
     OTHER_NODES,
     OWN_NODE,
     PORTED,
@@ -35,6 +34,7 @@ from scanner.egress.policies import (
     Net,
     Targets,
     bits,
+    dns_ports,
     port_permits,
     targets,
 )
@@ -315,23 +315,22 @@ class _Drawing:
         if self.assumed.get("cluster.dns") == "internal":
             return
         surely, perhaps, doubts = self.net.admitted(number)
-        asked = targets(self.net.resolvers, DNS_PORTS)
+        asked = targets(self.net.resolvers, dns_ports(self.net.resolver.port))
+        elsewhere = targets(self.net.resolvers, dns_ports(5353))
         for one in leaving.passing:
-            if not one.most.targets & perhaps & asked:
-                continue
+            through = one.most.targets & perhaps
             certain = bool(one.least.targets & surely & asked)
+            missing: tuple[Missing, ...] = () if certain else (*leaving.missing, *doubts)
+            if not through & asked:
+                if not through & elsewhere:
+                    continue
+                why = "whether the pods of the cluster's resolver listen on 5353, as they do on OpenShift"
+                missing = (*missing, Missing("cluster.dns", why))
             permits = _names_through(one.cause.rule)
             words = "the cluster's resolver forwards names that leave the cluster"
             if one.cause.rule is not None:
                 words += f"; {_named(one.cause)} lets the pod ask it"
-            yield self._step(
-                to(Destination.DNS),
-                "resolver",
-                one.cause,
-                permits,
-                () if certain else (*leaving.missing, *doubts),
-                words,
-            )
+            yield self._step(to(Destination.DNS), "resolver", one.cause, permits, missing, words)
 
     def _node_names(self, leaving: Leaving) -> Iterator[_Step]:
         """By way of the node's own resolver, wherever that is."""
@@ -357,7 +356,7 @@ class _Drawing:
             )
             return
         _, perhaps, _ = self.net.admitted(number)
-        asked = targets(self.net.resolvers, DNS_PORTS)
+        asked = targets(self.net.resolvers, dns_ports(self.net.resolver.port))
         question = Space.of((Permit((address,), "any", ((53, 53),)),))
         private = bool(common((block,), REGIONS[Destination.PRIVATE][1]))
         for one in leaving.passing:

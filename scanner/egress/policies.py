@@ -57,7 +57,10 @@ def _line(protocol: str, first: int = 1, last: int = 65535) -> tuple[int, int]:
 
 ALL_PORTS: Ranges = tuple(_line(protocol) for protocol in _LINES)
 PORTED: Ranges = tuple(_line(protocol) for protocol in ("TCP", "UDP", "SCTP"))
-DNS_PORTS: Ranges = (_line("TCP", 53, 53), _line("UDP", 53, 53))
+
+
+def dns_ports(port: int) -> Ranges:
+    return (_line("TCP", port, port), _line("UDP", port, port))
 
 
 def port_permits(hosts: tuple[str, ...], ports: Ranges) -> tuple[Permit, ...]:
@@ -252,9 +255,19 @@ class Leaving:
 
 OWN_NODE, OTHER_NODES, API_SERVER, CLUSTER_DNS = (1 << n for n in range(4))
 _VIRTUAL = 4
-_DNS_LABELS = {"k8s-app": "kube-dns"}
-_DNS_NAMESPACE = "kube-system"
-_DNS_NAMED = {("dns", "UDP"): 53, ("dns-tcp", "TCP"): 53}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """What is known of the cluster's resolver where its pods are not among the files: the port that they listen on too."""
+
+    namespace: str
+    label: tuple[str, str]
+    port: int
+
+
+_KUBE_DNS = Resolver("kube-system", ("k8s-app", "kube-dns"), 53)
+_OPENSHIFT_DNS = Resolver("openshift-dns", ("dns.operator.openshift.io/daemonset-dns", "default"), 5353)
 EVERY_ADDRESS = Permit(("0.0.0.0/0", "::/0"))
 
 
@@ -277,6 +290,7 @@ class Net:
         enforced = assumed.flag("cni.enforces") is not False
         self.policies: tuple[Policy, ...] = cluster.policies if enforced else ()
         self._mentioned = _mentioned(self.policies, cluster.services)
+        self.resolver = _resolver(cluster, self._mentioned, self.policies)
         self.class_of: dict[int, int] = {}
         """The bit number of each pod's class, by the pod's identity."""
         self.classes: list[Class] = []
@@ -346,18 +360,18 @@ class Net:
         self.pods = ((1 << len(self.classes)) - 1) << _VIRTUAL
         resolvers = 0
         for number, one in enumerate(self.classes, _VIRTUAL):
-            if one.namespace == _DNS_NAMESPACE and any(
-                pod.labels.get(key) == value
+            if one.namespace == self.resolver.namespace and any(
+                pod.labels.get(self.resolver.label[0]) == self.resolver.label[1]
                 for pod in self.members[number - _VIRTUAL]
-                for key, value in _DNS_LABELS.items()
             ):
                 resolvers |= 1 << number
         self.resolvers = resolvers or CLUSTER_DNS
         """The cluster's resolver: its pods if they are among the files, else what stands for them."""
         self.all = self.pods | OWN_NODE | OTHER_NODES | API_SERVER | (CLUSTER_DNS if not resolvers else 0)
-        for (name, protocol), port in _DNS_NAMED.items():
-            ports = self._by_port.setdefault(name, {})
-            ports[protocol, port] = ports.get((protocol, port), 0) | (CLUSTER_DNS & self.all)
+        for name, protocol in (("dns", "UDP"), ("dns-tcp", "TCP")):
+            named = self._by_port.setdefault(name, {})
+            key = protocol, self.resolver.port
+            named[key] = named.get(key, 0) | (CLUSTER_DNS & self.all)
 
     # -- selectors
 
@@ -397,12 +411,12 @@ class Net:
         return Selection(least, most, missing)
 
     def _in_namespace(self, name: str) -> int:
-        return self.namespaces.get(name, 0) | (CLUSTER_DNS & self.all if name == _DNS_NAMESPACE else 0)
+        return self.namespaces.get(name, 0) | (CLUSTER_DNS & self.all if name == self.resolver.namespace else 0)
 
     def _of_namespaces(self, selector: Selector) -> tuple[int, int, tuple[Missing, ...]]:
         least = most = 0
         missing = []
-        for name in dict.fromkeys((*self.namespaces, _DNS_NAMESPACE)):
+        for name in dict.fromkeys((*self.namespaces, self.resolver.namespace)):
             mask = self._in_namespace(name)
             if not mask:
                 continue
@@ -410,9 +424,9 @@ class Net:
             verdict = _matches(selector, labels, complete=known)
             if (
                 verdict is None
-                and name == _DNS_NAMESPACE
+                and name == self.resolver.namespace
                 and name not in self.namespaces
-                and not _means_resolver(selector)
+                and not _means_resolver(selector, self.resolver)
             ):
                 verdict = False
             if verdict is not False:
@@ -450,8 +464,8 @@ class Net:
                 for value in values:
                     among |= self._by_label.get((key, value), 0)
                 mask &= among if operator == "In" else ~among
-        resolver = _matches(selector, _DNS_LABELS, complete=False) if self.all & CLUSTER_DNS else False
-        if resolver is None and not _means_resolver(selector):
+        resolver = _matches(selector, dict((self.resolver.label,)), complete=False) if self.all & CLUSTER_DNS else False
+        if resolver is None and not _means_resolver(selector, self.resolver):
             resolver = False
         return (
             mask | (CLUSTER_DNS if resolver is True else 0),
@@ -942,11 +956,24 @@ def _matches(selector: Selector, labels: Mapping[str, str], *, complete: bool) -
     return None if unsure else True
 
 
-def _means_resolver(selector: Selector) -> bool:
+def _resolver(cluster: Cluster, mentioned: Mapping[str, set[str]], policies: Iterable[Policy]) -> Resolver:
+    """OpenShift's where its namespace or its label is spoken of, else what Kubernetes installs."""
+    spoken = _OPENSHIFT_DNS.label[0] in mentioned or any(
+        pod.namespace == _OPENSHIFT_DNS.namespace for pod in cluster.pods
+    )
+    for policy in policies:
+        for rule in policy.rules:
+            for peer in rule.peers or ():
+                if peer.namespaces is not None and (NAME, _OPENSHIFT_DNS.namespace) in peer.namespaces.labels:
+                    spoken = True
+    return _OPENSHIFT_DNS if spoken else _KUBE_DNS
+
+
+def _means_resolver(selector: Selector, resolver: Resolver) -> bool:
     """Whether a selector that asks for labels nobody knows may be meant for the cluster's resolver, or only leaves others out."""
     asked: list[tuple[str, tuple[str, ...]]] = [(key, (value,)) for key, value in selector.labels]
     asked += [(key, values) for key, operator, values in selector.expressions if operator in ("In", "Exists")]
-    unknown = [(key, values) for key, values in asked if key not in (NAME, *_DNS_LABELS)]
+    unknown = [(key, values) for key, values in asked if key not in (NAME, resolver.label[0])]
     return all(
         "dns" in key or key.startswith(("kubernetes.io/", "k8s")) or any("dns" in v or "system" in v for v in values)
         for key, values in unknown

@@ -6,6 +6,7 @@ dns, siblings): O open, L limited, C closed, U unknown, `.` not asked.
 """
 
 import itertools
+from dataclasses import replace
 from textwrap import dedent, indent
 
 import pytest
@@ -379,7 +380,11 @@ TO_DNS = "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-sy
         ("to the resolver's pods", f"[{{to: [{{{TO_DNS}, podSelector: {{matchLabels: {{k8s-app: kube-dns}}}}}}], ports: [{{port: 53, protocol: UDP}}]}}]", "O"),
         ("to the resolver's pods by TCP", f"[{{to: [{{{TO_DNS}, podSelector: {{matchLabels: {{k8s-app: kube-dns}}}}}}], ports: [{{port: 53}}]}}]", "O"),
         ("to the resolver's namespace", f"[{{to: [{{{TO_DNS}}}], ports: [{{port: 53, protocol: UDP}}]}}]", "O"),
-        ("to the resolver's pods, wrong port", f"[{{to: [{{{TO_DNS}}}], ports: [{{port: 5353, protocol: UDP}}]}}]", "C"),
+        ("to the resolver's pods, wrong port", f"[{{to: [{{{TO_DNS}}}], ports: [{{port: 5300, protocol: UDP}}]}}]", "C"),
+        ("to all pods by the port that OpenShift's resolver has", "[{to: [{namespaceSelector: {}}], ports: [{port: 5353, protocol: UDP}]}]", "U"),
+        ("to OpenShift's resolver", "[{to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: openshift-dns}}}], ports: [{port: 5353, protocol: UDP}]}]", "O"),
+        ("to OpenShift's resolver by its label", "[{to: [{namespaceSelector: {}, podSelector: {matchLabels: {dns.operator.openshift.io/daemonset-dns: default}}}], ports: [{port: dns, protocol: UDP}]}]", "O"),
+        ("to OpenShift's resolver by the service's port", "[{to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: openshift-dns}}}], ports: [{port: 53, protocol: UDP}]}]", "C"),
         ("to the resolver's pods, port by its name", f"[{{to: [{{{TO_DNS}}}], ports: [{{port: dns, protocol: UDP}}]}}]", "O"),
         ("to all namespaces", "[{to: [{namespaceSelector: {}}], ports: [{port: 53, protocol: UDP}]}]", "O"),
         ("to pods of any namespace by the resolver's label", "[{to: [{namespaceSelector: {}, podSelector: {matchLabels: {k8s-app: kube-dns}}}]}]", "O"),
@@ -1019,16 +1024,11 @@ def documents(specs: list[str]) -> list[str]:
 
 
 def bounds(graph: Graph) -> dict[Destination, tuple[int, int]]:
-    """What surely and what perhaps passes, as places in ORDER."""
-    found = {}
-    for one in answers(graph):
-        least = most = 0
-        if one.verdict is Verdict.UNKNOWN:
-            least, most = 0, 2
-        else:
-            least = most = ORDER.index(one.verdict)
-        found[one.destination] = (least, most)
-    return found
+    """What surely and what perhaps passes, as places in ORDER: without the edges that wait for facts, and with them."""
+    sure = replace(graph, edges=tuple(e for e in graph.edges if not e.missing))
+    perhaps = replace(graph, edges=tuple(replace(e, missing=()) for e in graph.edges))
+    pairs = zip(answers(sure), answers(perhaps), strict=True)
+    return {a.destination: (ORDER.index(a.verdict), ORDER.index(b.verdict)) for a, b in pairs}
 
 
 @SETTINGS
