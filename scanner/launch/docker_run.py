@@ -75,9 +75,11 @@ class _Volume:
 
 @dataclass
 class Session:
-    """What the commands of one text have made so far. `folder` is where they are run, None if nobody knows."""
+    """What the commands of one text have made so far. `folder` may be read from, `shell` knows where the commands
+    are run: without one that is the folder itself."""
 
     folder: Path | None
+    shell: Shell | None = None
     containers: list[Container] = field(default_factory=list)
     networks: dict[str, Network] = field(default_factory=dict)
     volumes: dict[str, _Volume] = field(default_factory=dict)
@@ -285,6 +287,13 @@ class Session:
 
     def note(self, message: str, incomplete: bool) -> None:
         self.notes.append(Notification("launch", Level.WARNING if incomplete else Level.NOTE, message))
+
+    @property
+    def working(self) -> str | None:
+        """Where the command is run; None where only a run can tell."""
+        if self.shell is not None:
+            return self.shell.working
+        return str(self.folder) if self.folder is not None else "."
 
     # -- the end
 
@@ -570,7 +579,9 @@ class _Reading:
         values: dict[str, Said[str | None]] = {}
         for flag in self._all("env-file"):
             for word in self._split(flag):
-                text = small_text(self.session.folder, word.text) if self.session.folder and not word.unknown else None
+                folder, working = self.session.folder, self.session.working
+                known = folder is not None and working is not None and not word.unknown
+                text = small_text(folder, posixpath.join(working, word.text)) if known else None  # type: ignore[arg-type]
                 if text is None:
                     self.session.note(
                         f"{flag.word.place}: the variables in {printable(word.text)} could not be read", False
@@ -728,11 +739,14 @@ class _Reading:
         return Mount(MountKind.VOLUME if volume is None else volume.kind, source, target, read_only, place)
 
     def _bind(self, source: str, target: str, read_only: bool, place: Place, word: Word) -> Mount:
-        folder = self.session.folder
+        folder, working = self.session.folder, self.session.working
         if word.unknown and _may_be_anything(source):
             self._miss(word, f"it names what of the host is mounted at {target}")
-        elif folder is not None and not source.startswith(("/", "~", "$", "\\")) and ":" not in source:
-            source = posixpath.normpath(posixpath.join(str(folder), source))
+        elif not source.startswith(("/", "~", "$", "\\")) and ":" not in source:
+            if working is None:
+                self._miss(replace(word, unknown=("PWD",)), f"what of the host is mounted at {target} lies below it")
+            elif working not in (None, "."):
+                source = posixpath.normpath(posixpath.join(str(working), source))
         elif source.startswith("/") and not word.unknown:
             source = posixpath.normpath(source)
         content = small_text(folder, source) if folder is not None and not word.unknown else None
@@ -928,7 +942,9 @@ def read(inputs: Sequence[Input], options: ReadOptions) -> Launch:
     folder = folder_of(inputs[0].path, options.project)
     session = Session(folder)
     for one in inputs:
-        shell = Shell(session.command, str(folder or "."), options.environment)
+        own = folder_of(one.path, None)
+        shell = Shell(session.command, str(own or "."), options.environment)
+        session.shell = shell
         shell.read(one.text.removeprefix("\ufeff"), one.name)
     if not session.containers:
         raise ParseError(f"{inputs[0].name}:1:1: no docker run or docker create stands in it that could be read")

@@ -5,6 +5,7 @@ same text assigns. What only a run can tell (`$(…)`, unset variables, values t
 it is written and is named in `Word.unknown`.
 """
 
+import posixpath
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,12 @@ NESTED = 20
 """Substitutions, defaults and quoted commands within each other."""
 LONGEST = 1 << 20
 """Characters of one expanded command."""
-COMMANDS = 200_000
+COMMANDS = 50_000
+WORDS = 200_000
+TEXT = 4 << 20
+"""Characters of a text, of which no script of commands that start containers has as many."""
+ELEMENTS = 5_000
+"""Of one array."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
@@ -91,6 +97,7 @@ class _Text:
 
     def __init__(self, text: str, file: str, line: int = 1, column: int = 1) -> None:
         self.text, self.file, self._line, self._column = text, file, line, column
+        self.words = 0
         self._starts: list[int] | None = None
 
     def place(self, at: int) -> Place:
@@ -184,6 +191,9 @@ class _Lexer:
 
     def _word(self) -> _Lexed:
         start, parts = self.at, list[_Part]()
+        self.source.words += 1
+        if self.source.words > WORDS:
+            raise LimitError(f"{self.source.place(start)}: more than {WORDS:,} words")
         plain: list[str] = []
         plain_at = self.at
 
@@ -417,7 +427,7 @@ Handler = Callable[[list[Word], bool], str | None]
 
 @dataclass
 class Shell:
-    """Reads commands in their order. `folder` is where the text is thought to be run, `environment` what may be taken for
+    """Reads commands in their order. `folder` is where the text lies and is thought to be run, `environment` what may be taken for
     variables that the text does not set for certain."""
 
     command: Handler
@@ -426,9 +436,16 @@ class Shell:
     _values: dict[str, _Value | None] = field(default_factory=dict)
     _of_functions: dict[str, _Value | None] = field(default_factory=dict)
     _count: int = 0
+    _branch: bool = False
+
+    def __post_init__(self) -> None:
+        self.working: str | None = self.folder
+        """Where the next command is run, as `cd` has it; None where only a run can tell."""
 
     def read(self, text: str, file: str, line: int = 1, column: int = 1) -> None:
         """Raises ParseError with line and column where a quote or a bracket stays open; LimitError."""
+        if len(text) > TEXT:
+            raise LimitError(f"{Place(file, line, column)}: shell text longer than {TEXT >> 20} MiB")
         self._read(_Text(text, file, line, column), 0, len(text), 0, False, False)
 
     def _read(
@@ -439,11 +456,14 @@ class Shell:
         current: list[_Lexed] = []
         after = ""  # the operator before the command
         pending = False  # a function's body comes next
+        outside: list[str | None] = []  # where each subshell was begun
 
         def finish() -> None:
             nonlocal current
             if current:
                 maybe = conditional or after in ("&&", "||") or any(s not in ("function", "{") for s in stack)
+                # a folder is changed for certain even where the command before it had to succeed, or in a subshell
+                self._branch = after == "||" or any(s not in ("function", "{", "(") for s in stack)
                 printed.append(self._run(source, current, depth, maybe, function or "function" in stack))
                 current = []
 
@@ -472,11 +492,13 @@ class Shell:
                     current, pending = [], True
                 elif not current and not pending:
                     stack.append("(")
+                    outside.append(self.working)
                 continue
             if sign == ")":
                 finish()
                 if stack and stack[-1] == "(":
                     stack.pop()
+                    self.working = outside.pop()
                 elif pending:
                     continue
             finish()
@@ -499,14 +521,16 @@ class Shell:
             return None
         declares = first in _DECLARES
         rest = lexed[1:] if declares else lexed
-        while rest and (assigned := _assignment(rest[0])) is not None:
-            if not declares and any(_assignment(one) is None for one in rest):
-                self._expand(source, rest[0], depth)  # for this one command alone
+        leading = 0
+        while leading < len(rest) and (declares or _assignment(rest[leading]) is not None):
+            leading += 1
+        lasting = leading == len(rest)
+        for one in rest[:leading]:
+            if (assigned := _assignment(one)) is not None and lasting:
+                self._assign(source, assigned, one, depth, conditional, function)
             else:
-                self._assign(source, assigned, rest[0], depth, conditional, function)
-            rest = rest[1:]
-            if declares:
-                rest = [one for one in rest if _assignment(one) is not None]
+                self._expand(source, one, depth)  # for this one command alone
+        rest = rest[leading:]
         if declares or not rest:
             return None
         words: list[Word] = []
@@ -529,6 +553,11 @@ class Shell:
             for word in words[1:]:
                 self._values[word.text] = None
             return None
+        if name in ("cd", "pushd", "popd"):
+            self._change(
+                next((w for w in words[1:] if not w.text.startswith("-")), None) if name != "popd" else words[0]
+            )
+            return None
         if name in ("source", "."):
             self._values = dict.fromkeys(self._values)  # it may set any of them
             return self.command(words, conditional)
@@ -548,6 +577,20 @@ class Shell:
             printed = self._read(inner, 0, len(text.text), depth + 1, conditional, function)
             return printed[0] if len(printed) == 1 else None
         return self.command(words, conditional)
+
+    def _change(self, to: Word | None) -> None:
+        """`cd`: without a word it goes home; into what is unknown, or perhaps, to nobody knows where."""
+        before = self.working
+        if to is None:
+            self.working = "~"
+        elif to.unknown or to.text in ("popd", "-"):
+            self.working = None
+        elif to.text.startswith(("/", "~")):
+            self.working = to.text
+        elif before is not None:
+            self.working = posixpath.normpath(posixpath.join(before, to.text))
+        if self._branch and self.working != before:
+            self.working = None
 
     # -- values
 
@@ -589,8 +632,8 @@ class Shell:
                 one, two = (old[0] if old else Word("", place)), value.words[0]
                 value = _Value((Word(one.text + two.text, place, (*one.unknown, *two.unknown)),))
         size = sum(len(w.text) for w in value.words)
-        if size > LONGEST:
-            raise LimitError(f"{place}: a value longer than {LONGEST:,} characters")
+        if size > LONGEST or len(value.words) > ELEMENTS:
+            raise LimitError(f"{place}: a value longer than {LONGEST:,} characters or {ELEMENTS:,} elements")
         if function:
             if (key in self._values and not _same(before, value)) or (
                 key in self._of_functions and not _same(self._of_functions[key], value)
@@ -607,8 +650,8 @@ class Shell:
         value = self._values.get(name)
         if value is None and name in self.environment:
             return _Value((Word(self.environment[name], Place("", 0)),))
-        if value is None and name == "PWD":
-            return _Value((Word(self.folder, Place("", 0)),))
+        if value is None and name == "PWD" and self.working is not None:
+            return _Value((Word(self.working, Place("", 0)),))
         if value is None and name == "HOME":
             return _Value((Word("~", Place("", 0)),))
         return value
@@ -637,12 +680,17 @@ class Shell:
     def _substitute(self, source: _Text, part: _Part, build: "_Fields", depth: int) -> None:
         raw = source.text[part.at : part.end]
         if _WORKING.fullmatch(raw[:200]):
-            build.split(self.folder, (), part.quoted)
+            if self.working is None:
+                build.unknown("${PWD}", "PWD", part.quoted)
+            else:
+                build.split(self.working, (), part.quoted)
             return
         if len(raw) <= 200 and (here := _HERE.fullmatch(raw)) is not None:
             build.split(self.folder + here["up"], (), part.quoted)
             return
+        working = self.working
         printed = self._read(source, part.at, part.end, depth + 1, True, False)
+        self.working = working
         if len(printed) == 1 and printed[0] is not None:
             build.split(printed[0], (), part.quoted)
         else:

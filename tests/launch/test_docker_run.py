@@ -522,6 +522,29 @@ def test_an_unknown_value_is_no_value() -> None:
     assert [(k, v.value) for k, v in container.environment] == [("TOKEN", None), ("Z", "1")]
 
 
+@pytest.mark.parametrize(
+    ("text", "source", "keys"),
+    [
+        ("cd /etc\ndocker run -v $PWD:/x app", "/etc", []),
+        ("cd /etc && docker run -v ./ssh:/x app", "/etc/ssh", []),
+        ('cd "$(dirname "$0")"\ndocker run -v $(pwd)/a:/x app', "./a", []),
+        ("cd\ndocker run -v $PWD/.ssh:/x app", "~/.ssh", []),
+        ("cd /a/b; cd ../..\ndocker run -v .:/x app", "/", []),
+        ("(cd /etc; ls)\ndocker run -v $PWD/a:/x app", "./a", []),
+        ("X=$(cd /etc; pwd)\ndocker run -v $PWD/a:/x app", "./a", []),
+        ("cd $X\ndocker run -v $PWD:/x app", "${PWD}", ["env.PWD"]),
+        ("cd $X\ndocker run -v $(pwd)/y:/x app", "${PWD}/y", ["env.PWD"]),
+        ("cd $X\ndocker run -v ./y:/x app", "./y", ["env.PWD"]),
+        ("if x; then cd /; fi\ndocker run -v $PWD:/x app", "${PWD}", ["env.PWD"]),
+        ("x || cd /\ndocker run -v $PWD:/x app", "${PWD}", ["env.PWD"]),
+    ],
+)
+def test_a_path_is_below_where_the_command_is_run(text: str, source: str, keys: list[str]) -> None:
+    container = one(text)
+    assert [m.source for m in container.confinement.mounts] == [source]
+    assert [m.key for m in container.missing] == keys
+
+
 # ---- recognition
 
 
