@@ -71,6 +71,9 @@ def _passes(
     builder = sketch.builder
     if known.kind == "engine" and any("engine" in p.hosts for p in permits):
         sketch.to_engine(node, why, origin, missing)
+        if kind == "unix-socket":
+            # a socket among its own files, whoever put it there: nothing stands between
+            builder.edge(node, to(Destination.ENGINE), kind, why, origin=origin, permits=permits, missing=missing)
         return
     if known.kind == "engine":
         builder.edge(

@@ -106,7 +106,7 @@ def _ways(sketch: Sketch, owner: Container) -> Iterator[tuple[Asked, tuple[Missi
 def _asked(
     sketch: Sketch, owner: Container, attached: Sequence[Attached], engine: Engine, addresses: Sequence[tuple[str, str]]
 ) -> Iterator[Asked]:
-    links = [Link(a.attachment, a.network, networks.lets(a.network, engine, sketch.scene.flags)) for a in attached]
+    links = [Link(a.attachment, a.network, sketch.scene.lets(a.network, engine)) for a in attached]
     route = networks.default_route([(link.attachment, link.network, link.lets) for link in links], engine)
     yield from asked(owner, links, route, engine, addresses)
 

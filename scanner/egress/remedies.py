@@ -18,7 +18,7 @@ def without_network(sketch: Sketch, container: Container) -> str:
     return sketch.builder.action(
         f"container:{container.name}/network_mode",
         title,
-        3,
+        4,
         container.network_mode.origin,
         edit,
         f"everything that {container.name} calls",
@@ -49,7 +49,7 @@ def _leave(sketch: Sketch, container: Container, index: int, network: str) -> st
     return sketch.builder.action(
         f"{object}/attachments/{index}",
         f"take {container.name} off network {network}",
-        2,
+        2 if len(container.attachments) > 1 else 4,
         container.attachments[index].origin,
         edit,
         f"what {container.name} does on {network}",

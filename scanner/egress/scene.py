@@ -39,13 +39,13 @@ class Scene:
             userland_proxy=assumed.flag("engine.userland-proxy") is not False,
             ipv6=assumed.flag("host.ipv6") is not False,
         )
-        self._lets: dict[tuple[str, Engine], Lets] = {}
+        self._lets: dict[tuple[str, bool, Engine], Lets] = {}
 
     # ---- engines
 
     def lets(self, network: Network, engine: Engine) -> Lets:
-        """What a network of this launch lets through on one engine."""
-        key = (network.key, engine)
+        """What a network of this launch lets through on one engine; also if it were internal, or were not."""
+        key = (network.key, network.internal.value, engine)
         if key not in self._lets:
             self._lets[key] = networks.lets(network, engine, self.flags)
         return self._lets[key]
