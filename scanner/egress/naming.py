@@ -8,7 +8,7 @@ from scanner.egress.builder import EVERYWHERE, NAMES, to
 from scanner.egress.engines import Engine
 from scanner.egress.forwarders import forwarder_of
 from scanner.egress.permits import intersect
-from scanner.egress.resolver import ASKING, Asked, Link, asked, resolver
+from scanner.egress.resolver import ASKING, Asked, Link, Neighbour, asked, resolver
 from scanner.egress.scene import Attached
 from scanner.egress.sketch import QUESTIONS, Sketch
 from scanner.model.egress import Destination, Permit
@@ -63,7 +63,7 @@ def by_own_routes(sketch: Sketch, routes: str, owner: Container) -> None:
     """What the configured resolver reaches once the container sets its own default route (NET_ADMIN)."""
     scene = sketch.scene
     attached = scene.attached(owner)
-    addresses = tuple(scene.addresses(owner))
+    neighbours = tuple(scene.neighbours(owner))
     for chosen in attached:
 
         def ask(engine: Engine, chosen: Attached = chosen) -> Iterator[Asked]:
@@ -73,7 +73,7 @@ def by_own_routes(sketch: Sketch, routes: str, owner: Container) -> None:
                 if one is chosen:
                     let = replace(let, gateway=True, onward=let.own_onward, routed_host=let.own_host)
                 links.append(Link(one.attachment, one.network, let))
-            yield from asked(owner, links, chosen.network.key, engine, addresses)
+            yield from asked(owner, links, chosen.network.key, engine, neighbours)
 
         doubt = tuple(m for a in attached for m in a.missing)
         for one, missing in scene.across(ask):
@@ -91,12 +91,12 @@ def _ways(sketch: Sketch, owner: Container) -> Iterator[tuple[Asked, tuple[Missi
     scene = sketch.scene
     attached = scene.attached(owner)
     certain = tuple(a for a in attached if not a.missing)
-    addresses = tuple(scene.addresses(owner))
+    neighbours = tuple(scene.neighbours(owner))
     for some in dict.fromkeys((certain, attached)):
         doubt = tuple(m for a in some for m in a.missing)
 
         def ask(engine: Engine, some: Sequence[Attached] = some) -> Iterator[tuple[Asked, tuple[Missing, ...]]]:
-            for one in _asked(sketch, owner, some, engine, addresses):
+            for one in _asked(sketch, owner, some, engine, neighbours):
                 yield from _past_rules(sketch, some, one)
 
         for (one, more), missing in scene.across(ask):
@@ -104,11 +104,11 @@ def _ways(sketch: Sketch, owner: Container) -> Iterator[tuple[Asked, tuple[Missi
 
 
 def _asked(
-    sketch: Sketch, owner: Container, attached: Sequence[Attached], engine: Engine, addresses: Sequence[tuple[str, str]]
+    sketch: Sketch, owner: Container, attached: Sequence[Attached], engine: Engine, neighbours: Sequence[Neighbour]
 ) -> Iterator[Asked]:
     links = [Link(a.attachment, a.network, sketch.scene.lets(a.network, engine)) for a in attached]
     route = networks.default_route([(link.attachment, link.network, link.lets) for link in links], engine)
-    yield from asked(owner, links, route, engine, addresses)
+    yield from asked(owner, links, route, engine, neighbours)
 
 
 def _past_rules(
@@ -178,14 +178,14 @@ def _internal(sketch: Sketch, owner: Container) -> Iterator[str]:
     """Networks that close the resolver's way out once they are internal: the model is asked, engine by engine."""
     scene = sketch.scene
     attached = scene.attached(owner)
-    addresses = tuple(scene.addresses(owner))
+    neighbours = tuple(scene.neighbours(owner))
     for one in attached:
         ids = remedies.internal(sketch, one.network)
         closed = replace(one.network, internal=Said(True, one.network.origin))
         after = [replace(a, network=closed) if a is one else a for a in attached]
 
         def shut(engine: Engine, after: Sequence[Attached] = after) -> bool:
-            return not any(True for _ in _asked(sketch, owner, after, engine, addresses))
+            return not any(True for _ in _asked(sketch, owner, after, engine, neighbours))
 
         if ids and scene.everywhere(shut):
             yield from ids

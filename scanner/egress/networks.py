@@ -22,7 +22,7 @@ MODE_6 = PREFIX + "gateway_mode_ipv6"
 DEFAULT_BRIDGE = "bridge"
 _BRIDGES = ("bridge", "", "default", "nat")
 LANS = ("macvlan", "ipvlan")
-_LOCAL_POOLS = ("172.16.0.0/12", "192.168.0.0/16")
+LOCAL_POOLS = ("172.16.0.0/12", "192.168.0.0/16")
 """Where the engine takes subnets from if nobody names one."""
 _NOT_NATTED = (
     "10.0.0.0/8",
@@ -228,7 +228,7 @@ def _lan(network: Network) -> Lets:
     layer_3 = any(
         said is not None and said.value in ("l3", "l3s") for said in (network.option("ipvlan_mode"), network.option("mode"))
     ) and network.driver.value == "ipvlan"  # fmt: skip
-    own = Permit(network.subnets or _LOCAL_POOLS, reply=not layer_3)
+    own = Permit(network.subnets or LOCAL_POOLS, reply=not layer_3)
     beyond = (
         own,
         Permit(("0.0.0.0/0",), excepts=_NOT_NATTED, reply=not layer_3),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from scanner.egress.builder import NAMES
 from scanner.egress.engines import ELSEWHERE, LOOPBACK, Engine
-from scanner.egress.networks import DEFAULT_BRIDGE, Lets
+from scanner.egress.networks import DEFAULT_BRIDGE, LOCAL_POOLS, Lets
 from scanner.egress.permits import intersect
 from scanner.model.egress import Permit
 from scanner.model.launch import Attachment, Container, Network, Origin
@@ -65,12 +65,21 @@ def resolver(container: Container) -> Names | None:
     return Names("embedded", "the engine's embedded resolver 127.0.0.11", mode.origin)
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another container on a network; `address` None where the engine chooses it."""
+
+    name: str
+    network: str
+    address: str | None
+
+
 def asked(
-    container: Container, links: Sequence[Link], route: str | None, engine: Engine, addresses: Sequence[tuple[str, str]]
+    container: Container, links: Sequence[Link], route: str | None, engine: Engine, neighbours: Sequence[Neighbour]
 ) -> Iterator[Asked]:
     """How names leave a container on one engine, `route` being the network of its default route.
 
-    `addresses` are those of other containers (name, address), which may be nameservers.
+    `neighbours` may be nameservers, where an address of theirs is given as one.
     """
     kind = resolver(container)
     if kind is None:
@@ -88,11 +97,11 @@ def asked(
             return
         given = [_PUBLIC if engine.dns in (LOOPBACK, ELSEWHERE) else engine.dns]
     for address in given:
-        yield from _from_inside(address, links, route, addresses)
+        yield from _from_inside(address, links, route, neighbours)
 
 
 def _from_inside(
-    address: str, links: Sequence[Link], route: str | None, addresses: Sequence[tuple[str, str]]
+    address: str, links: Sequence[Link], route: str | None, neighbours: Sequence[Neighbour]
 ) -> Iterator[Asked]:
     """A nameserver that is asked from the container's own namespace."""
     try:
@@ -102,17 +111,21 @@ def _from_inside(
         return
     if ip.is_loopback or ip.is_unspecified:
         return
-    sibling = next((name for name, theirs in addresses if theirs == str(ip)), None)
+    sibling = next((n.name for n in neighbours if n.address == str(ip)), None)
     if sibling is not None:
         yield Asked(ASKING, sibling)
         return
     for link in links:
-        if str(ip) in link.network.gateways and link.lets.host:
+        if _is_gateway(ip, link.network) and link.lets.host:
             yield Asked(ASKING)
             return
         if _within(str(ip), link.lets.near):
             yield Asked(ASKING)
             return
+        if _may_be_on(ip, link.network):
+            for neighbour in neighbours:
+                if neighbour.network == link.network.key and neighbour.address is None:
+                    yield Asked(ASKING, neighbour.name)
     routed = next((link.lets for link in links if link.network.key == route), None)
     if routed is None:
         return
@@ -123,6 +136,32 @@ def _from_inside(
     passing = intersect(routed.onward, question)
     if passing:
         yield Asked(ASKING if any(p.reply for p in passing) else _ONE_WAY, to=str(ip), through=route)
+
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _is_gateway(ip: Address, network: Network) -> bool:
+    """Whether an address is the bridge's own: the one that is said, or the first of its subnet."""
+    if network.gateways:
+        return str(ip) in network.gateways
+    return any(ip == subnet.network_address + 1 for subnet in _subnets(network) if subnet.version == ip.version)
+
+
+def _may_be_on(ip: Address, network: Network) -> bool:
+    """Whether a container on the network may have the address: in its subnet, or where engines choose one."""
+    within = _subnets(network) or [ipaddress.ip_network(pool) for pool in LOCAL_POOLS]
+    return any(ip in subnet for subnet in within if subnet.version == ip.version)
+
+
+def _subnets(network: Network) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    found = []
+    for subnet in network.subnets:
+        try:
+            found.append(ipaddress.ip_network(subnet, strict=False))
+        except ValueError:
+            continue
+    return found
 
 
 def _within(address: str, near: Sequence[Permit]) -> bool:

@@ -122,6 +122,8 @@ def _through_peers(sketch: Sketch, routes: str, one: Attached, owner: Container)
             continue
         known = forwarder_of(there, scene.assumed)
         router = known is not None and known.kind == "router"
+        held_there = takeover.holds(takeover.capabilities(there.confinement), "NET_ADMIN")
+        may_be = (Missing(f"forwards.{there.name}", f"whether {there.name} translates addresses", there.origin),)
         for other in scene.attached_by_name(there.name):
             if other.network.key == network.key:
                 continue
@@ -130,9 +132,11 @@ def _through_peers(sketch: Sketch, routes: str, one: Attached, owner: Container)
                 if doubt is None:
                     continue
                 why = f"{there.name}, made the default route, passes packets on to {other.network.key}"
-                passed = replace(permit, reply=permit.reply and router)
                 held = (*one.missing, *attached.missing, *other.missing, *missing, *doubt)
+                passed = replace(permit, reply=permit.reply and router)
                 sketch.onward(routes, (passed,), why, there.origin, (), held)
+                if known is None and held_there and permit.reply:
+                    sketch.onward(routes, (permit,), f"{why}, translated", there.origin, (), (*held, *may_be))
 
 
 def _let_pass(sketch: Sketch, network: Network, beyond: Network, engine: Engine) -> tuple[Permit, ...]:

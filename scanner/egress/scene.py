@@ -10,6 +10,7 @@ from scanner.egress import networks, siblings
 from scanner.egress.assumptions import Assumed
 from scanner.egress.engines import Engine, possible, told_apart
 from scanner.egress.networks import Flags, Lets
+from scanner.egress.resolver import Neighbour
 from scanner.model.launch import Attachment, Container, Launch, Missing, Network, Said
 
 T = TypeVar("T", bound=Hashable)
@@ -120,14 +121,17 @@ class Scene:
     def is_on(self, name: str, network: Network) -> bool:
         return any(one.name == name for one, _ in self.by_network.get(network.key, ()))
 
-    def addresses(self, owner: Container) -> Iterator[tuple[str, str]]:
-        """The addresses of other containers on the same networks, where the launch gives them."""
-        own = {a.network for a in owner.attachments}
+    def neighbours(self, owner: Container) -> Iterator[Neighbour]:
+        """The other containers on a namespace's networks, with the addresses that the launch gives them."""
+        own = {a.network.key for a in self.attached(owner)}
         for one in self.launch.containers:
             for attachment in one.attachments if one.name != owner.name else ():
-                for address in (attachment.ipv4, attachment.ipv6):
-                    if attachment.network in own and address is not None and siblings.is_address(address):
-                        yield one.name, str(ipaddress.ip_address(address))
+                if attachment.network in own:
+                    given = [a for a in (attachment.ipv4, attachment.ipv6) if a is not None and siblings.is_address(a)]
+                    for address in given:
+                        yield Neighbour(one.name, attachment.network, str(ipaddress.ip_address(address)))
+                    if attachment.ipv4 is None:
+                        yield Neighbour(one.name, attachment.network, None)
 
     @cached_property
     def on_host(self) -> tuple[Container, ...]:

@@ -631,6 +631,26 @@ def test_a_nameserver_among_the_siblings() -> None:
     assert asking("some-server") == "U"
 
 
+@pytest.mark.parametrize(
+    ("address", "subnets", "expected"),
+    [
+        ("172.30.0.1", ("172.30.0.0/24",), "O"),  # the bridge's own address: a resolver of the host's
+        ("172.30.0.2", ("172.30.0.0/24",), "U"),  # the neighbour's, if the engine gave it that one
+        ("172.31.0.2", ("172.30.0.0/24",), "C"),
+        ("172.30.0.2", (), "U"),
+        ("10.1.2.3", (), "C"),  # engines take no subnets from there unless told so
+    ],
+)
+def test_a_nameserver_on_the_link(address: str, subnets: tuple[str, ...], expected: str) -> None:
+    agent, web = box("agent", "inner", dns=[address]), box("web", "inner", "outer", command=WEB)
+    assert letters(launch(agent, web, replace(INNER, subnets=subnets), OUTER), {**NEW, "forwards.web": "false"})[5] == (
+        "C" if expected == "U" else expected
+    )
+    if expected == "U":
+        unknown = launch(agent, web, replace(INNER, subnets=subnets), OUTER)
+        assert letters(unknown, NEW)[5] == "U"
+
+
 # ---- DOCKER_HOST
 
 
