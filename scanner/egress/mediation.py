@@ -31,6 +31,8 @@ def to_forwarder(
     sketch: Sketch, node: str, there: Container, known: Forwarder | None, kind: str, origin: Origin | None = None
 ) -> None:
     """The edges to what a sibling's software passes on: what surely passes, and what passes if certain facts hold."""
+    if known is None and _adds_nothing(sketch, there):
+        return
     if known is None:
         forwarder = _forwarder(sketch, there)
         why = f"whether the software of {there.name} passes traffic on is not known"
@@ -55,6 +57,24 @@ def to_forwarder(
     if not known.program:
         # assumed to pass everything on, so an engine's socket that it holds too
         _sockets(sketch, node, there)
+
+
+def _adds_nothing(sketch: Sketch, there: Container) -> bool:
+    """Whether a sibling stands where the sandbox stands, so that it does not matter what it passes on."""
+    scene, mine = sketch.scene, sketch.scene.owners[sketch.container.name]
+    theirs = scene.owners[there.name]
+    if mine is None or theirs is None or there.missing or theirs.missing:
+        return False
+    if any(takeover.engine_socket(mount) is not None for mount in there.confinement.mounts):
+        return False
+    if scene.together(there.name, sketch.container.name):
+        return True
+
+    def stands(owner: Container) -> object:
+        attached = frozenset((a.network.key, a.attachment.gw_priority) for a in scene.attached(owner))
+        return owner.network_mode.value, attached, tuple(d.value for d in owner.dns)
+
+    return stands(mine) == stands(theirs) and mine.network_mode.value in ("networks", "bridge")
 
 
 def _passes(

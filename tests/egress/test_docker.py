@@ -328,6 +328,18 @@ CASES = (
         "UUULCUO",
     ),
     Case(
+        "software that nobody knows where the agent stands adds nothing",
+        (box("agent", "inner"), box("web", "inner", command=WEB), INNER),
+        "CCCOCCO",
+        "CCCLCCO",
+    ),
+    Case(
+        "the same, with a resolver of its own",
+        (box("agent", "inner"), box("web", "inner", command=WEB, dns=["8.8.8.8"]), INNER),
+        "CCCOCCO",
+        "CCCLCCO",
+    ),
+    Case(
         "an engine's socket relayed",
         (
             box("agent", "inner"),
