@@ -108,7 +108,7 @@ def _dots(sandbox: SandboxReach, ids: Iterable[str]) -> Iterable[Dot]:
         label = printable(node.label if node else id.removeprefix("destination:")) or printable(id) or "(no name)"
         yield Dot(
             id,
-            printable(node.kind) if node else id.partition(":")[0],
+            printable(node.kind if node else id.partition(":")[0], 60),
             label,
             reach.origin(node.origin) if node else "",
             answer.verdict if answer else None,

@@ -4,6 +4,7 @@ After Sugiyama, Tagawa and Toda, "Methods for visual understanding of hierarchic
 longest way from the start, points on long edges, an order with few crossings, then places near one's neighbours.
 """
 
+from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -122,16 +123,16 @@ def _layers(nodes: Sequence[str], edges: Sequence[tuple[str, str]], start: str, 
 def _ordered(orders: list[list[str]], beside: Mapping[str, list[str]], where: Mapping[str, int]) -> list[list[str]]:
     """Each layer's nodes by the mean place of their neighbours in the layer before, then after, and so on."""
     best, fewest = [list(one) for one in orders], _crossings(orders, beside, where)
+    rank = {one: i for some in orders for i, one in enumerate(some)}
     for sweep in range(SWEEPS):
         forward = sweep % 2 == 0
         for number in range(len(orders)) if forward else reversed(range(len(orders))):
-            rank = {one: i for some in orders for i, one in enumerate(some)}
-
-            def mean(one: str, number: int = number, rank: dict[str, int] = rank, forward: bool = forward) -> float:
-                near = [rank[b] for b in beside[one] if (where[b] < number) is forward and where[b] != number]
-                return sum(near) / len(near) if near else float(rank[one])
-
-            orders[number] = sorted(orders[number], key=mean)
+            means = {}
+            for one in orders[number]:
+                near = [rank[b] for b in beside[one] if (where[b] < number) is forward]
+                means[one] = sum(near) / len(near) if near else float(rank[one])
+            orders[number].sort(key=means.__getitem__)
+            rank.update((one, i) for i, one in enumerate(orders[number]))
         crossings = _crossings(orders, beside, where)
         if crossings < fewest:
             best, fewest = [list(one) for one in orders], crossings
@@ -145,9 +146,10 @@ def _crossings(orders: Sequence[Sequence[str]], beside: Mapping[str, list[str]],
     for some in orders:
         seen: list[int] = []
         for one in some:
-            targets = sorted(rank[b] for b in beside[one] if where[b] > where[one])
-            count += sum(before > target for target in targets for before in seen)
-            seen += targets
+            targets = [rank[b] for b in beside[one] if where[b] > where[one]]
+            count += sum(len(seen) - bisect_right(seen, target) for target in targets)
+            for target in targets:
+                insort(seen, target)
     return count
 
 

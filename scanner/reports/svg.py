@@ -19,6 +19,7 @@ SANDBOXES = 20
 """Sandboxes that are drawn, one of each row of the matrix first; `verbose` draws SANDBOXES_VERBOSE."""
 SANDBOXES_VERBOSE = 200
 MARGIN = 24.0
+TITLE_LETTER = 9.4
 EVIDENCE = 104
 """Letters of a line of evidence."""
 LEAST_WIDTH = 760.0
@@ -117,11 +118,14 @@ def escaped(text: str) -> str:
 def _sandbox(sandbox: SandboxReach, top: float) -> tuple[list[str], float, float]:
     """Its picture and its evidence; the right and the lower end."""
     drawn = picture(sandbox)
+    name, about = reach.name(sandbox.name), reach.about(sandbox)
+    x = MARGIN + 8 + width(name) * TITLE_LETTER
+    right = max(MARGIN + drawn.layout.width, x + width(about) * LETTER)
     y = top + 2 * LINE + 8
     parts = [
-        f'<g role="group" aria-label="{escaped(reach.name(sandbox.name))}">',
-        _text(reach.name(sandbox.name), MARGIN, top + LINE, "title"),
-        _text(reach.about(sandbox), MARGIN + 8 + width(reach.name(sandbox.name)) * 9.4, top + LINE, "quiet"),
+        f'<g role="group" aria-label="{escaped(name)}">',
+        _text(name, MARGIN, top + LINE, "title"),
+        _text(about, x, top + LINE, "quiet"),
     ]
     boxes = {box.name: box for box in drawn.boxes}
     badges: list[str] = []
@@ -133,7 +137,6 @@ def _sandbox(sandbox: SandboxReach, top: float) -> tuple[list[str], float, float
     for box in drawn.boxes:
         parts += _box(box, drawn.layout.places[box.name], y)
     y += drawn.layout.height + 1.5 * LINE
-    right = MARGIN + drawn.layout.width
     for mark, told in _legend(sandbox, drawn.drawing):
         for number, piece in enumerate(folded(told, EVIDENCE)):
             if mark and number == 0:
