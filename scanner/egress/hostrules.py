@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from scanner.egress.firewall import OUTSIDE, Flow, Outcome, Part, Ruleset
-from scanner.egress.networks import DEFAULT_BRIDGE, LANS, PREFIX
+from scanner.egress.firewall.model import Verb
+from scanner.egress.networks import DEFAULT_BRIDGE, ICC, LANS, MASQUERADE, PREFIX, switched
 from scanner.egress.permits import address_range, intersect, simplify
 from scanner.egress.scene import Scene
 from scanner.model.egress import ALL_PORTS, Permit
@@ -66,8 +67,33 @@ class HostRules:
             if (found := self.ruleset.bridge_of(subnet)) is not None
         }
         free = [b for b in self.ruleset.bridges if b != "docker0" and b not in named and b not in others]
-        alike = [b for b in free if self._looks_internal(b) is network.internal.value]
+        alike = [b for b in free if self._looks_like(b, network)]
         return tuple(alike or free) or ("br-+",)
+
+    def _looks_like(self, bridge: str, network: Network) -> bool:
+        """Whether the engine's own rules for a bridge are those that it writes for such a network."""
+        assert self.ruleset is not None
+        internal = network.internal.value
+        if not self.ruleset.has_engine:
+            return True
+        if self._looks_internal(bridge) is not internal:
+            return False
+        if not internal and switched(network, MASQUERADE, True) is not bool(self.ruleset.bridges.get(bridge)):
+            return False
+        apart = not switched(network, ICC, True)
+        return internal or self._looks_apart(bridge) is apart
+
+    def _looks_apart(self, bridge: str) -> bool:
+        """Whether the engine's own rules drop what goes from a bridge to itself."""
+        assert self.ruleset is not None
+        own = {("in", (bridge,), False), ("out", (bridge,), False)}
+        return any(
+            rule.verb is Verb.DROP and {(t.kind, t.values, t.negated) for t in rule.tests} == own
+            for table in self.ruleset.tables
+            for name, chain in table.chains.items()
+            if name in ("FORWARD", "DOCKER-FORWARD")
+            for rule in chain.rules
+        )
 
     def _looks_internal(self, bridge: str) -> bool:
         """Whether the engine's own rules close a bridge to what lies outside."""
@@ -198,11 +224,11 @@ class HostRules:
             return answers[0]
         why = f"which of {', '.join(bridges[:4])} is the bridge of network {network.key}"
         missing = (Missing(f"bridge.{network.key}", why, network.origin),)
-        found: dict[tuple[Permit, tuple[Missing, ...]], int] = {}
-        for one in answers:
-            for item in dict.fromkeys(one.permits):
-                found[item] = found.get(item, 0) + 1
-        permits = tuple((p, m if n == len(answers) else (*m, *missing)) for (p, m), n in found.items())
+        sure = tuple(p for p, m in answers[0].permits if not m)
+        for one in answers[1:]:
+            sure = intersect(sure, tuple(p for p, m in one.permits if not m))
+        perhaps = dict.fromkeys(item for one in answers for item in one.permits if item[0] not in sure)
+        permits = (*((p, ()) for p in sure), *((p, (*m, *missing)) for p, m in perhaps))
         return Passing(permits, tuple(dict.fromkeys(d for one in answers for d in one.dropped)))
 
     def _sources(self, network: Network, bridge: str, family: int) -> tuple[str, ...]:

@@ -132,6 +132,10 @@ def missing(of: Launch, assumed: dict[str, str], destination: Destination) -> se
     return {m.key for m in reached(of, assumed)[destination].missing}
 
 
+def missing_with(of: Launch, assumed: dict[str, str], ruleset: str) -> set[str]:
+    return {m.key for m in reached(of, assumed, ruleset)[Destination.INTERNET].missing}
+
+
 @dataclass(frozen=True)
 class Case:
     """`old` on 20.10.24, `new` on 29; `new` None as `old`."""
@@ -747,13 +751,19 @@ def test_the_rule_that_closes_is_named() -> None:
 
 
 def test_which_bridge_is_meant_matters_where_the_rules_name_several() -> None:
-    two = rules("-i br-1 -j DROP").replace(
-        "-A FORWARD -i br-1 -o br-1 -j ACCEPT", "-A FORWARD -i br-1 -o br-1 -j ACCEPT\n-A FORWARD -i br-2 -o br-2 -j ACCEPT\n-A FORWARD -i br-2 ! -o br-2 -j ACCEPT"
-    )  # fmt: skip
+    accepted = "-A FORWARD -i br-1 -o br-1 -j ACCEPT"
+    other = "-A FORWARD -i br-2 -o br-2 -j ACCEPT\n-A FORWARD -i br-2 ! -o br-2 -j ACCEPT"
+    masked = "-A POSTROUTING -s 172.18.0.0/16 ! -o br-1 -j MASQUERADE"
     one = launch(box("agent", "outer"), OUTER)
+    unlike = rules("-i br-1 -j DROP").replace(accepted, f"{accepted}\n{other}")
+    assert letters(one, OLD, unlike)[0] == "C"  # br-2 is not masqueraded, as this network would be
+    two = unlike.replace(masked, f"{masked}\n{masked.replace('172.18', '172.19').replace('br-1', 'br-2')}")
     assert letters(one, OLD, two)[0] == "U"
+    assert missing_with(one, OLD, two) == {"bridge.outer"}
     assert letters(one, {**OLD, "bridge.outer": "br-1"}, two)[0] == "C"
-    assert letters(one, {**OLD, "bridge.outer": "br-2"}, two)[0] != "C"
+    assert letters(one, {**OLD, "bridge.outer": "br-2"}, two)[0] == "L"  # no rule lets its answers back
+    # what they share is certain all the same
+    assert letters(one, OLD, two.replace("-i br-1 -j DROP", "-p tcp --dport 53 -j DROP"))[:3] == "LLL"
     named = launch(box("agent", "outer"), net("outer", name="br-1"))
     assert letters(named, OLD, two)[0] == "C"
 
