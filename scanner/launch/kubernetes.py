@@ -133,7 +133,8 @@ def recognises(given: Input) -> bool:
 
 
 def _is_json(given: Input) -> bool:
-    return given.text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
+    begins = given.text.lstrip("\ufeff \t\r\n")[:2]
+    return begins[:1] in ("{", "[") and begins != "{{"
 
 
 # ---- what is gathered
