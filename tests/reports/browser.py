@@ -49,7 +49,8 @@ def opened(browser: Browser, file: Path, **how: object) -> Iterator[Page]:
     try:
         page.goto(file.as_uri())
         yield page
-        assert said == []
+        if said:
+            raise AssertionError("; ".join(said))
     finally:
         context.close()
 
