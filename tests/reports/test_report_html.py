@@ -175,28 +175,39 @@ def test_axe_finds_nothing_wrong(browser, file, scheme):
 # ---- light, dark, paper
 
 
-def colors(page: Any) -> tuple[str, str]:
+def wait_for_colors(page: Any, paper: str, label: str) -> None:
     """The paper, and the agent's label in the graph."""
-    return (
-        page.evaluate("getComputedStyle(document.body).backgroundColor"),
-        page.evaluate("sandscan.graph.nodes('[?start]').style('color')"),
+    page.wait_for_function(
+        """([paper, label]) => getComputedStyle(document.body).backgroundColor === paper
+          && sandscan.graph.nodes("[?start]").style("color") === label""",
+        arg=[paper, label],
     )
 
 
 def test_the_page_and_the_graph_follow_the_readers_scheme(page):
     page.emulate_media(color_scheme="dark")
-    assert colors(page) == ("rgb(15, 19, 23)", "rgb(232,236,240)")
+    wait_for_colors(page, "rgb(15, 19, 23)", "rgb(232,236,240)")
     page.emulate_media(color_scheme="light")
-    assert colors(page) == ("rgb(255, 255, 255)", "rgb(27,31,36)")
+    wait_for_colors(page, "rgb(255, 255, 255)", "rgb(27,31,36)")
 
 
 def test_paper_is_white_whatever_the_scheme_and_has_no_controls(browser, file):
     with opened(browser, file, color_scheme="dark") as page:
         page.emulate_media(media="print")
-        assert colors(page) == ("rgb(255, 255, 255)", "rgb(0,0,0)")
+        wait_for_colors(page, "rgb(255, 255, 255)", "rgb(0,0,0)")
         assert page.locator(".bar").is_hidden()
         assert page.locator("#paths").is_visible()
+
+
+def test_the_printer_gets_a_graph_for_paper(browser, file):
+    with opened(browser, file, color_scheme="dark") as page:
+        wait_for_colors(page, "rgb(15, 19, 23)", "rgb(232,236,240)")
+        page.evaluate(
+            "addEventListener('beforeprint', () => { window.seen = sandscan.graph.nodes('[?start]').style('color'); })"
+        )
         assert page.pdf(format="A4").startswith(b"%PDF-")
+        assert page.evaluate("seen") == "rgb(0,0,0)"
+        wait_for_colors(page, "rgb(15, 19, 23)", "rgb(232,236,240)")
 
 
 def test_nothing_is_wider_than_a_phone(browser, file):

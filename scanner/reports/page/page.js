@@ -283,6 +283,13 @@
   const restyle = () => { if (graph) graph.style(style()); };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
   matchMedia("print").addEventListener("change", restyle);
+  const paper = (on) => () => {
+    document.documentElement.classList.toggle("paper", on);
+    restyle();
+    if (graph) graph.forceRender(); // now, not with the next frame: the printer does not wait
+  };
+  addEventListener("beforeprint", paper(true));
+  addEventListener("afterprint", paper(false));
 
   document.title = `${data.title}: what it reaches`;
   put("launch", [data.launch, data.assumed.length ? `assumed ${data.assumed.join(", ")}` : "", data.summary].filter(Boolean).join("; "));
