@@ -132,11 +132,16 @@ def _follow(
         candidates = [(a.attachment, a.network, scene.lets(a.network, engine)) for a in known]
         return networks.default_route(candidates, engine) == one.network.key
 
-    lan = any(a.network.driver.value in networks.LANS and a.network.key != one.network.key for a in attached)
+    beside = tuple(
+        a.network.key
+        for a in attached
+        if a.network.key != one.network.key
+        and (a.network.driver.value in networks.LANS or sketch.rules.narrows(a.network))
+    )
     for differing in scene.where(routed):
         sketch.builder.edge(
             node,
-            _gateway(sketch, one.network, lan),
+            _gateway(sketch, one.network, beside),
             "default-route",
             f"the default route of {owner.name} leads through {one.network.key}",
             origin=one.attachment.origin,
@@ -228,11 +233,11 @@ def _to_host(
 # ---- behind a default route
 
 
-def _gateway(sketch: Sketch, network: Network, lan: bool = False) -> str:
-    """What lies behind the default route. `lan`: the container is on a LAN of the host's as well, so that it looks for the
-    host's address there on the link, where the kernel does not let it through."""
+def _gateway(sketch: Sketch, network: Network, beside: tuple[str, ...] = ()) -> str:
+    """What lies behind the default route. `beside`: the container is on these networks as well, so that it looks for the
+    host's address there on the link: on a LAN the kernel does not let it through, elsewhere INPUT may not."""
     scene = sketch.scene
-    node = f"{sketch.network(network)}/gateway" + ("/beside a LAN" if lan else "")
+    node = f"{sketch.network(network)}/gateway" + ("/beside " + "+".join(beside) if beside else "")
     sketch.builder.node(node, "gateway", f"the default route through {network.key}", network.origin)
     if not sketch.once(node):
         return node
@@ -249,7 +254,7 @@ def _gateway(sketch: Sketch, network: Network, lan: bool = False) -> str:
         words = (
             f"every address of the host, by the default route of {network.key}: INPUT, where the engine has no rules"
         )
-        permit = replace(whole, hosts=("host, but not its address on the LAN",)) if lan else whole
+        permit = replace(whole, hosts=(f"host, but not its address on {' or '.join(beside)}",)) if beside else whole
         _to_host(sketch, node, network, permit, "host-address", words, remedies.unrouted(sketch, network), missing)
     peers.elsewhere(sketch, node, network)
     return node

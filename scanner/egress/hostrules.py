@@ -7,13 +7,15 @@ text does not speak of (IPv6 in a dump of iptables-save) is left to the engine.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from scanner.egress.firewall import OUTSIDE, Flow, Outcome, Part, Ruleset
 from scanner.egress.firewall.model import Verb
+from scanner.egress.firewall.space import cidrs
 from scanner.egress.networks import DEFAULT_BRIDGE, ICC, LANS, MASQUERADE, PREFIX, switched
-from scanner.egress.permits import address_range, intersect, simplify
+from scanner.egress.permits import Ranges, address_range, intersect, ranges_of, simplify, without
 from scanner.egress.scene import Scene
-from scanner.model.egress import ALL_PORTS, Permit
+from scanner.model.egress import Permit
 from scanner.model.launch import Missing, Network, Place
 
 _NAME = PREFIX + "name"
@@ -158,8 +160,40 @@ class HostRules:
         # what is forwarded to another container was no service of the host's
         kept = replace(outcome, accepted=(*outcome.accepted, *(p for part in outcome.redirected for p in part.permits)))
         read = self._read(replace(kept, redirected=()), replace(permit, hosts=(whole,)))
-        found = tuple((_for_host(p, permit, whole), m) for p, m in read.permits)
+        found = tuple((self._for_host(p, permit, whole), m) for p, m in read.permits)
         return Passing(found, read.dropped)
+
+    def narrows(self, network: Network) -> bool:
+        """Whether something of the host's services does not pass INPUT from a network's bridge."""
+        whole = Permit(("host",))
+        return self.to_host(network, whole).permits != ((whole, ()),)
+
+    def _for_host(self, found: Permit, permit: Permit, whole: str) -> Permit:
+        """A permit over addresses as one over the host's names: every address of the host, or those that are left.
+
+        Addresses of containers, which the engine keeps from being sent to from other bridges, are none of the host's.
+        """
+        excepts = tuple(e for e in found.excepts if without(ranges_of((e,)), self._containers))
+        if found.hosts == (whole,) and not excepts:
+            return replace(found, hosts=permit.hosts, excepts=())
+        names = tuple(f"host at {h}" for h in found.hosts)
+        if excepts:
+            names = tuple(f"{name} but {', '.join(excepts)}" for name in names)
+        return replace(found, hosts=names, excepts=())
+
+    @cached_property
+    def _containers(self) -> Ranges:
+        """The containers' addresses, as the raw table of engines from 28 on names them."""
+        assert self.ruleset is not None
+        found = []
+        for table in self.ruleset.tables:
+            family = 4 if table.family == "ip" else 6
+            for chain in table.chains.values() if table.name == "raw" else ():
+                for rule in chain.rules:
+                    inside = any(t.kind == "in" and t.negated for t in rule.tests)
+                    if rule.verb is Verb.DROP and rule.dst is not None and inside:
+                        found += cidrs(rule.dst, family)
+        return ranges_of(found)
 
     def between(self, network: Network) -> Passing:
         """What containers of one bridge reach of each other, frames being filtered too."""
@@ -251,16 +285,6 @@ def _of_family(permit: Permit, family: int) -> Permit:
 def _less(permits: Sequence[Permit], permit: Permit) -> tuple[Permit, ...]:
     """The permits without what the wider one leaves out."""
     return intersect(permits, (replace(permit, reply=True),)) if permit.excepts else simplify(permits)
-
-
-def _for_host(found: Permit, permit: Permit, whole: str) -> Permit:
-    """A permit over addresses as one over the host's names: every address of the host, or those that are left."""
-    if found.hosts == (whole,) and not found.excepts:
-        return replace(found, hosts=permit.hosts)
-    names = tuple(f"host at {h}" for h in found.hosts)
-    if found.excepts:
-        names = tuple(f"{name} but {', '.join(found.excepts)}" for name in names)
-    return replace(found, hosts=names, excepts=(), ports=found.ports or ALL_PORTS)
 
 
 def _said(part: Part) -> tuple[str, Place | None]:

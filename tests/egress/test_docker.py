@@ -768,6 +768,41 @@ def test_which_bridge_is_meant_matters_where_the_rules_name_several() -> None:
     assert letters(named, OLD, two)[0] == "C"
 
 
+def test_a_published_port_behind_a_rule_that_drops_all() -> None:
+    """On 20.10 the proxy on the host answers, past DOCKER-USER; from 28 on the packets are forwarded, and dropped there."""
+    elsewhere = launch(
+        box("agent", "outer"),
+        box("web", "other", ports=[("", 8081, 8080)]),
+        net("outer", name="br-1"),
+        net("other", name="br-2"),
+    )
+    assert letters(elsewhere, OLD, rules("-i br-1 -j DROP")) == "CCCOCCL"
+    assert letters(elsewhere, NEW, rules("-i br-1 -j DROP")) == "CCCOCCC"
+    closed = rules("-i br-1 -j DROP", entering="-A INPUT -i br-1 -p tcp --dport 8081 -j DROP")
+    assert letters(elsewhere, OLD, closed)[6] == "C"
+
+
+def test_input_of_one_network_holds_for_its_address_whatever_the_route() -> None:
+    """The bridge's address of the other network is on the link, so that its rules decide."""
+    two = launch(box("agent", "a", "b"), net("a", name="br-0"), net("b", name="br-1"))
+    assert letters(two, OLD, rules(entering="-A INPUT -i br-1 -p tcp -j DROP"))[3] == "L"
+    assert letters(two, OLD, rules())[3] == "O"
+
+
+def test_addresses_of_containers_are_none_of_the_hosts() -> None:
+    raw = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -d 172.18.0.2/32 ! -i br-9 -j DROP\nCOMMIT\n"
+    assert letters(launch(box("agent", "outer"), OUTER), OLD, raw + rules())[3] == "O"
+
+
+def test_what_a_rule_leaves_unclear_is_not_known() -> None:
+    one = launch(box("agent", "outer"), OUTER)
+    strange = rules("-i br-1 -m bpf --bytecode 1,6 -j DROP")
+    assert letters(one, OLD, strange)[:3] == "UUU"
+    assert missing_with(one, OLD, strange) == {"ruleset.unclear"}
+    assert letters(one, {**OLD, "ruleset.unclear": "accept"}, strange)[0] == "O"
+    assert letters(one, {**OLD, "ruleset.unclear": "drop"}, strange)[0] == "C"
+
+
 def test_macvlan_leaves_the_hosts_rules_aside() -> None:
     assert letters(launch(box("agent", "lan"), lan()), OLD, rules("-j DROP"))[0] == "O"
 
