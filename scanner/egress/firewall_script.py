@@ -213,7 +213,7 @@ def _outcome_without(outcome: Outcome, names: set[str]) -> Outcome:
 def undone(container: Container, sudo: bool | None = None) -> Undo:
     """Whether the agent can remove the rules: it has NET_ADMIN in its container and is root, or becomes it by sudo.
 
-    `sudo`: whether its user may become root, where somebody knows (`--assume sudo.NAME`, the image).
+    `sudo`: whether its user may become root, where somebody knows (`--assume root.NAME`, the image).
     """
     held = container.confinement
     rights = [s for s in held.cap_add if s.value.upper().removeprefix("CAP_") in ("NET_ADMIN", "ALL")]
@@ -236,5 +236,5 @@ def undone(container: Container, sudo: bool | None = None) -> Undo:
         None,
         f"{who}; as root it would undo the rules with the container's {rights[0].value}",
         origin,
-        (Missing(f"sudo.{name}", f"whether the user of {name} is root or becomes it by sudo", origin),),
+        (Missing(f"root.{name}", f"whether the user of {name} is root or becomes it by sudo", origin),),
     )

@@ -49,6 +49,18 @@ KNOWN = (
         "forwards.NAME", "true or false", "true|false", "whether the software of the service NAME passes traffic on"
     ),
     Assumption(
+        "allows.NAME",
+        "all, none, or HOST[:PORT[-PORT]],…",
+        r"all|none|[^,\s]+(,[^,\s]+)*",
+        "what the proxy or relay NAME lets through, where its own list is not in the launch",
+    ),
+    Assumption(
+        "firewall.NAME",
+        "all, none, or HOST[:PORT[-PORT]],…",
+        r"all|none|[^,\s]+(,[^,\s]+)*",
+        "what the firewall that the container NAME sets up in itself lets out, where its script cannot be followed",
+    ),
+    Assumption(
         "root.NAME",
         "true or false",
         "true|false",

@@ -239,7 +239,7 @@ def test_who_can_take_the_rules_away():
     assert undone(container("root")).answer is False
     asked = undone(container("node", "NET_ADMIN"))
     assert asked.answer is None
-    assert [m.key for m in asked.missing] == ["sudo.agent"]
+    assert [m.key for m in asked.missing] == ["root.agent"]
     assert undone(container("node", "NET_ADMIN"), sudo=False).answer is False
     assert undone(container("node", "NET_ADMIN"), sudo=True).answer is True
     assert undone(container(None, "NET_ADMIN")).answer is None

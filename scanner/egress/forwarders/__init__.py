@@ -24,7 +24,7 @@ NOTHING_ASSUMED = Assumed()
 _HARMLESS = frozenset(
     "apk apt-get apt dnf yum microdnf echo printf mkdir cat chmod chown touch cp mv ln rm sed set cd true : [ test "
     "export wait trap sleep tail umask ulimit id whoami ls date install adduser addgroup useradd groupadd shift local "
-    "command type which read return exit break continue update-ca-certificates envsubst openssl base64".split()
+    "command type which read return exit break continue update-ca-certificates envsubst openssl base64 sysctl ip ss".split()
 )
 """Commands that pass nothing on, beside one that does."""
 

@@ -44,6 +44,8 @@ class Forwarder:
     tunnels: tuple[Permit, ...] | None = None
     resolves: bool = False
     keys: tuple[str, ...] = ()
+    siblings: bool = False
+    """It passes on to whichever container it finds through the engine on its networks (labels decide)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,23 @@ class Run:
             resolves,
         )
 
+    def relay(
+        self,
+        targets: Iterable[Permit],
+        why: str,
+        origin: Origin | None = None,
+        *,
+        listens: Iterable[tuple[str, int]] = (),
+        unclear: str = "",
+    ) -> Forwarder:
+        """One that passes on to the same places always; `unclear` says why there may be others."""
+        permits = tuple(dict.fromkeys(targets))
+        if not unclear:
+            return self.result("relay" if permits else "none", permits, why, origin, listens=listens)
+        name = self.container.name
+        missing = Missing(f"allows.{name}", f"{why}; {unclear}", origin or self.origin)
+        return self.result("relay", permits, why, origin, listens=listens, perhaps=ANYWHERE, missing=(missing,))
+
     def nothing(self, why: str, origin: Origin | None = None, *, listens: Iterable[tuple[str, int]] = ()) -> Forwarder:
         return self.result("none", (), why, origin, listens=listens)
 
@@ -244,6 +263,21 @@ class Program:
     official: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
     exact_images: tuple[str, ...] = ()
+
+
+def target(text: str, port: int | None = None, protocol: str = "tcp") -> Permit | None:
+    """`host:port`, `[v6]:port`, `scheme://host[:port]/…` as a permit; None where host or port cannot be told."""
+    scheme, separator, rest = text.rpartition("://")
+    if separator:
+        port = {"http": 80, "https": 443, "h2c": 80, "grpc": 80, "grpcs": 443, "ws": 80, "wss": 443}.get(
+            scheme.lower(), port
+        )
+    found = re.fullmatch(r"(?:[^@/]*@)?(\[[0-9A-Fa-f:.%]+\]|[^:/\s\[\]${}]+)(?::(\d{1,5}))?(?:/.*)?", rest)
+    if found is None or (found[2] is None and port is None):
+        return None
+    number = int(found[2]) if found[2] else port
+    assert number is not None
+    return Permit((found[1].strip("[]").lower(),), protocol, ((number, number),)) if 0 < number < 65536 else None
 
 
 _REFERENCE = re.compile(r"(?P<path>[^@]*?)(?::[^/@:]*)?(?:@.*)?")
