@@ -185,7 +185,7 @@ class HostRules:
     def _containers(self) -> Ranges:
         """The containers' addresses, as the raw table of engines from 28 on names them."""
         assert self.ruleset is not None
-        found = []
+        found: list[str] = []
         for table in self.ruleset.tables:
             family = 4 if table.family == "ip" else 6
             for chain in table.chains.values() if table.name == "raw" else ():

@@ -36,9 +36,9 @@ def to_forwarder(
     if known is None:
         forwarder = _forwarder(sketch, there)
         why = f"whether the software of {there.name} passes traffic on is not known"
-        missing = (Missing(f"forwards.{there.name}", why, there.image.origin if there.image else there.origin),)
+        doubt = Missing(f"forwards.{there.name}", why, there.image.origin if there.image else there.origin)
         origin = origin or there.origin
-        sketch.builder.edge(node, forwarder, kind, why, mode=Mode.MEDIATED, origin=origin, missing=missing)
+        sketch.builder.edge(node, forwarder, kind, why, mode=Mode.MEDIATED, origin=origin, missing=(doubt,))
         _sockets(sketch, forwarder, there)
         return
     perhaps = known.perhaps

@@ -169,9 +169,9 @@ def _asked_on(
     for attached in sketch.scene.attached(theirs):
         for permit, missing in sketch.scene.across(lambda e, n=attached.network: sketch.scene.lets(n, e).onward):  # type: ignore[misc]
             for asking in intersect((permit,), question):
-                for passed, more in sketch.rules.forwarded(attached.network, asking).permits:
-                    reply = tuple(replace(p, reply=passed.reply) for p in ASKING)
-                    yield reply, (*attached.missing, *missing, *more)
+                for past, more in sketch.rules.forwarded(attached.network, asking).permits:
+                    answered = tuple(replace(p, reply=past.reply) for p in ASKING)
+                    yield answered, (*attached.missing, *missing, *more)
 
 
 def _internal(sketch: Sketch, owner: Container) -> Iterator[str]:
