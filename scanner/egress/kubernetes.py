@@ -86,8 +86,10 @@ def _drawing(cluster: Cluster, assumed: Assumed) -> "_Drawing":
         if kept is cluster and with_these == assumed:
             return drawing
     drawing = _Drawing(cluster, assumed)
+    if len(_drawings) >= _KEPT:
+        # edits are judged on small parts of a large cluster, which comes back between them
+        del _drawings[min(range(len(_drawings)), key=lambda n: len(_drawings[n][0].pods))]
     _drawings.append((cluster, assumed, drawing))
-    del _drawings[:-_KEPT]
     return drawing
 
 
