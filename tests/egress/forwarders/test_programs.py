@@ -311,7 +311,7 @@ PIECES = st.lists(
             "99999999",
             "10.0.0.0/8",
             "a.example",
-        ]  # fmt: skip
+        ]
     ),
     max_size=40,
 ).map(" ".join)
