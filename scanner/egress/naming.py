@@ -14,6 +14,8 @@ from scanner.egress.sketch import QUESTIONS, Sketch
 from scanner.model.egress import Destination, Permit
 from scanner.model.launch import Container, Missing, Said
 
+Way = tuple[Asked, tuple[Missing, ...]]
+
 _DEPTH = 4
 """How many siblings may ask each other for names, one after another."""
 
@@ -86,8 +88,19 @@ def by_own_routes(sketch: Sketch, routes: str, owner: Container) -> None:
                     )  # fmt: skip
 
 
-def _ways(sketch: Sketch, owner: Container) -> Iterator[tuple[Asked, tuple[Missing, ...]]]:
-    """How its names leave: by the networks that are there for sure, and by those that may be."""
+def _ways(sketch: Sketch, owner: Container) -> tuple[Way, ...]:
+    """How its names leave; alike for all that stand on the same networks and are given no nameservers of their own."""
+    if owner.dns:
+        return tuple(_ways_of(sketch, owner))
+    attached = tuple((a.network.key, a.attachment.gw_priority) for a in sketch.scene.attached(owner))
+    key = (owner.network_mode.value, attached)
+    if key not in sketch.names:
+        sketch.names[key] = tuple(_ways_of(sketch, owner))
+    return sketch.names[key]
+
+
+def _ways_of(sketch: Sketch, owner: Container) -> Iterator[Way]:
+    """By the networks that are there for sure, and by those that may be."""
     scene = sketch.scene
     attached = scene.attached(owner)
     certain = tuple(a for a in attached if not a.missing)

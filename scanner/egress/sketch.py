@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from scanner.egress.builder import ENGINE, EVERYWHERE, HOST, NAMES, Builder, to
 from scanner.egress.hostrules import HostRules
 from scanner.egress.permits import intersect
+from scanner.egress.resolver import Asked
 from scanner.egress.scene import Scene
 from scanner.egress.takeover import taken
 from scanner.model.egress import Destination, Mode, Permit
@@ -17,7 +18,7 @@ QUESTIONS = (Permit(("0.0.0.0/0", "::/0"), "udp", ((53, 53),)), Permit(("0.0.0.0
 
 class Sketch:
     """`waiting` are nodes from which another container's own reach begins: what its software passes on. `asking` are those
-    from which another container's names are asked."""
+    from which another container's names are asked, `names` what is known of how names leave from where somebody stands."""
 
     def __init__(self, scene: Scene, rules: HostRules, container: Container) -> None:
         self.scene = scene
@@ -30,6 +31,7 @@ class Sketch:
             self.builder.sibling(name)
         self.waiting: list[tuple[str, Container]] = []
         self.asking: list[tuple[str, Container]] = []
+        self.names: dict[object, tuple[tuple[Asked, tuple[Missing, ...]], ...]] = {}
         self._drawn: set[str] = set()
 
     def once(self, what: str) -> bool:
