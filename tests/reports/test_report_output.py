@@ -16,7 +16,17 @@ def names(folder: Path) -> list[str]:
 
 
 def test_the_formats_are_these():
-    assert [one.name for one in formats()] == ["json", "markdown", "sarif", "text"]
+    assert [one.name for one in formats()] == [
+        "dot",
+        "graphml",
+        "html",
+        "json",
+        "markdown",
+        "mermaid",
+        "sarif",
+        "svg",
+        "text",
+    ]
     assert all(one.summary for one in formats())
 
 
@@ -32,6 +42,9 @@ def test_the_formats_are_these():
         ("dir/out.sarif.json", "sarif", "dir/out.sarif.json"),
         ("OUT.JSON", "json", "OUT.JSON"),
         ("summary.md", "markdown", "summary.md"),
+        ("reach.html", "html", "reach.html"),
+        ("reach.gv", "dot", "reach.gv"),
+        ("reach.mmd", "mermaid", "reach.mmd"),
         ("./text.txt", "text", "./text.txt"),
     ],
 )
@@ -50,7 +63,7 @@ def test_an_output_is_a_format_and_a_file(value, name, path):
         ("jsn", "did you mean json\\?"),
         ("md", "did you mean markdown\\?"),
         ("txt=x", "did you mean text\\?"),
-        ("yaml", r"'yaml' names no report format: \(choose from json, markdown, sarif, text\)"),
+        ("yaml", r"'yaml' names no report format: \(choose from dot, graphml, html, json, .*, text\)"),
         ("", "'' names no report format"),
         ("=x", "'=x' names no report format"),
         ("json=", "no file after json="),
