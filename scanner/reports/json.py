@@ -86,7 +86,7 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # JS
             "complete": report.complete,
             "findings": [_finding(one) for one in report.findings],
             "launch": _launch(report.egress),
-            "sandboxes": [_sandbox(one) for one in report.egress.sandboxes] if report.egress else [],
+            "sandboxes": map(_sandbox, report.egress.sandboxes if report.egress else ()),
             "means": [_means(one) for one in report.means],
             "notifications": [_notification(one) for one in report.notifications],
             "statistics": canonical(report.statistics),
