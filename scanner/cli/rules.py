@@ -16,11 +16,12 @@ def rules() -> None:
 @user_rules
 def list_rules(rules: tuple[str, ...]) -> None:
     """Every rule: what can be reported, and the evidence that findings are made of."""
+    from scanner.egress.findings import RULES
     from scanner.pipeline import detectors, rules_of
     from scanner.ruleset import load
 
     ruleset = load([Path(r) for r in rules])
-    reported = rules_of(ruleset, detectors())
+    reported = sorted((*rules_of(ruleset, detectors()), *RULES), key=lambda one: one.id)
     evidence = [r for r in ruleset.rules if r.evidence]
     width = max(len(i) for i in [*(r.id for r in reported), *(r.rule.id for r in evidence)])
     for rule in reported:

@@ -249,6 +249,15 @@ def test_a_broken_launch_names_its_line_and_is_never_taken_for_closed(project: P
     assert done.stdout == ""
 
 
+def test_the_rules_of_launches_are_listed_and_explained(tmp_path: Path):
+    listed = run("rules", "list", cwd=tmp_path).stdout
+    for rule in ("internet", "private-network", "metadata", "host", "engine", "dns", "sibling-pivot", "one-way"):
+        assert re.search(rf"^egress/{rule} ", listed, re.M)
+    explained = run("explain", "egress/policy-without-effect", cwd=tmp_path)
+    assert explained.returncode == 0
+    assert len(explained.stdout.splitlines()) >= 5
+
+
 def test_a_picture_of_a_report_without_a_launch_is_wrong_usage(project: Path):
     run("scan", REPLAY, "-o", "json=r.json", "-q", cwd=project)
     done = run("convert", "r.json", "-o", "html", cwd=project)
