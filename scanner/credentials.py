@@ -10,6 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from urllib.parse import unquote
 
@@ -177,6 +178,19 @@ def mask(text: str) -> str:
     sshpass, curl -u and their like, Authorization headers, private keys. Shapes: the tokens of well-known services.
     References to variables stay. Masking twice changes nothing.
     """
+    return _mask_again(text) if len(text) <= _OFTEN else _mask(text)
+
+
+_OFTEN = 400
+"""Characters of what a report says many times over: such texts are masked once."""
+
+
+@lru_cache(maxsize=16384)
+def _mask_again(text: str) -> str:
+    return _mask(text)
+
+
+def _mask(text: str) -> str:
     for _ in range(_ROUNDS):
         masked = _once(text)
         if masked == text:

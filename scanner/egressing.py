@@ -185,12 +185,12 @@ def _judged(
             close = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {printable(close[0])}?" if close else f"there are {printable(', '.join(known[:10]))}"
             raise UsageError(f"the launch starts no sandbox {printable(name)}; {hint}")
-    egress, remarks = assess(launch, asked)
+    egress, remarks, notes = assess(launch, asked)
     found = sorted(
         (masked.finding(f) for f in findings(egress, remarks)),
         key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule_id, f.locations[0].display, f.message),
     )
-    return egress, found, list(launch.notifications)
+    return egress, found, [*launch.notifications, *notes]
 
 
 def _ruleset(paths: Sequence[Path]) -> "Ruleset | None":

@@ -11,7 +11,7 @@ from scanner.egress.firewall import Ruleset
 from scanner.egress.paths import answers
 from scanner.egress.tools import Inventory, questions, with_tools
 from scanner.egress.without_effect import Remark
-from scanner.model import Container, Hosted, Launch, Pod
+from scanner.model import Container, Hosted, Launch, Level, Notification, Pod
 from scanner.model.egress import Action, Answer, Cut, Destination, Egress, Graph, Permit, SandboxReach, Verdict
 from scanner.model.launch import Said
 
@@ -24,8 +24,11 @@ CLOSABLE = (
     Destination.HOST,
 )
 """What a cut closes where nobody chooses: everything but the other containers, which a launch starts on purpose."""
-CUTS = 200
-"""Sandboxes with a graph of their own for which a cut is sought; the others share one of these or are left without."""
+CUTS = 64
+"""Up to so many sandboxes each get a cut of their own; of more, one of each kind of reach."""
+
+WHOLE = 256
+"""Up to so many sandboxes are reported with their graph and all listed paths; of more, with the plainest path alone."""
 
 Sandbox = Container | Pod | Hosted
 
@@ -44,25 +47,32 @@ class Asked:
     """Names of those to judge; the others are part of the launch, and no more. Empty: all."""
 
 
-def assess(launch: Launch, asked: Asked) -> tuple[Egress, tuple[tuple[str, Remark], ...]]:
-    """Every sandbox of the launch, in the order of the file, and the lines without effect (sandbox or policy, remark)."""
-    drawn: dict[tuple[object, ...], tuple[tuple[Answer, ...], tuple[Cut, ...]]] = {}
+def assess(launch: Launch, asked: Asked) -> tuple[Egress, tuple[tuple[str, Remark], ...], tuple[Notification, ...]]:
+    """Every sandbox of the launch, in the order of the file; the lines without effect (sandbox or policy, remark); and what
+    was not done, if anything was not."""
     sandboxes: list[SandboxReach] = []
     remarks: list[tuple[str, Remark]] = list(without_effect.of_cluster(launch, asked.assumed))
-    for sandbox in sandboxes_of(launch):
+    wanted = [s for s in sandboxes_of(launch) if not asked.sandboxes or name_of(s) in asked.sandboxes]
+    sought: dict[tuple[object, ...], None] = {}
+    without_cut = 0
+    for sandbox in wanted:
         name = name_of(sandbox)
-        if asked.sandboxes and name not in asked.sandboxes:
-            continue
         graph = graph_of(launch, sandbox, asked)
-        shape = _shape(graph)
-        if shape not in drawn:
-            found = answers(graph)
-            cuts = _cuts(launch, sandbox, graph, found, asked) if asked.cuts and len(drawn) < CUTS else ()
-            drawn[shape] = found, cuts
-        found, cuts = drawn[shape]
+        found = answers(graph)
+        cuts: tuple[Cut, ...] = ()
+        if asked.cuts:
+            alike = tuple((a.verdict, a.direct, a.allows) for a in found)
+            if len(wanted) <= CUTS or (alike not in sought and len(sought) < CUTS):
+                cuts = _cuts(launch, sandbox, graph, found, asked)
+            else:
+                without_cut += any(a.destination in asked.closes and a.verdict is not Verdict.CLOSED for a in found)
+            sought.setdefault(alike)
         inventory = asked.inventories.get(name, asked.inventories.get(""))
         found = with_tools(found, inventory)
         remarks += ((name, r) for r in _remarks(sandbox, found))
+        if len(wanted) > WHOLE:
+            graph = replace(graph, nodes=graph.nodes[:1], edges=(), barriers=(), actions=(), siblings=())
+            found = tuple(_in_brief(a) for a in found)
         image = _image(sandbox)
         reach = SandboxReach(
             name,
@@ -76,7 +86,20 @@ def assess(launch: Launch, asked: Asked) -> tuple[Egress, tuple[tuple[str, Remar
         )
         sandboxes.append(reach)
     taken = tuple(sorted(asked.assumed.values.items()))
-    return Egress(launch.files, launch.format, launch.runner, taken, tuple(sandboxes)), tuple(dict.fromkeys(remarks))
+    egress = Egress(launch.files, launch.format, launch.runner, taken, tuple(sandboxes))
+    notes: tuple[Notification, ...] = ()
+    if len(wanted) > WHOLE:
+        words = f"of more than {WHOLE} sandboxes the plainest path to each destination is reported and no graph; name those to see whole (--sandbox)"
+        notes = (Notification("egress", Level.NOTE, words),)
+    if without_cut:
+        words = f"a cut was sought for one sandbox of each kind of reach: {without_cut:,} that reach the same, or more kinds, have none; name one (--sandbox) for its own"
+        notes = (*notes, Notification("egress", Level.NOTE, words))
+    return egress, tuple(dict.fromkeys(remarks)), notes
+
+
+def _in_brief(answer: Answer) -> Answer:
+    left_out = answer.paths_left_out + max(len(answer.paths) - 1, 0)
+    return replace(answer, paths=answer.paths[:1], because=answer.because[:1], paths_left_out=left_out)
 
 
 def sandboxes_of(launch: Launch) -> tuple[Sandbox, ...]:
@@ -102,17 +125,6 @@ def graph_of(launch: Launch, sandbox: Sandbox, asked: Asked) -> Graph:
     return hosted_graph(launch, sandbox, asked.assumed)
 
 
-def _shape(graph: Graph) -> tuple[object, ...]:
-    """What makes two graphs the same but for the name of where they start."""
-    start = graph.start
-
-    def named(id: str) -> str:
-        return "" if id == start else id
-
-    edges = tuple(replace(e, source=named(e.source), target=named(e.target)) for e in graph.edges)
-    return (edges, graph.barriers, graph.siblings, tuple(a.id for a in graph.actions))
-
-
 def _cuts(launch: Launch, sandbox: Sandbox, graph: Graph, found: Sequence[Answer], asked: Asked) -> tuple[Cut, ...]:
     """One cut for all that is open and can be closed, and one without actions for each that cannot."""
     wanted = [a.destination for a in found if a.destination in asked.closes and a.verdict is not Verdict.CLOSED]
@@ -132,6 +144,8 @@ def _cuts(launch: Launch, sandbox: Sandbox, graph: Graph, found: Sequence[Answer
 
 def _rebuild(launch: Launch, sandbox: Sandbox, asked: Asked) -> Callable[[Sequence[Action]], Graph]:
     name = name_of(sandbox)
+    if isinstance(sandbox, Pod) and Destination.SIBLINGS not in asked.closes and not asked.keep:
+        launch = _about(launch, sandbox)
 
     def rebuild(actions: Sequence[Action]) -> Graph:
         edited = apply(launch, actions)
@@ -139,6 +153,14 @@ def _rebuild(launch: Launch, sandbox: Sandbox, asked: Asked) -> Callable[[Sequen
         return graph_of(edited, after, asked)
 
     return rebuild
+
+
+def _about(launch: Launch, pod: Pod) -> Launch:
+    """What of a cluster decides what one pod sends to other than its siblings: itself, and the policies that may select it."""
+    cluster = launch.cluster
+    assert cluster is not None
+    policies = tuple(p for p in cluster.policies if p.namespace in (None, "", pod.namespace))
+    return replace(launch, cluster=replace(cluster, pods=(pod,), policies=policies))
 
 
 def _remarks(sandbox: Sandbox, found: Sequence[Answer]) -> tuple[Remark, ...]:
