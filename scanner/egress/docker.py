@@ -34,13 +34,18 @@ def container_graph(launch: Launch, container: Container, assumed: Assumed, rule
     mediation.engine_named(sketch)
     mediation.sockets_shared(sketch)
     mediation.sockets_of_host(sketch)
-    while sketch.waiting or sketch.asking:
+    while sketch.waiting or sketch.asking or sketch.calling_host or sketch.calling:
         while sketch.waiting:
             node, there = sketch.waiting.pop()
             _reach(sketch, node, there)
             naming.draw(sketch, node, there)
         while sketch.asking:
             naming.draw(sketch, *sketch.asking.pop())
+        while sketch.calling_host:
+            _call_host(sketch, *sketch.calling_host.pop())
+        while sketch.calling:
+            node, there, other = sketch.calling.pop()
+            peers.called(sketch, node, other, there)
     graph = sketch.builder.graph()
     if any(edge.target == to(Destination.ENGINE) for edge in graph.edges):
         return graph
@@ -228,6 +233,23 @@ def _to_host(
         peers.on_host(sketch, node, passed.hosts[0], held, part)
     for words, place in passing.dropped:
         sketch.builder.barrier(node, to(Destination.HOST), words, place)
+
+
+def _call_host(sketch: Sketch, node: str, container: Container) -> None:
+    """The host alone, from where a container is: what a relay to the host reaches."""
+    scene = sketch.scene
+    owner = scene.owners[container.name]
+    if owner is None or owner.network_mode.value == "host":
+        why = f"{container.name} lives in the host's network"
+        sketch.builder.edge(node, to(Destination.HOST), "host-network", why, origin=container.origin, permits=HOST)
+        peers.on_host(sketch, node, "localhost", ())
+        return
+    for one in scene.attached(owner):
+        for permit, missing in scene.across(
+            lambda e, n=one.network: (*scene.lets(n, e).host, *scene.lets(n, e).routed_host)  # type: ignore[misc]
+        ):
+            why = f"an address of the host, by {one.network.key}"
+            _to_host(sketch, node, one.network, permit, "host-address", why, (), (*one.missing, *missing))
 
 
 # ---- behind a default route

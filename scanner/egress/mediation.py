@@ -100,9 +100,34 @@ def _passes(
             node, to(Destination.ENGINE), kind, why, mode=Mode.MEDIATED, origin=origin, permits=permits, missing=missing
         )
         return
-    forwarder = _forwarder(sketch, there)
-    whole = _with_host(sketch, there, permits)
-    builder.edge(node, forwarder, kind, why, mode=Mode.MEDIATED, origin=origin, permits=whole, missing=missing)
+    anywhere, host, named = _apart(sketch, there, permits)
+    if anywhere:
+        builder.edge(
+            node,
+            _forwarder(sketch, there),
+            kind,
+            why,
+            mode=Mode.MEDIATED,
+            origin=origin,
+            permits=anywhere,
+            missing=missing,
+        )
+    if host:
+        builder.edge(
+            node, _to_host(sketch, there), kind, why, mode=Mode.MEDIATED, origin=origin, permits=host, missing=missing
+        )
+        for other in sketch.scene.on_host:
+            served = tuple(replace(p, hosts=(other.name,)) for p in host)
+            builder.edge(
+                node, to(Destination.SIBLINGS), kind, why, mode=Mode.MEDIATED, origin=origin, permits=served,
+                missing=missing,
+            )  # fmt: skip
+    for other, part in named:
+        words = f"what {there.name} passes on to {other.name}"
+        called = builder.node(f"forwarder:{there.name}/{other.name}", "forwarder", words, there.origin)
+        builder.edge(node, called, kind, why, mode=Mode.MEDIATED, origin=origin, permits=part, missing=missing)
+        if sketch.once(called):
+            sketch.calling.append((called, there, other))
     if known.resolves and any("*" in h or address_range(h) is not None for p in permits for h in p.hosts):
         asks = builder.node(f"asks:{there.name}", "resolver", f"names that {there.name} looks up", known.origin)
         words = f"{there.name} looks up the names that it is asked for"
@@ -119,20 +144,40 @@ def _forwarder(sketch: Sketch, there: Container) -> str:
     return id
 
 
-def _with_host(sketch: Sketch, there: Container, permits: Sequence[Permit]) -> tuple[Permit, ...]:
-    """A forwarder's list, with the host's own names for what is the host's."""
+def _to_host(sketch: Sketch, there: Container) -> str:
+    """The node of what a sibling passes on to the host that it runs on."""
+    words = f"what {there.name} passes on to the host"
+    id = sketch.builder.node(f"forwarder:{there.name}/host", "forwarder", words, there.origin)
+    if sketch.once(id):
+        sketch.calling_host.append((id, there))
+    return id
+
+
+def _apart(
+    sketch: Sketch, there: Container, permits: Sequence[Permit]
+) -> tuple[tuple[Permit, ...], tuple[Permit, ...], tuple[tuple[Container, tuple[Permit, ...]], ...]]:
+    """A forwarder's list in three: what may be anywhere, the host that it runs on, and siblings that it calls by name."""
     own = {name.lower() for name, said in there.extra_hosts if said.value == "host-gateway"}
     attached = sketch.scene.attached_by_name(there.name)
-    addresses = {DOCKER0, *(g for a in attached for g in a.network.gateways)}
+    meant = {*HOST_NAMES, *own, DOCKER0, *(g for a in attached for g in a.network.gateways)}
     tokens = ("host", *(f"host at the address of {a.network.key}'s bridge" for a in attached))
-    return (
-        *permits,
-        *(
-            replace(p, hosts=tokens)
-            for p in permits
-            if any(h.lower() in HOST_NAMES | own or h.removesuffix("/32") in addresses for h in p.hosts)
-        ),
-    )
+    anywhere: list[Permit] = []
+    host: list[Permit] = []
+    named: dict[str, list[Permit]] = {}
+    for permit in permits:
+        others = []
+        for name in permit.hosts:
+            sibling = sketch.scene.by_called.get(name.lower().removesuffix("/32"))
+            if name.lower().removesuffix("/32") in meant:
+                host.append(replace(permit, hosts=tokens))
+            elif sibling is not None:
+                named.setdefault(sibling, []).append(replace(permit, hosts=(sibling,)))
+            else:
+                others.append(name)
+        if others:
+            anywhere.append(replace(permit, hosts=tuple(others)))
+    containers = ((sketch.scene.launch.container(name), tuple(part)) for name, part in named.items())
+    return tuple(anywhere), tuple(host), tuple((c, part) for c, part in containers if c is not None)
 
 
 def _mounted(container: Container) -> frozenset[str]:

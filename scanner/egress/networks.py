@@ -135,10 +135,6 @@ def default_route(candidates: list[tuple[Attachment, Network, Lets]], engine: En
     return min(routed, key=order)[1].key
 
 
-def option(network: Network, name: str) -> Said[str] | None:
-    return network.option(name)
-
-
 def switched(network: Network, name: str, default: bool) -> bool:
     """A boolean option of the bridge driver, as Go's ParseBool reads it."""
     said = network.option(name)

@@ -29,6 +29,9 @@ LISTED = 12
 LOOKED_AT = 400
 """Paths that are looked at to choose them."""
 
+TAKEN = ("engine", "host")
+"""The nodes of what was taken over: what led there was narrow, what leads on is not."""
+
 Passing = tuple[Permit, ...] | None
 """What may still pass; None is everything."""
 _State = tuple[Mode, bool]
@@ -120,7 +123,7 @@ def _spread(graph: Graph) -> dict[str, dict[_State, Passing]]:
         passing = arrived[node][state]
         mode, sure = state
         for edge in leaving.get(node, ()):
-            further = _narrowed(passing, edge.permits)
+            further = _beyond(passing, edge)
             if further == ():
                 continue
             next_state = (edge.mode if edge.mode is not Mode.DIRECT else mode, sure and not edge.missing)
@@ -134,6 +137,15 @@ def _spread(graph: Graph) -> dict[str, dict[_State, Passing]]:
                 states[next_state] = joined
             waiting.append((edge.target, next_state))
     return arrived
+
+
+def _beyond(passing: Passing, edge: Edge) -> Passing:
+    """What passes on behind an edge. Whoever takes over engine or host by it decides from there on for himself; software that
+    passes traffic on goes by its own list, whatever it took to reach it."""
+    if edge.target.startswith("forwarder:"):
+        return edge.permits
+    further = _narrowed(passing, edge.permits)
+    return None if edge.target in TAKEN and further != () else further
 
 
 def _narrowed(passing: Passing, permits: Passing) -> Passing:
@@ -189,7 +201,7 @@ def ways(graph: Graph, destination: Destination) -> Iterator[Way]:
             edge = graph.edges[number]
             if edge.target not in useful or edge.target in visited:
                 continue
-            further = _narrowed(passing, edge.permits)
+            further = _beyond(passing, edge)
             if further == ():
                 continue
             next_mode = edge.mode if edge.mode is not Mode.DIRECT else mode

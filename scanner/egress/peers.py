@@ -13,6 +13,11 @@ from scanner.model.launch import Container, Missing, Network, Origin
 _EPHEMERAL = ((32768, 60999),)
 """Where the host takes a port from if a launch names none."""
 _ANY_PORT = 32768
+_ALSO = {
+    "localhost": ("localhost", "127.0.0.0/8", "::1/128"),
+    "host-service": ("host", "10.0.0.0/8", "100.64.0.0/10"),
+}
+"""What else one is called by, where a step leads to the caller's own loopback, or to the host."""
 
 
 def whole(
@@ -30,11 +35,28 @@ def whole(
     if there.name == sketch.container.name:
         return
     id = sketch.builder.node(f"container:{there.name}", "container", there.name, there.origin)
-    sketch.builder.edge(node, id, kind, why, origin=origin or there.origin, actions=actions, missing=missing)
+    hosts = siblings.callable_as(there, (a.network for a in sketch.scene.attached_by_name(there.name)))
+    by = None if kind == "called" else (Permit((*hosts, *_ALSO.get(kind, ()))),)
+    sketch.builder.edge(
+        node, id, kind, why, origin=origin or there.origin, permits=by, actions=actions, missing=missing
+    )
     if sketch.once(id):
         services = f"services of {there.name}"
         sketch.builder.edge(id, to(Destination.SIBLINGS), "service", services, permits=(Permit((there.name,)),))
         mediation.passing_on(sketch, id, there)
+
+
+def called(sketch: Sketch, node: str, there: Container, by: Container) -> None:
+    """A sibling that another calls by its name, where they share a network or a namespace."""
+    scene = sketch.scene
+    mine = {a.network.key: a.missing for a in scene.attached_by_name(by.name)}
+    for attached in scene.attached_by_name(there.name):
+        if attached.network.key not in mine:
+            continue
+        for missing in scene.where(lambda e, n=attached.network: scene.lets(n, e).peers is Peers.OPEN):  # type: ignore[misc]
+            why = f"{by.name} calls {there.name} on {attached.network.key}"
+            held = (*mine[attached.network.key], *attached.missing, *missing)
+            whole(sketch, node, there, "called", why, missing=held)
 
 
 def partly(
@@ -163,7 +185,7 @@ def on_host(sketch: Sketch, node: str, words: str, missing: Sequence[Missing], p
         else:
             whole(sketch, node, there, "host-service", why, origin=origin, missing=missing)
     if not ports or any(_names_engine(sketch, p) for p in ports):
-        sketch.engine_port(node, words, missing)
+        sketch.engine_port(node, words, missing, (words,))
 
 
 def _names_engine(sketch: Sketch, permit: Permit) -> bool:

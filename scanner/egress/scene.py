@@ -121,6 +121,11 @@ class Scene:
     def is_on(self, name: str, network: Network) -> bool:
         return any(one.name == name for one, _ in self.by_network.get(network.key, ()))
 
+    @cached_property
+    def by_called(self) -> dict[str, str]:
+        """The container that a name or an address means, where it is one of the launch's."""
+        return {name: c.name for c in reversed(self.launch.containers) for name in siblings.called(c)}
+
     def neighbours(self, owner: Container) -> Iterator[Neighbour]:
         """The other containers on a namespace's networks, with the addresses that the launch gives them."""
         own = {a.network.key for a in self.attached(owner)}

@@ -1,10 +1,10 @@
 """What containers of one launch are to each other: whose network namespace they share, what they serve, what they leave open."""
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from scanner.egress.networks import DEFAULT_BRIDGE
-from scanner.model.launch import Container, Launch, Missing, MountKind, Published, Said
+from scanner.egress.networks import DEFAULT_BRIDGE, LOCAL_POOLS
+from scanner.model.launch import Container, Launch, Missing, MountKind, Network, Published, Said
 
 _MODES = ("none", "host", "bridge", "default", "networks")
 CHAIN = 64
@@ -97,6 +97,13 @@ def called(container: Container) -> frozenset[str]:
     for attachment in container.attachments:
         names |= {*attachment.aliases, attachment.ipv4, attachment.ipv6}
     return frozenset(name.lower() for name in names if name)
+
+
+def callable_as(container: Container, networks: Iterable[Network]) -> tuple[str, ...]:
+    """The addresses that a relay's list may mean a container by: its own, its networks', and where engines choose some."""
+    subnets = dict.fromkeys(subnet for network in networks for subnet in network.subnets)
+    given = [a for a in sorted(called(container)) if is_address(a)]
+    return (*given, *subnets, *LOCAL_POOLS)
 
 
 def is_address(text: str) -> bool:

@@ -18,7 +18,7 @@ QUESTIONS = (Permit(("0.0.0.0/0", "::/0"), "udp", ((53, 53),)), Permit(("0.0.0.0
 
 class Sketch:
     """`waiting` are nodes from which another container's own reach begins: what its software passes on. `asking` are those
-    from which another container's names are asked, `names` what is known of how names leave from where somebody stands."""
+    from which another container's names are asked, `calling_host` those from which it calls its host alone, `calling` another sibling alone, `names` what is known of how names leave from where somebody stands."""
 
     def __init__(self, scene: Scene, rules: HostRules, container: Container) -> None:
         self.scene = scene
@@ -31,6 +31,8 @@ class Sketch:
             self.builder.sibling(name)
         self.waiting: list[tuple[str, Container]] = []
         self.asking: list[tuple[str, Container]] = []
+        self.calling: list[tuple[str, Container, Container]] = []
+        self.calling_host: list[tuple[str, Container]] = []
         self.names: dict[object, tuple[tuple[Asked, tuple[Missing, ...]], ...]] = {}
         self._drawn: set[str] = set()
 
@@ -88,19 +90,35 @@ class Sketch:
                 missing=missing,
             )
 
-    def engine_port(self, node: str, words: str, missing: Sequence[Missing] = ()) -> None:
-        """The engine's own TCP port, where it is assumed to have one and the host is reached."""
+    def engine_port(self, node: str, words: str, missing: Sequence[Missing] = (), host: Sequence[str] = ()) -> None:
+        """The engine's own TCP port, where it is assumed to have one and the host is reached by the names in `host`."""
         port = self.scene.assumed.get("engine.tcp")
         if port not in (None, "none"):
             why = f"the engine listens on TCP {port} of the host for anybody ({words})"
-            self.to_engine(node, why, None, missing, (f"tcp {port}",))
+            reached = (Permit(("0.0.0.0/0", "::/0", "host", *host), "tcp", ((int(port or 0), int(port or 0)),)),)
+            self.to_engine(node, why, None, missing, (f"tcp {port}",), reached)
 
     def to_engine(
-        self, node: str, why: str, origin: Origin | None, missing: Sequence[Missing] = (), needs: Sequence[str] = ()
+        self,
+        node: str,
+        why: str,
+        origin: Origin | None,
+        missing: Sequence[Missing] = (),
+        needs: Sequence[str] = (),
+        permits: Sequence[Permit] | None = None,
     ) -> None:
+        """An engine that is commanded from `node`; `permits` where only what reaches a port of the host's does so."""
         taken(self.builder, "engine", self.siblings)
         self.builder.edge(
-            node, "engine", "engine-port", why, mode=Mode.PIVOT, origin=origin, missing=missing, needs=needs
+            node,
+            "engine",
+            "engine-port",
+            why,
+            mode=Mode.PIVOT,
+            origin=origin,
+            permits=permits,
+            missing=missing,
+            needs=needs,
         )
 
     def anywhere(self, node: str, kind: str, missing: Missing, *, mode: Mode = Mode.DIRECT, sure: bool = False) -> None:

@@ -209,33 +209,31 @@ def draw(
     `plain`: a socket of the engine's is reached by plain means, whatever follows from it.
     """
     for way in ways:
-        taken(builder, way.target, siblings)
         for action in way.actions:
             builder.action(action.id, action.title, action.cost, action.origin, action.edit, action.breaks)
-        builder.edge(
-            source,
-            way.target,
-            way.kind,
-            way.why,
-            mode=Mode.PIVOT,
-            origin=way.origin,
-            permits=None if way.permits == ENGINE else way.permits,
-            needs=way.needs,
-            actions=tuple(a.id for a in way.actions),
-            missing=way.missing,
-        )
-        if way.kind == "engine-socket" and plain:
-            builder.edge(
-                source,
-                to(Destination.ENGINE),
-                way.kind,
-                way.why,
-                origin=way.origin,
-                permits=way.permits,
-                needs=way.needs,
-                actions=tuple(a.id for a in way.actions),
-                missing=way.missing,
-            )
+        whole = way.permits == ENGINE
+        if whole:
+            taken(builder, way.target, siblings)
+            _draw(builder, source, way.target, way, Mode.PIVOT, None)
+        if way.kind == "engine-socket" and (plain or not whole):
+            _draw(builder, source, to(Destination.ENGINE), way, Mode.DIRECT, way.permits)
+
+
+def _draw(
+    builder: Builder, source: str, target: str, way: Takeover, mode: Mode, permits: tuple[Permit, ...] | None
+) -> None:
+    builder.edge(
+        source,
+        target,
+        way.kind,
+        way.why,
+        mode=mode,
+        origin=way.origin,
+        permits=permits,
+        needs=way.needs,
+        actions=tuple(a.id for a in way.actions),
+        missing=way.missing,
+    )
 
 
 def taken(builder: Builder, target: str, siblings: Sequence[str]) -> str:

@@ -478,6 +478,68 @@ def test_an_engine_on_tcp_is_taken_by_who_reaches_the_host(parts: tuple[Containe
         assert letters(launch(*parts), {**version, "engine.tcp": "2375"})[4] == engine
 
 
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("host.docker.internal:2375", "OOOOO"),
+        ("host.docker.internal:9000", "CCCLC"),
+        ("172.17.0.1:2375", "OOOOO"),
+        ("203.0.113.10:9000", "LCCLC"),
+    ],
+)
+def test_a_relay_reaches_the_engine_only_by_its_port(target: str, expected: str) -> None:
+    """Whoever commands the engine is no longer held by what the relay passes."""
+    relay = box(
+        "relay",
+        "outer",
+        command=words(f"socat UNIX-LISTEN:/sock/r.sock,fork TCP:{target}"),
+        mounts=(volume("sock", "/sock"),),
+    )
+    shared = launch(box("agent", mode="none", mounts=(volume("sock", "/sock"),)), relay, OUTER)
+    for engine in (OLD, NEW):
+        assert letters(shared, {**engine, "engine.tcp": "2375"}).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [
+        ("socat TCP-LISTEN:8888,fork TCP:proxy:8888", "L"),
+        ("socat TCP-LISTEN:8888,fork TCP:172.20.0.9:8888", "L"),
+        ("socat TCP-LISTEN:8888,fork TCP:203.0.113.10:443", "L"),
+        ("socat TCP-LISTEN:8888,fork TCP:db:5432", "C"),
+        ("socat TCP-LISTEN:8888,fork TCP:10.77.0.1:22", "C"),
+    ],
+)
+def test_a_relay_to_a_proxy_reaches_what_the_proxy_lets_through(first: str, expected: str) -> None:
+    """What passes the second goes by the second's list, if the first leads to it at all."""
+    chain = launch(
+        box("agent", "inner"),
+        box("relay", "inner", "middle", command=words(first)),
+        box("proxy", "middle", "outer", command=words("socat TCP-LISTEN:8888,fork TCP:203.0.113.99:443")),
+        box("db", "middle"),
+        INNER,
+        net("middle", internal=first.find("203.0.113") < 0),
+        OUTER,
+    )
+    assert letters(chain, NEW)[0] == expected
+
+
+def test_a_relay_to_a_proxy_on_the_host() -> None:
+    relay = box(
+        "relay",
+        "outer",
+        command=words("socat UNIX-LISTEN:/sock/r.sock,fork TCP:host.docker.internal:8888"),
+        mounts=(volume("sock", "/sock"),),
+    )
+    proxy = box("proxy", mode="host", command=words("socat TCP-LISTEN:8888,fork TCP:203.0.113.10:443"))
+    agent = box("agent", mode="none", mounts=(volume("sock", "/sock"),))
+    assert letters(launch(agent, relay, proxy, OUTER), NEW) == "LCCLCCL"
+
+
+def test_a_builders_socket_is_a_part_of_an_engine() -> None:
+    assert letters(launch(box("agent", mode="none", mounts=(bind("/run/buildkit/buildkitd.sock"),))), NEW) == "CCCCLCC"
+
+
 def test_ipv6_is_not_filtered_where_the_engine_does_not() -> None:
     inner = launch(box("agent", "inner"), net("inner", internal=True, ipv6=True))
     assert letters(inner, {**OLD, "engine.ip6tables": "false"}) == "LLLOCLC"
