@@ -11,6 +11,7 @@ and Cilium's, which add up, Cilium's denials first; then the baseline; then ever
 Policies page; network-policy-api's API overview; docs.cilium.io, Policy Enforcement Modes and Deny Policies.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -179,6 +180,14 @@ class Traffic:
 NOTHING = Traffic()
 
 
+def together(parts: Sequence[Traffic]) -> Traffic:
+    """The union of many, pair by pair, so that thousands of small ones are not added to one that grows."""
+    some = [part for part in parts if part]
+    while len(some) > 1:
+        some = [a | b for a, b in itertools.zip_longest(some[::2], some[1::2], fillvalue=NOTHING)]
+    return some[0] if some else NOTHING
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """What a rule speaks of, between two bounds, and the facts that would bring them together."""
@@ -245,10 +254,7 @@ class Leaving:
 
     @cached_property
     def most(self) -> Traffic:
-        result = NOTHING
-        for one in self.passing:
-            result = result | one.most
-        return result
+        return together([one.most for one in self.passing])
 
 
 # ---- the cluster
@@ -302,6 +308,7 @@ class Net:
         self._rules: dict[tuple[int, int], Match] = {}
         self._selecting: dict[int, list[tuple[Policy, bool]]] | None = None
         self._leaving: dict[int, Leaving] = {}
+        self._by_policies: dict[tuple[tuple[int, bool], ...], Leaving] = {}
         self._admitted: dict[int, tuple[Targets, Targets, tuple[Missing, ...]]] = {}
         self._ingress: _Ingress | None = None
         self._selected: dict[tuple[Selector | None, Selector | None, str | None], Selection] = {}
@@ -638,7 +645,15 @@ class Net:
         return found
 
     def _leave(self, number: int) -> Leaving:
+        """The same for all classes for which the same policies hold."""
         chosen = self.selecting(number)
+        key = tuple((id(policy), sure) for policy, sure in chosen)
+        found = self._by_policies.get(key)
+        if found is None:
+            found = self._by_policies[key] = self._under(chosen)
+        return found
+
+    def _under(self, chosen: Sequence[tuple[Policy, bool]]) -> Leaving:
         missing: dict[Missing, None] = {}
         for policy, sure in chosen:
             if not sure:
@@ -648,24 +663,26 @@ class Net:
         adding = [c for c in chosen if c[0].tier in (Tier.NETWORK, Tier.CILIUM)]
         isolating = [(p, sure) for p, sure in adding if isolates_egress(p)]
         rest = way.denials(adding, rest)
+        isolated = NOTHING
         if isolating:
-            allowed = way.additions(adding, rest)
-            for policy, sure in isolating:
-                # where a policy holds, so do its own rules; of the others only those that hold for sure
-                own = NOTHING if sure else self._allowed_by(policy)
-                way.denied = way.denied | (rest - allowed - own)
-            if any(sure for _, sure in isolating):
+            shut = rest - way.additions(adding, rest)
+            surely = any(sure for _, sure in isolating)
+            # where a policy holds, so do its own rules; of the others only those that hold for sure
+            isolated = shut if surely else together([shut - self._allowed_by(policy) for policy, _ in isolating])
+            if surely:
                 rest = NOTHING
         rest = way.by_priority([c for c in chosen if c[0].tier is Tier.BASELINE], rest)
-        way.allow(Cause(), rest)
+        way.allow(Cause(), rest, sure=False)
         cilium = [
             (p, sure)
             for p, sure in adding
             if p.tier is Tier.CILIUM
             and (isolates_egress(p) or any(r.verb is Verb.DENY and not r.ingress for r in p.rules))
         ]
+        denied = way.denied | isolated
         return Leaving(
-            tuple(Passing(cause, most - way.denied, most) for cause, most in way.passing if most),
+            # what a rule that holds for sure adds is no part of what isolation closes
+            tuple(Passing(cause, most - (way.denied if sure else denied), most) for cause, most, sure in way.passing),
             tuple(dict.fromkeys(way.denying)),
             tuple(p for p, _ in isolating),
             tuple(missing),
@@ -674,11 +691,13 @@ class Net:
         )
 
     def _allowed_by(self, policy: Policy) -> Traffic:
-        result = NOTHING
-        for index, rule in enumerate(policy.rules):
-            if rule.verb is Verb.ALLOW and not rule.ingress:
-                result = result | self.matched(policy, index).least
-        return result
+        return together(
+            [
+                self.matched(policy, index).least
+                for index, rule in enumerate(policy.rules)
+                if rule.verb is Verb.ALLOW and not rule.ingress
+            ]
+        )
 
     # -- ingress
 
@@ -714,14 +733,15 @@ class _Way:
     def __init__(self, net: Net, missing: dict[Missing, None]) -> None:
         self.net = net
         self.missing = missing
-        self.passing: list[tuple[Cause, Traffic]] = []
+        self.passing: list[tuple[Cause, Traffic, bool]] = []
         self.denied = NOTHING
         """What may be denied: whatever passes beside it is not certain to."""
         self.denying: list[Cause] = []
 
-    def allow(self, cause: Cause, traffic: Traffic) -> None:
+    def allow(self, cause: Cause, traffic: Traffic, *, sure: bool) -> None:
+        """`sure`: no policy's isolation closes any of it."""
         if traffic:
-            self.passing.append((cause, traffic))
+            self.passing.append((cause, traffic, sure))
 
     def _match(self, policy: Policy, sure: bool, index: int) -> Match:
         found = self.net.matched(policy, index)
@@ -747,7 +767,7 @@ class _Way:
                     hit = _meet(open_yet, match.most, self.net.whole)
                     cause = Cause(policy, index)
                     if rule.verb is Verb.ALLOW:
-                        self.allow(cause, hit)
+                        self.allow(cause, hit, sure=False)
                     elif rule.verb is Verb.DENY:
                         self.denied = self.denied | hit
                         self.denying.append(cause)
@@ -779,14 +799,15 @@ class _Way:
 
     def additions(self, chosen: Sequence[tuple[Policy, bool]], given: Traffic) -> Traffic:
         """What the rules allow for sure; what they may allow passes."""
-        allowed = NOTHING
+        allowed = []
         for policy, sure in chosen:
             for index, rule in enumerate(policy.rules):
                 if rule.verb is Verb.ALLOW and not rule.ingress:
                     match = self._match(policy, sure, index)
-                    self.allow(Cause(policy, index), _meet(given, match.most, self.net.whole))
-                    allowed = allowed | match.least
-        return allowed
+                    exact = sure and match.least is match.most
+                    self.allow(Cause(policy, index), _meet(given, match.most, self.net.whole), sure=exact)
+                    allowed.append(match.least)
+        return together(allowed)
 
 
 def _meet(a: Traffic, b: Traffic, whole: Traffic) -> Traffic:
