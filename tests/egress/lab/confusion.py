@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from scanner.egress.assess import Asked, assess
 from scanner.egress.assumptions import parse
+from scanner.egress.docker import container_graph
 from scanner.egress.firewall import read_ruleset
+from scanner.egress.paths import answers
 from scanner.launch import compose, docker_run
 from scanner.launch.plugin import Input, ReadOptions
 from scanner.model.egress import Answer, Destination, Verdict
@@ -89,8 +90,9 @@ def predicted(record: Mapping[str, Any], form: str, supplied: Iterable[str] = ()
         given = Input(name, record[form], folder / name)
         launch = reader.read([given], ReadOptions())
     ruleset = read_ruleset(record["ruleset"], "ruleset") if record["ruleset"] else None
-    egress, _ = assess(launch, Asked(parse([*record["assume"], *supplied]), ruleset, cuts=False))
-    return next(sandbox.answers for sandbox in egress.sandboxes if sandbox.name == SANDBOX)
+    sandbox = launch.container(SANDBOX)
+    assert sandbox is not None
+    return answers(container_graph(launch, sandbox, parse([*record["assume"], *supplied]), ruleset))
 
 
 def compared(records: Iterable[Mapping[str, Any]], forms: Sequence[str] = tuple(FORMS)) -> tuple[Compared, ...]:
@@ -103,15 +105,15 @@ def compared(records: Iterable[Mapping[str, Any]], forms: Sequence[str] = tuple(
 
 
 def _rows(record: Mapping[str, Any], form: str) -> Iterator[Compared]:
-    answers = {answer.destination: answer for answer in predicted(record, form)}
+    found = {answer.destination: answer for answer in predicted(record, form)}
     known = {fact.partition("=")[0]: fact for fact in record["supplies"]}
-    asked = tuple(sorted({key for answer in answers.values() for key in _missing(answer)} & set(known)))
+    asked = tuple(sorted({key for answer in found.values() for key in _missing(answer)} & set(known)))
     again = (
         {answer.destination: answer for answer in predicted(record, form, [known[key] for key in asked])}
         if asked
         else {}
     )
-    for destination, answer in answers.items():
+    for destination, answer in found.items():
         for kind in ("verdict", "direct"):
             measured = record["verdicts" if kind == "verdict" else "direct"][destination.value]
             if destination is Destination.SIBLINGS and not all(record["siblings"].values()):

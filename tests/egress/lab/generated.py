@@ -145,9 +145,6 @@ def _some_nets(draft: _Draft) -> Iterator[Net]:
             yield replace(lan, name=name, internal=draft.chance(0.3))
             lan = None  # one network may have these addresses
             continue
-        if draft.chance(0.05):
-            yield Net(name, "macvlan", draft.chance(0.3))  # without a parent
-            continue
         internal = draft.chance(0.45)
         options = []
         if draft.chance(0.2):

@@ -446,7 +446,7 @@ def _sibling_probes(
         ]
         for bound in (container.attrs["NetworkSettings"]["Ports"] or {}).values():
             for one in bound or ():
-                if ":" not in one["HostIp"]:
+                if ":" not in one["HostIp"] and one["HostPort"]:  # a routed network publishes without one
                     port = int(one["HostPort"])
                     probes += [
                         _to_sibling(service.name, host, port, "published", connects=True)
