@@ -240,7 +240,7 @@ def names_of(answers: Iterable[Answer]) -> str:
 
 
 def action(one: Action) -> str:
-    takes = f"; it takes away {words.plain(one.breaks, SENTENCE)}" if one.breaks else ""
+    takes = f"; it costs: {words.plain(one.breaks, SENTENCE)}" if one.breaks else ""
     return placed(words.plain(one.title, SENTENCE), one.origin) + takes
 
 

@@ -187,7 +187,8 @@ def _pascal(words_of: str, identifier: str) -> str | None:
 def _tags(rule: Rule) -> list[str]:
     """GitHub keeps ten."""
     behaviour = printable(rule.id.partition("/")[0], 60)
-    tags = ["security", "container-image", behaviour, *(f"attack/{one}" for one in _techniques(rule))]
+    subject = "launch-file" if behaviour == "egress" else "container-image"
+    tags = ["security", subject, behaviour, *(f"attack/{one}" for one in _techniques(rule))]
     return list(dict.fromkeys(tags))[:10]
 
 
@@ -477,7 +478,8 @@ def _notification(one: Notification, report: Report, stages: Sequence[str]) -> "
     text += f", {one.count:,} times" if one.count > 1 else ""
     stage = printable(one.stage)
     located = one.path is not None
-    uri = _uri(report, b"!/".join((one.path or b"", *one.inner)))
+    path = b"!/".join((one.path or b"", *one.inner))
+    uri = _uri_of(path) if one.stage == "launch" else _uri(report, path)
     return sarif_om.Notification(
         message=sarif_om.Message(text=words.sentence(_text(text))),
         level=str(one.level),

@@ -97,7 +97,7 @@ def test_a_sandbox_is_told_with_its_paths_the_cut_and_the_questions():
     assert "  host, siblings: closed (--explain deny says by what)\n" in block
     assert (
         "  Three changes close all of them:\n"
-        "    1. internal: true on network default (compose.yaml:20); it takes away everything that agent fetches from outside\n"
+        "    1. internal: true on network default (compose.yaml:20); it costs: everything that agent fetches from outside\n"
         "    2. drop the mount of /var/run/docker.sock (compose.yaml:9)\n"
         "    3. dns: [127.0.0.1] for agent (compose.yaml:3)\n"
         "  One change closes engine:\n"

@@ -355,6 +355,19 @@ def test_a_launch_file_has_the_address_that_the_repository_has_for_it(file, uri)
     assert location["physicalLocation"]["artifactLocation"]["uri"] == uri
 
 
+def test_rules_and_remarks_of_a_launch_are_of_its_files():
+    remark = Notification("launch", Level.NOTE, "a network of another kind", b"deploy/compose.yaml")
+    one = run(
+        replace(samples_egress.BOTH, notifications=(remark,), rules=(samples_egress.TAKES_ENGINE, samples.BINARY))
+    )
+
+    [notice] = one["invocations"][0]["toolExecutionNotifications"]
+    assert notice["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "deploy/compose.yaml"
+    tags = {rule["id"]: rule["properties"]["tags"] for rule in one["tool"]["driver"]["rules"]}
+    assert tags["egress/engine"][:3] == ["security", "launch-file", "egress"]
+    assert tags["miner/binary"][:3] == ["security", "container-image", "miner"]
+
+
 def test_a_way_without_end_is_cut_and_says_so():
     step = FlowStep(LaunchLocation("compose.yaml", 2), "on", "network")
     found = replace(samples_egress.finding(), flow=(step,) * 5_000)
