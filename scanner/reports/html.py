@@ -14,7 +14,7 @@ from scanner.model import Json, Report, printable
 from scanner.model.egress import Answer, Cut, Destination, Path, SandboxReach, Verdict
 from scanner.reports import reach, words
 from scanner.reports.jsontext import dumps
-from scanner.reports.picture import BADGE, Picture, picture
+from scanner.reports.picture import Picture, picture
 from scanner.reports.plugin import Format, RenderOptions
 
 BUDGET = 8_000_000
@@ -206,7 +206,7 @@ def _graph(drawn: Picture) -> Json:
                 "label": arrow.numbers,
                 "lines": [one.number for one in arrow.lines],
                 "cut": arrow.cut,
-                "offset": 18 + BADGE * arrow.rank,
+                "offset": arrow.offset,
                 "bends": [list(point) for point in bends],
             }
             for arrow, bends in zip(drawn.arrows, drawn.layout.bends, strict=True)

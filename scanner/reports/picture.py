@@ -1,8 +1,7 @@
 """A drawing with places: what the two pictures, SVG and HTML, share."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scanner.model.egress import Mode, SandboxReach
 from scanner.reports.drawing import Dot, Drawing, Line, drawing
@@ -15,9 +14,8 @@ LINE = 16.0
 COLUMNS = 26
 """Letters of a label on one line; a longer one goes on below, at most LABEL_LINES."""
 LABEL_LINES = 3
-RANKS = 4
-BADGE = 21.0
-"""Room for the numbers of one arrow before its head."""
+BADGES = 84.0
+"""Room for numbers before the head of arrows; those of more arrows begin again at the head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +36,8 @@ class Arrow:
     source: str
     target: str
     lines: tuple[Line, ...]
-    rank: int = 0
-    """Which of the arrows into its target it is: its numbers stand so many places before the head."""
+    offset: float = 0.0
+    """How far before its head its numbers stand: those of several arrows into one node stand side by side."""
 
     @property
     def kind(self) -> str:
@@ -60,7 +58,12 @@ class Arrow:
 
     @property
     def numbers(self) -> str:
-        return ", ".join(str(one.number) for one in self.lines[:4]) + ("…" if len(self.lines) > 4 else "")
+        return ", ".join(str(one.number) for one in self.lines[:3]) + ("…" if len(self.lines) > 3 else "")
+
+    @property
+    def badge(self) -> float:
+        """The width of what its numbers stand in."""
+        return 18.0 if len(self.numbers) <= 2 else len(self.numbers) * 6.4 + 10
 
     @property
     def words(self) -> str:
@@ -85,11 +88,14 @@ def picture(sandbox: SandboxReach) -> Picture:
     together: dict[tuple[str, str], list[Line]] = {}
     for line in drawn.lines:
         together.setdefault((names[line.source], names[line.target]), []).append(line)
-    arriving: Counter[str] = Counter()
+    taken: dict[str, float] = {}
     arrows = []
     for (source, target), lines in together.items():
-        arrows.append(Arrow(source, target, tuple(lines), arriving[target] % RANKS))
-        arriving[target] += 1
+        arrow = Arrow(source, target, tuple(lines))
+        before = taken.get(target, 0.0)
+        before = 0.0 if before + arrow.badge > BADGES else before
+        arrows.append(replace(arrow, offset=9 + before + arrow.badge / 2))
+        taken[target] = before + arrow.badge + 3
     sizes = {box.name: (box.width, box.height) for box in boxes}
     last = [box.name for box in boxes if box.dot.is_destination]
     start = names[sandbox.graph.start]

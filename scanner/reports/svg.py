@@ -11,7 +11,7 @@ from scanner.model.egress import Mode, SandboxReach
 from scanner.reports import reach, words
 from scanner.reports.drawing import Drawing
 from scanner.reports.layout import Layout, Point
-from scanner.reports.picture import BADGE, LETTER, LINE, Arrow, Box, folded, picture
+from scanner.reports.picture import LETTER, LINE, Arrow, Box, folded, picture
 from scanner.reports.plugin import Format, RenderOptions
 from scanner.reports.terminal import width
 
@@ -49,7 +49,7 @@ STYLE = """
   .wall .line { stroke: var(--closed); stroke-dasharray: 1 5; }
   .to-edge { fill: var(--edge); } .to-limited { fill: var(--limited); } .to-open { fill: var(--open); }
   .to-unknown { fill: var(--unknown); } .to-cut { fill: var(--cut); } .to-closed { fill: var(--closed); }
-  .badge circle { fill: var(--paper); stroke: var(--edge); } .cut .badge circle { stroke: var(--cut); stroke-width: 2; }
+  .badge rect { fill: var(--paper); stroke: var(--edge); } .cut .badge rect { stroke: var(--cut); stroke-width: 2; }
   .badge text { font-size: 10px; text-anchor: middle; }
 """
 
@@ -176,7 +176,7 @@ def _arrow(arrow: Arrow, places: Layout, number: int, boxes: Mapping[str, Box], 
     kind = "cut" if arrow.cut else arrow.kind
     title = f"<title>{escaped(arrow.words)}</title>"
     line = f'<path class="line" d="{_curve(points, bulge=bulge)}" marker-end="url(#{kind})"/>'
-    badge = _badge(arrow.numbers, _before(points, 18 + BADGE * arrow.rank, bulge=bulge))
+    badge = _badge(arrow, _before(points, arrow.offset, bulge=bulge))
     return f'<g class="{kind}">{title}{line}</g>', f'<g class="{kind}">{title}{badge}</g>'
 
 
@@ -205,15 +205,10 @@ def _before(points: Sequence[Point], distance: float, *, bulge: bool) -> Point:
     return wanted, y1 + (y2 - y1) * (3 * low * low - 2 * low**3)
 
 
-def _badge(shown: str, at: Point) -> str:
-    if len(shown) <= 2:
-        shape = f'<circle cx="{at[0]:.1f}" cy="{at[1]:.1f}" r="9"/>'
-    else:
-        wide = len(shown) * 6.4 + 10
-        shape = (
-            f'<rect class="box" x="{at[0] - wide / 2:.1f}" y="{at[1] - 9:.1f}" width="{wide:.1f}" height="18" rx="9"/>'
-        )
-    return f'<g class="badge">{shape}<text x="{at[0]:.1f}" y="{at[1] + 3.5:.1f}">{shown}</text></g>'
+def _badge(arrow: Arrow, at: Point) -> str:
+    x, y, wide = at[0] - arrow.badge / 2, at[1] - 9, arrow.badge
+    shape = f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="18" rx="9"/>'
+    return f'<g class="badge">{shape}<text x="{at[0]:.1f}" y="{at[1] + 3.5:.1f}">{arrow.numbers}</text></g>'
 
 
 def _legend(sandbox: SandboxReach, picture: Drawing) -> Iterator[tuple[str, str]]:
