@@ -32,11 +32,13 @@ from scanner.egress.policies import (
     Cause,
     Leaving,
     Net,
+    Passing,
     Targets,
     bits,
     dns_ports,
     port_permits,
     targets,
+    together,
 )
 from scanner.model.egress import Destination, Graph, Mode, Permit
 from scanner.model.evidence import Json
@@ -59,6 +61,10 @@ NAMED = 60
 """Siblings that are named one by one; more are counted by namespace."""
 NAMESPACES = 20
 """Namespaces that are counted one by one."""
+BARRIERS = 8
+"""Policies that are named as what closes a pod."""
+CAUSES = 40
+"""Rules that are shown each on its own."""
 ADD = "add-policy"
 _ENFORCED = "; it is taken for granted that the cluster's network plugin enforces it (cni.enforces)"
 _DNS_QUESTION = Permit(("0.0.0.0/0", "::/0"), "any", ((53, 53),))
@@ -133,6 +139,7 @@ class _Drawing:
         self._blocks: dict[int, tuple[_Block, ...]] = {}
         self._sizes: dict[int, int] | None = None
         self._forwarders: tuple[_Known, ...] | None = None
+        self._passing: dict[int, tuple[Passing, ...]] = {}
         self._added: set[str] = set()
         """Policies to be added that the graph in hand has among its actions."""
 
@@ -180,14 +187,14 @@ class _Drawing:
                 "index": cause.index,
             }
             name = _named(cause)
-            breaks = "the other pods of the policy lose it too"
+            breaks = "what other pods of the policy use it for"
             title = f"remove {name}"
             return (
                 builder.action(
                     f"policy:{where}/rules/{cause.index}", title, 1, rule.origin, _placed(edit, rule.origin), breaks
                 ),
             )
-        if cause == _NODE:
+        if cause.index >= 0:
             return ()
         if pod.host_network is not None and pod.host_network.value:
             object = f"pod:{pod.namespace}/{pod.name}"
@@ -196,7 +203,7 @@ class _Drawing:
             title = f"take {pod.name} off the node's own network"
             return (
                 builder.action(
-                    f"{object}/host_network", title, 2, said, _placed(edit, said), "what listens on the node"
+                    f"{object}/host_network", title, 2, said, _placed(edit, said), "the node's own addresses and ports"
                 ),
             )
         id = ADD if builder.start == f"pod:{pod.namespace}/{pod.name}" else f"{ADD}/{pod.namespace}/{pod.name}"
@@ -218,10 +225,24 @@ class _Drawing:
             edit["file"] = pod.origin.file
         whose = "the pod" if id == ADD else f"{pod.namespace}/{pod.name}"
         title = f"add a NetworkPolicy that denies what {whose} sends"
-        breaks = "what the pod needs has to be allowed by name" + (
-            "" if pod.labels else "; all pods of the namespace are meant"
-        )
+        everyone = "" if pod.labels else ", and what all others of its namespace send: it has no labels to select it by"
+        breaks = f"what {pod.name} sends until it is allowed by name{everyone}"
         builder.action(id, title, 2, pod.origin, edit, breaks)
+
+    def passing(self, leaving: Leaving) -> tuple[Passing, ...]:
+        """What passes by each cause. Of very many rules that nothing but address and port tells apart, the first are shown
+        each on its own and the others as one, so that nothing is left out."""
+        if len(leaving.passing) <= CAUSES:
+            return leaving.passing
+        found = self._passing.get(id(leaving))
+        if found is None:
+            plain = [p for p in leaving.passing if _is_plain(p.cause.rule)]
+            many = plain[CAUSES:]
+            apart = {id(p) for p in many}
+            shown = [p for p in leaving.passing if id(p) not in apart]
+            rest = Passing(Cause(None, len(many)), together([p.least for p in many]), together([p.most for p in many]))
+            found = self._passing[id(leaving)] = (*shown, rest) if many else leaving.passing
+        return found
 
     # ---- where it gets on its own
 
@@ -241,7 +262,7 @@ class _Drawing:
         return found
 
     def _outside(self, leaving: Leaving) -> Iterator[_Step]:
-        for one in leaving.passing:
+        for one in self.passing(leaving):
             least, most = self._space(one.least.space), self._space(one.most.space)
             rule = one.cause.rule
             for destination in _ORDER:
@@ -279,6 +300,8 @@ class _Drawing:
             why = words
         elif rule is not None:
             why = f"{_named(cause)} allows it"
+        elif cause.index > 0:
+            why = f"{cause.index:,} further rules allow it"
         elif self.assumed.flag("cni.enforces") is False:
             why = "it is assumed that no policy is enforced here: everything is allowed"
         else:
@@ -296,7 +319,7 @@ class _Drawing:
             missing = leaving.missing if leaving.by_cilium_perhaps else ()
             yield self._step(target, "host", _NODE, HOST, missing, always)
         if leaving.by_cilium_perhaps:
-            for one in leaving.passing:
+            for one in self.passing(leaving):
                 for ports in one.most.targets.at(OWN_NODE).parts:
                     doubt = () if one.least.targets.at(OWN_NODE) else leaving.missing
                     yield self._step(target, "host", one.cause, port_permits(("host",), ports), doubt)
@@ -319,7 +342,7 @@ class _Drawing:
         surely, perhaps, doubts = self.net.admitted(number)
         asked = targets(self.net.resolvers, dns_ports(self.net.resolver.port))
         elsewhere = targets(self.net.resolvers, dns_ports(5353))
-        for one in leaving.passing:
+        for one in self.passing(leaving):
             through = one.most.targets & perhaps
             certain = bool(one.least.targets & surely & asked)
             missing: tuple[Missing, ...] = () if certain else (*leaving.missing, *doubts)
@@ -337,7 +360,7 @@ class _Drawing:
     def _node_names(self, leaving: Leaving) -> Iterator[_Step]:
         """By way of the node's own resolver, wherever that is."""
         why = "the address of the node's own resolver, which the pod asks"
-        for one in leaving.passing:
+        for one in self.passing(leaving):
             if not one.most.space & Space.of((_DNS_QUESTION,)):
                 continue
             certain = not Space.of((Permit(("0.0.0.0/0",), "udp", ((53, 53),)),)) - one.least.space
@@ -354,14 +377,14 @@ class _Drawing:
             missing = Missing("cluster.dns", f"what listens on {address} within the pod and where it forwards names")
             yield from (
                 self._step(to(Destination.DNS), "resolver", p.cause, NAMES, (missing,), words)
-                for p in leaving.passing[:1]
+                for p in self.passing(leaving)[:1]
             )
             return
         _, perhaps, _ = self.net.admitted(number)
         asked = targets(self.net.resolvers, dns_ports(self.net.resolver.port))
         question = Space.of((Permit((address,), "any", ((53, 53),)),))
         private = bool(common((block,), REGIONS[Destination.PRIVATE][1]))
-        for one in leaving.passing:
+        for one in self.passing(leaving):
             if one.most.space & question:
                 doubt = () if one.least.space & question else leaving.missing
                 yield self._step(to(Destination.DNS), "resolver", one.cause, NAMES, doubt, words)
@@ -372,17 +395,20 @@ class _Drawing:
     # ---- what stands in the way
 
     def barriers(self, number: int) -> tuple[tuple[str, str, Origin | None], ...]:
-        found = self._barriers.get(number)
+        leaving = self.net.leaving(number)
+        found = self._barriers.get(id(leaving))
         if found is None:
-            found = self._barriers[number] = tuple(self._in_the_way(self.net.leaving(number)))
+            found = self._barriers[id(leaving)] = tuple(self._in_the_way(leaving))
         return found
 
     def _in_the_way(self, leaving: Leaving) -> Iterator[tuple[str, str, Origin | None]]:
         for destination in (*_ORDER, Destination.DNS, Destination.SIBLINGS):
-            for policy in leaving.isolating:
+            for policy in leaving.isolating[:BARRIERS]:
                 why = f"{_of_policy(policy.kind, policy.namespace, policy.name)} lets its pods send what its rules allow and nothing else"
                 yield to(destination), why + self.said, policy.origin
-            for cause in leaving.denied:
+            if len(leaving.isolating) > BARRIERS:
+                yield to(destination), f"{len(leaving.isolating) - BARRIERS:,} further policies do the same", None
+            for cause in leaving.denied[:CAUSES]:
                 rule = cause.rule
                 assert rule is not None
                 yield to(destination), f"{_named(cause)} forbids what it names{self.said}", rule.origin
@@ -404,7 +430,7 @@ class _Drawing:
             for name in names[index]:
                 builder.sibling(name)
         target = to(Destination.SIBLINGS)
-        for one in leaving.passing:
+        for one in self.passing(leaving):
             most = one.most.targets & perhaps
             least = one.least.targets & surely
             certain = self._permits(least, others, names, one.cause.rule)
@@ -434,11 +460,14 @@ class _Drawing:
         for block in others:
             shut |= block.mask & ~perhaps.mask
         if shut:
-            first = next(bits(shut))
-            for policy, _ in self.net.selecting(first):
-                if policy.isolates_ingress or policy.tier in (Tier.ADMIN, Tier.BASELINE):
-                    why = f"{_of_policy(policy.kind, policy.namespace, policy.name)} keeps its pods from being called by this one"
-                    builder.barrier(builder.start, to(Destination.SIBLINGS), why + self.said, policy.origin)
+            keeping = [
+                policy
+                for policy, _ in self.net.selecting(next(bits(shut)))
+                if policy.isolates_ingress or policy.tier in (Tier.ADMIN, Tier.BASELINE)
+            ]
+            for policy in keeping[:BARRIERS]:
+                why = f"{_of_policy(policy.kind, policy.namespace, policy.name)} keeps its pods from being called by this one"
+                builder.barrier(builder.start, to(Destination.SIBLINGS), why + self.said, policy.origin)
 
     def _others(self, pod: Pod, number: int) -> tuple[_Block, ...]:
         """The other workloads, apart only where they are reached differently."""
@@ -467,7 +496,7 @@ class _Drawing:
         net = self.net
         surely, perhaps, _ = net.admitted(number)
         blocks = [mask]
-        for one in net.leaving(number).passing:
+        for one in self.passing(net.leaving(number)):
             for reached in (one.most.targets & perhaps, one.least.targets & surely):
                 for part in reached.parts.values():
                     blocks = [piece for block in blocks for piece in (block & part, block & ~part) if piece]
@@ -529,7 +558,7 @@ class _Drawing:
         leaving = self.net.leaving(number)
         wanted = targets(1 << there.number, _listening(there.forwarder))
         name = f"{there.pod.namespace}/{there.pod.name}"
-        for one in leaving.passing:
+        for one in self.passing(leaving):
             if not one.most.targets & perhaps & wanted:
                 continue
             builder.node(node, "container", name, there.pod.origin)
@@ -705,6 +734,11 @@ def _by_layer7(permits: Iterable[Permit], rule: PolicyRule | None) -> Iterator[P
     for permit in permits:
         if permit.protocol in ("any", "tcp"):
             yield replace(permit, hosts=names or permit.hosts, protocol="tcp", excepts=() if names else permit.excepts)
+
+
+def _is_plain(rule: PolicyRule | None) -> bool:
+    """Whether addresses and ports are all that a rule asks for."""
+    return rule is not None and not (rule.l7 or rule.server_names or rule.dns_patterns)
 
 
 def _names_server(rule: PolicyRule | None) -> bool:

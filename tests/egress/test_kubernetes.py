@@ -6,6 +6,7 @@ dns, siblings): O open, L limited, C closed, U unknown, `.` not asked.
 """
 
 import itertools
+import time
 from dataclasses import replace
 from textwrap import dedent, indent
 
@@ -1100,3 +1101,43 @@ def test_one_of_thousands_does_not_count_itself():
     graph = graph_of(launch_of(NAMESPACES, *pods), "other/web-7")
     assert graph.siblings == ("99 workloads of namespace other",)
     assert letters(answers(graph)) == "OOOOCOO"
+
+
+def test_very_many_rules_are_shown_in_part_and_counted_whole():
+    rules = ", ".join(
+        f"{{to: [{{ipBlock: {{cidr: 52.0.{n}.0/24}}}}], ports: [{{port: {1000 + n}}}]}}" for n in range(120)
+    )
+    graph = graph_of(launch_of(NAMESPACES, AGENT, DB, egress(f"[{rules}]")))
+    internet = [e for e in graph.edges if e.target == "destination:internet"]
+    assert len(internet) == 41
+    assert internet[-1].why == "80 further rules allow it"
+    assert internet[-1].actions == ()
+    allows = answer(answers(graph), "internet").allows
+    assert {p.hosts: p.ports for p in allows} == {(f"52.0.{n}.0/24",): ((1000 + n, 1000 + n),) for n in range(120)}
+
+
+def test_a_large_cluster_is_judged_in_a_moment():
+    """1,000 sandboxes of which every fifth has a policy of its own: no pod is held against every other."""
+    pods = [
+        WEB.replace("{name: web,", f"{{name: s{n},").replace("{app: web}", f"{{app: web, id: s{n}}}")
+        for n in range(1000)
+    ]
+    own = [
+        policy(
+            f"podSelector: {{matchLabels: {{id: s{n}}}}}\npolicyTypes: [Ingress, Egress]\n"
+            f"egress: [{{to: [{{ipBlock: {{cidr: 52.1.{n % 250}.0/24}}}}], ports: [{{port: 443}}]}}]\n"
+            f"ingress: [{{from: [{{podSelector: {{matchLabels: {{id: s{n + 1}}}}}}}]}}]",
+            name=f"p{n}",
+            namespace="other",
+        )
+        for n in range(0, 1000, 5)
+    ]
+    launch = launch_of(NAMESPACES, *pods, *own)
+    assert launch.cluster is not None
+    began = time.process_time()
+    graphs = [pod_graph(launch, pod, parse([])) for pod in launch.cluster.pods]
+    took = time.process_time() - began
+    assert letters(answers(graphs[0])) == "LCCOCCC"
+    assert letters(answers(graphs[1])) == "OOOOCOL", "s1 may call s0, but none of the others that have a policy"
+    assert letters(answers(graphs[2])) == "OOOOCOL"
+    assert took < 5
