@@ -4,7 +4,7 @@ import json
 import re
 import subprocess
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import networkx
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from scanner.errors import UsageError
-from scanner.model import Report
+from scanner.model import Report, printable
 from scanner.model import egress as e
 from scanner.model.egress import Destination
 from scanner.reports import dot, drawing, graphml, html, mermaid, picture, svg
@@ -235,40 +235,46 @@ def test_many_sandboxes_are_drawn_by_kind_and_the_rest_is_said():
     assert f"{50 - svg.SANDBOXES} more sandboxes not drawn here" in text
 
 
-def test_mermaid_draws_what_is_written(tmp_path, browser):
-    text = mermaid.render(LAUNCHED, PLAIN)
+@pytest.fixture(scope="module")
+def drawn_by_mermaid(tmp_path_factory, browser) -> Iterator[Callable[[str], tuple[dict[str, int], str]]]:
+    """How many nodes, edges and subgraphs Mermaid itself draws of a text, and every word in its picture."""
+    file = tmp_path_factory.mktemp("mermaid") / "m.html"
+    file.write_text("<!doctype html><meta charset=utf-8><body>")
+    library = module("mermaid/dist/mermaid.min.js")
+    with opened(browser, file) as page:
+        page.add_script_tag(content=library.read_text("utf-8"))
 
-    drawn, words = drawn_by_mermaid(tmp_path, browser, text)
+        def draw(text: str) -> tuple[dict[str, int], str]:
+            found = page.evaluate(
+                """async (text) => {
+                  mermaid.initialize({ startOnLoad: false, securityLevel: "strict" });
+                  const { svg } = await mermaid.render("drawn", text);
+                  document.body.innerHTML = svg;
+                  const count = (what) => document.querySelectorAll(what).length;
+                  return [{ nodes: count("g.node"), edges: count("path.flowchart-link"), subgraphs: count("g.cluster") },
+                    document.body.textContent];
+                }""",
+                text,
+            )
+            return found[0], found[1]
+
+        yield draw
+
+
+def test_mermaid_draws_what_is_written(drawn_by_mermaid):
+    drawn, words = drawn_by_mermaid(mermaid.render(LAUNCHED, PLAIN))
+
     assert drawn == {"nodes": 12 + 11 + 8, "edges": 10 + 6, "subgraphs": 3}
     assert "/var/run/docker.sock" in words
     assert "open (closed directly)" in words
 
 
 @pytest.mark.parametrize("spite", SPITE)
-def test_mermaid_takes_hostile_words_for_words(tmp_path, browser, spite):
-    drawn, words = drawn_by_mermaid(tmp_path, browser, mermaid.render(hostile(spite), PLAIN))
+def test_mermaid_takes_hostile_words_for_words(drawn_by_mermaid, spite):
+    drawn, words = drawn_by_mermaid(mermaid.render(hostile(spite), PLAIN))
 
     assert drawn["nodes"] == 12 + 11 + 8
-    assert re.sub(r"\s", "", drawing.printable(spite, 40))[:30].rstrip("…") in re.sub(r"\s", "", words)
-
-
-def drawn_by_mermaid(tmp_path, browser, text: str) -> tuple[dict[str, int], str]:
-    """How many nodes, edges and subgraphs Mermaid itself draws, and every word in its picture."""
-    (tmp_path / "m.html").write_text("<!doctype html><meta charset=utf-8><body>")
-    library = module("mermaid/dist/mermaid.min.js")
-    with opened(browser, tmp_path / "m.html") as page:
-        page.add_script_tag(content=library.read_text("utf-8"))
-        found = page.evaluate(
-            """async (text) => {
-              mermaid.initialize({ startOnLoad: false, securityLevel: "strict" });
-              const { svg } = await mermaid.render("drawn", text);
-              document.body.innerHTML = svg;
-              const count = (what) => document.querySelectorAll(what).length;
-              return [{ nodes: count("g.node"), edges: count("path.flowchart-link"), subgraphs: count("g.cluster") }, document.body.textContent];
-            }""",
-            text,
-        )
-    return found[0], found[1]
+    assert re.sub(r"\s", "", printable(spite, 40))[:30].rstrip("…") in re.sub(r"\s", "", words)
 
 
 def test_mermaid_stays_within_what_github_draws():
