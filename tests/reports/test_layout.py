@@ -47,7 +47,9 @@ def test_no_bend_lies_in_a_box(graph):
     made = layout(sizes, edges, "n0", last)
 
     assert len(made.bends) == len(edges)
-    for bends in made.bends:
+    for (source, target), bends in zip(edges, made.bends, strict=True):
+        xs = [x for x, _ in bends]
+        assert xs == sorted(xs, reverse=made.places[target][0] < made.places[source][0])
         for (x1, y1), (x2, y2) in zip(bends[::2], bends[1::2], strict=True):
             assert y1 == y2
             for one, (x, y) in made.places.items():
