@@ -50,7 +50,11 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A difference that is known. Its parts are patterns; `why` is the reason, in words that can be checked."""
+    """A difference that is known. Its parts are patterns; `why` is the reason.
+
+    `missing` is a fact that the answer names, `holds` what stands in the launch's command lines, `taken` means that the
+    sandbox was measured to take the engine.
+    """
 
     launch: str
     destination: str
@@ -60,14 +64,22 @@ class Explained:
     engine: str = "*"
     kind: str = "*"
     missing: str = ""
+    holds: str = ""
+    taken: bool = False
 
-    def fits(self, one: Compared) -> bool:
+    def fits(self, one: Compared, record: Mapping[str, Any]) -> bool:
         pairs = (
             *((self.launch, one.launch), (self.destination, one.destination), (self.predicted, one.predicted)),
             *((self.measured, one.measured), (self.engine, one.engine), (self.kind, one.kind)),
         )
         named = not self.missing or self.missing in one.missing
-        return named and all(fnmatchcase(value, pattern) for pattern, value in pairs)
+        taken = not self.taken or record["verdicts"]["engine"] == "open"
+        return (
+            named
+            and taken
+            and self.holds in record["run"]
+            and all(fnmatchcase(value, pattern) for pattern, value in pairs)
+        )
 
 
 EXPLAINED = (
@@ -75,6 +87,25 @@ EXPLAINED = (
         *("*", "*", "unknown", "*"),
         "whether a right short of full privilege is enough to take the host is not tried: it would take this machine",
         missing="host.escape",
+    ),
+    Explained(
+        *("*", "*", "open", "*"),
+        "what SYS_ADMIN without confinement takes over by a control group's release agent is not tried: that agent would run "
+        "outside the lab",
+        holds="--cap-add SYS_ADMIN",
+        kind="verdict",
+    ),
+    Explained(
+        *("*", "siblings", "open", "closed"),
+        "an engine or a host that is taken reaches every container; what it reaches of the siblings is not tried",
+        kind="verdict",
+        taken=True,
+    ),
+    Explained(
+        *("*", "dns", "open", "*"),
+        "an engine or a host that is taken resolves names; only the sandbox's own resolver is tried",
+        kind="verdict",
+        taken=True,
     ),
 )
 
@@ -125,7 +156,7 @@ def _rows(record: Mapping[str, Any], form: str) -> Iterator[Compared]:
                 *(record["name"], record["engine"], form, destination.value, kind, said, measured, _missing(last)),
                 asked if unknown else (),
             )
-            yield row if row.equal else replace(row, why=next((e.why for e in EXPLAINED if e.fits(row)), ""))
+            yield (row if row.equal else replace(row, why=next((e.why for e in EXPLAINED if e.fits(row, record)), "")))
 
 
 def _missing(answer: Answer) -> tuple[str, ...]:

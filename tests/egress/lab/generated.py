@@ -31,7 +31,7 @@ RELAYED = (
     ("internet", places.INTERNET, 443),
     ("private", places.PRIVATE, 22),
     ("metadata", places.METADATA, 80),
-    ("host", places.UPLINK, places.HOST_PORT),
+    ("host", places.DOCKER0, places.HOST_PORT),
 )
 FILTERS: tuple[dict[str, Any], ...] = (
     {},

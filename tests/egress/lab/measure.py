@@ -349,6 +349,8 @@ def _plain(
 
     for port in (443, 22, 80, 3333):
         yield tcp("internet", "internet", places.INTERNET, port, "world")
+    plan = {"host": places.INTERNET, "port": 53, "connects": True}
+    yield Probe(f"{tag}internet 53/tcp", "internet", "tcp", plan, Wire("world", "tcp", places.INTERNET, 53), via)
     yield udp("internet", "internet", places.INTERNET, "world")
     plan = {"host": places.INTERNET, "token": f"LABTOK-{token}-{tag}echo"}
     yield Probe(f"{tag}internet icmp", "internet", "icmp", plan, Wire("world", "token"), via)
@@ -389,6 +391,12 @@ def _resolved(token: str, tag: str = "", via: str = "direct") -> Iterator[Probe]
         yield Probe(f"{tag}dns {name}", "dns", kind, {"token": asked}, Wire("world", "name"), via)
 
 
+def _relayed(cls: str, host: str, port: int) -> Wire | None:
+    """Where a relay's or a proxy's own packets for this would be seen; every name is INTERNET's."""
+    address = host if host[0].isdigit() else places.INTERNET
+    return Wire(SEEN_BY[cls], "relayed", address, port) if cls in SEEN_BY else None
+
+
 def _by_proxy(number: int, proxy: str, token: str) -> Iterator[Probe]:
     """What a forwarding proxy is asked for."""
     for name, cls, host, want in (
@@ -402,9 +410,8 @@ def _by_proxy(number: int, proxy: str, token: str) -> Iterator[Probe]:
         ("host uplink", "host", f"{places.UPLINK}:{places.HOST_PORT}", "LAB host"),
         ("host docker0", "host", f"{places.DOCKER0}:{places.HOST_PORT}", "LAB host"),
     ):
-        yield Probe(
-            f"proxy {number} GET {name}", cls, "proxy_get", {"proxy": proxy, "host": host, "want": want}, via="proxy"
-        )
+        plan = {"proxy": proxy, "host": host, "want": want}
+        yield Probe(f"proxy {number} GET {name}", cls, "proxy_get", plan, _relayed(cls, host, 80), "proxy")
     for host, cls, want in (
         (f"{places.INTERNET}:443", "internet", "LAB world"),
         (f"{places.INTERNET}:22", "internet", "LAB world"),
@@ -415,7 +422,9 @@ def _by_proxy(number: int, proxy: str, token: str) -> Iterator[Probe]:
         (f"{places.METADATA}:80", "metadata", "LAB meta"),
     ):
         plan = {"proxy": proxy, "host": host, "want": want}
-        yield Probe(f"proxy {number} CONNECT {host}", cls, "proxy_connect", plan, via="proxy")
+        address, _, port = host.rpartition(":")
+        wire = _relayed(cls, address, int(port))
+        yield Probe(f"proxy {number} CONNECT {host}", cls, "proxy_connect", plan, wire, "proxy")
     for name in (f"p{token}.example.com", f"q{token}.allowed.example.com.evil.net"):
         plan = {"proxy": proxy, "host": name, "want": "LAB world", "token": name}
         what = f"proxy {number} resolves {name.partition('.')[2]}"
@@ -436,7 +445,8 @@ def _sibling_probes(
         on_host = owner.attrs["HostConfig"]["NetworkMode"] == "host"
         if on_host:
             ports = [port for port in ports if port not in (places.HOST_PORT, places.LOOPBACK_PORT, 2375)]
-        addresses = [end["IPAddress"] for end in _networks(engine, container).values() if end.get("IPAddress")]
+        ends = _networks(engine, container).values()
+        addresses = [end[key] for key in ("IPAddress", "GlobalIPv6Address") for end in ends if end.get(key)]
         if owner.id == mine:
             hosts = ["127.0.0.1"]
         else:
@@ -481,8 +491,8 @@ def _phases(
     for extra in launch.extra:
         plan = {"host": extra.host, "port": extra.port, "want": "LAB", "token": f"x{token}.example.com"}
         wire = Wire("world", "name") if extra.kind == "dns" else None
-        if extra.to is not None and extra.cls in SEEN_BY:
-            wire = Wire(SEEN_BY[extra.cls], "relayed", *extra.to)
+        if extra.to is not None:
+            wire = _relayed(extra.cls, *extra.to)
         mediated.append(Probe(extra.id, extra.cls, extra.kind, plan, wire, "relay"))
     if mediated:
         phases.append({"name": "mediated", "at_once": 8, "probes": mediated})

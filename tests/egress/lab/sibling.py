@@ -1,8 +1,8 @@
-"""A service in the lab: names itself over HTTP on each port given. Runs in a sibling, with the standard library alone."""
+"""A service in the lab: names itself over HTTP on the port given. Runs in a sibling, with the standard library alone."""
 
+import socket
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -17,6 +17,10 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-for port in sys.argv[2:]:
-    Thread(target=ThreadingHTTPServer(("", int(port)), Handler).serve_forever, daemon=True).start()
-ThreadingHTTPServer(("", int(sys.argv[1])), Handler).serve_forever()
+class Server(ThreadingHTTPServer):
+    """On both families."""
+
+    address_family = socket.AF_INET6
+
+
+Server(("::", int(sys.argv[1])), Handler).serve_forever()
