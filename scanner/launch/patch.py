@@ -152,21 +152,20 @@ def _removed(text: str, place: Place) -> tuple[str, str] | None:
             if key is None and (value.line, value.column) == (place.line, place.column)
         )
         way = way[: next(at, len(way)) + 1]
+        if len(way) > 1 and way[-2][0].elements is not None and not _is_key(way[-1][1], place):
+            way.pop()  # a value within an item: the item goes
         while way:
             collection, key, value = way[-1]
             size = len(collection.elements or ()) + len(collection.pairs or ())
-            if (
-                key is not None
-                and len(way) > 1
-                and way[-2][0].elements is not None
-                and (key.line, key.column) != (place.line, place.column)
-            ):
-                way.pop()  # a value within an item: the item goes
-                continue
             if size > 1 or len(way) == 1:
                 return place.file, _without(text, collection, key, value)
             way.pop()
     return None
+
+
+def _is_key(key: Node | None, place: Place) -> bool:
+    """Whether the place is the key's own; of an element, which has none, it is what is meant."""
+    return key is None or (key.line, key.column) == (place.line, place.column)
 
 
 def _without(text: str, collection: Node, key: Node | None, value: Node) -> str:
