@@ -96,10 +96,20 @@ EXPLAINED = (
         kind="verdict",
     ),
     Explained(
-        *("*", "siblings", "open", "closed"),
+        *("*", "siblings", "open", "*"),
         "an engine or a host that is taken reaches every container; what it reaches of the siblings is not tried",
         kind="verdict",
         taken=True,
+    ),
+    Explained(
+        *("*", "host", "open", "limited"),
+        "a macvlan's packets do not come to the host at the address of the link they leave by; which that is no file says",
+        holds="--driver macvlan",
+    ),
+    Explained(
+        *("*", "host", "limited", "closed"),
+        "a relay to a private address could be one to the host: which addresses are the host's no file says",
+        holds="socat",
     ),
     Explained(
         *("*", "dns", "open", "*"),

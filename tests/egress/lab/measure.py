@@ -148,9 +148,9 @@ def measured(engine: Engine, launch: Described) -> Measured:
         found = _run_probes(sandbox, plan)
         time.sleep(0.4)
         seen = {name: _since(engine.hosts.log(name), began[name]) for name in LOGS}
-    rows = [
-        _row(probe, found["probes"][probe.id], seen) for phase in phases for probe in phase["probes"]
-    ] + _takeover_rows(found)
+    tried = [(probe, found["probes"][probe.id]) for phase in phases for probe in phase["probes"]]
+    rows = [_row(probe, result, seen) for probe, result in tried if not result["result"].startswith("no:socket")]
+    rows += _takeover_rows(found)
     return Measured(
         launch,
         engine.version,
@@ -303,7 +303,8 @@ def _supplies(engine: Engine, launch: Described) -> Iterator[str]:
             yield f"root.{service.name}=false"
     for net in launch.nets:
         if net.driver == "bridge":
-            yield f"bridge.{net.name}={_bridge(engine, launch.net_name(net.name))}"
+            for name in dict.fromkeys((net.name, launch.net_name(net.name))):  # each text's own word for it
+                yield f"bridge.{name}={_bridge(engine, launch.net_name(net.name))}"
 
 
 def _host_commands(engine: Engine, launch: Described, commands: Iterable[str]) -> None:
@@ -554,6 +555,8 @@ def _hops(
             for network, end in (container.attrs["NetworkSettings"]["Networks"] or {}).items():
                 if network in networks and end.get("IPAddress"):
                     yield f"sibling {name}", end["IPAddress"]
+    if any(net.driver == "macvlan" and net.name in launch.sandbox.networks for net in launch.nets):
+        yield "the LAN's router", places.ROUTER
     # the host answers for each of its addresses on each of its links, also where the bridge has none of its own
     yield "docker0 on the link", f"{places.DOCKER0} dev eth0 onlink"
 

@@ -1,7 +1,7 @@
 """What gets out of a sandbox: tries each probe of a plan. Runs inside the sandbox, with the standard library alone.
 
 The plan is JSON in Base64, the one argument; the results are JSON behind `PROBED` on standard output. A probe's result is
-`reached`, or `no:` and why; whether a packet of it was seen outside, the listeners there know. A probe counts as reached by
+`reached`, or `no:` and why (`no:socket …` where the sandbox may not even ask); whether a packet of it was seen outside, the listeners there know. A probe counts as reached by
 the answer alone (`LAB …`), unless it is marked as satisfied by the connection.
 """
 
