@@ -14,11 +14,11 @@ from scanner.egress.assess import CLOSABLE, Asked, assess, name_of, sandboxes_of
 from scanner.egress.assumptions import Assumed
 from scanner.egress.findings import RULES, findings
 from scanner.egress.tools import Inventory
-from scanner.errors import ParseError, TargetError, UsageError
+from scanner.errors import ParseError, ReportError, ScannerError, TargetError, UsageError
 from scanner.launch.plugin import ReadOptions
 from scanner.launch.recognise import open_launch
-from scanner.model import Finding, Image, ImageConfig, Launch, Notification, Report, Target, Tool, printable
-from scanner.model.egress import Action, Destination, Egress, Permit
+from scanner.model import Finding, Image, ImageConfig, Launch, Level, Notification, Report, Target, Tool, printable
+from scanner.model.egress import Action, Destination, Egress, Permit, Verdict
 from scanner.pipeline import Options, Step, tool_version
 from scanner.pipeline import scan as scan_image
 
@@ -62,7 +62,8 @@ def judge_launch(
     Raises UsageError, TargetError (missing), ParseError (broken, with file:line:column), LimitError, and what a scan raises.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    launch = read_launch(paths, options)
+    launch, assumed = read_launch(paths, options)
+    options = replace(options, assumed=assumed)
     reports = {name: scan_image(target, scanning or Options(), progress) for name, target in options.images}
     egress, found, notes = _judged(launch, options, {n: inventory(r) for n, r in reports.items()})
     notes += (n for r in reports.values() for n in r.notifications)
@@ -86,7 +87,8 @@ def with_launch(report: Report, paths: Sequence[str], options: EgressOptions) ->
 
     Those are the ones whose image is the scanned one by name; where none is, all of them, for the user said that they belong together.
     """
-    launch = read_launch(paths, options)
+    launch, assumed = read_launch(paths, options)
+    options = replace(options, assumed=assumed)
     held = inventory(report)
     name = report.target.repository.rpartition("/")[2]
     images = {c.name: c.image.value for c in launch.containers if c.image is not None}
@@ -107,30 +109,65 @@ def with_launch(report: Report, paths: Sequence[str], options: EgressOptions) ->
     )
 
 
-def read_launch(paths: Sequence[str], options: EgressOptions) -> Launch:
-    """The launch that files, folders, running containers (`container:NAME`), command lines or a runner alone describe."""
+def read_launch(paths: Sequence[str], options: EgressOptions) -> tuple[Launch, Assumed]:
+    """The launch that files, folders, running containers (`container:NAME`), command lines or a runner alone describe, and
+    what is taken for granted: what the user said, and what a live engine tells of itself where the user said nothing."""
     environment = {**options.environment, **options.assumed.environment}
     reading = ReadOptions(environment=environment, profiles=options.profiles)
+    assumed = options.assumed
+    live = [path for path in paths if path.startswith("container:")]
     if options.commands:
         from scanner.launch.docker_run import read_command
 
         if paths:
             raise UsageError("give launch files or --command, not both")
-        launch = read_command("\n".join(options.commands), name="command line")
+        launch = read_command("\n".join(options.commands), name="command line", options=reading)
     elif not paths:
         if options.runner is None:
             raise UsageError("nothing to judge: name a launch file, a folder, container:NAME, or a --runner")
         from scanner.launch.runners import launch_of
 
         image = next((target for _, target in options.images), None)
-        return launch_of(options.runner, image)
+        return launch_of(options.runner, image), assumed
+    elif live:
+        if len(live) < len(paths):
+            raise UsageError("give launch files or running containers, not both")
+        launch, assumed = _running(live, reading, assumed)
     else:
         launch = open_launch(paths, reading)
     if options.runner is not None:
         from scanner.launch.runners import apply
 
-        launch = apply(launch, options.runner)
-    return launch
+        launch = apply(launch, options.runner, reading)
+    return _settled(launch, assumed), assumed
+
+
+def _running(names: Sequence[str], reading: ReadOptions, assumed: Assumed) -> tuple[Launch, Assumed]:
+    from scanner.launch.plugin import Input
+    from scanner.launch.recognise import read_inputs
+    from scanner.sources.live import inspect_container
+
+    inputs, notes = [], []
+    for name in names:
+        found = inspect_container(name.removeprefix("container:"))
+        inputs.append(Input(name, found.text))
+        assumed = Assumed({**found.facts, **assumed.values})
+        if found.left_out:
+            words = f"{name}: {found.left_out} containers that share its networks were not asked about"
+            notes.append(Notification("source", Level.WARNING, words))
+    launch = read_inputs(inputs, reading)
+    return replace(launch, notifications=(*launch.notifications, *notes)), assumed
+
+
+def _settled(launch: Launch, assumed: Assumed) -> Launch:
+    """The launch without the open questions that are answered by saying that nothing hangs on them (`adds.NAME=nothing`)."""
+    nothing = {key for key, value in assumed.values.items() if key.startswith("adds.") and value == "nothing"}
+    if not nothing:
+        return launch
+    containers = tuple(
+        replace(c, missing=tuple(m for m in c.missing if m.key not in nothing)) for c in launch.containers
+    )
+    return replace(launch, containers=containers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +179,19 @@ class Fix:
 
 
 def fix(report: Report, paths: Sequence[str], options: EgressOptions) -> Fix:
-    """The edits of all cuts of a report as one diff of its launch files (Compose and manifests)."""
+    """The edits of all cuts of a report as one diff of its launch files (Compose and manifests).
+
+    Raises UsageError where several sandboxes have cuts and nobody said whose are meant: a proxy has to reach what it is for.
+    """
     from scanner.launch.patch import patch
 
     if report.egress is None:
         raise UsageError("there is no launch to be mended")
-    launch = read_launch(paths, options)
+    launch, assumed = read_launch(paths, options)
+    cut = [s.name for s in report.egress.sandboxes if any(c.actions for c in s.cuts)]
+    if len(cut) > 1 and not options.sandboxes:
+        shown = ", ".join(printable(n) for n in cut[:6]) + (" …" if len(cut) > 6 else "")
+        raise UsageError(f"edits for {shown} would take each other's ways out: say whose to close with --sandbox")
     actions = {a.id: a for s in report.egress.sandboxes for c in s.cuts for a in c.actions}
     texts: dict[str, str] = {}
     for name in launch.files:
@@ -156,7 +200,43 @@ def fix(report: Report, paths: Sequence[str], options: EgressOptions) -> Fix:
         except (OSError, UnicodeDecodeError):
             continue  # standard input, a running container: there is no file to be changed
     made = patch(launch, [a.edit for a in actions.values()], texts)
-    return Fix(made.diff, tuple(a for a in actions.values() if a.edit in made.left))
+    by_hand = tuple(a for a in actions.values() if a.edit in made.left)
+    if made.diff and not by_hand:
+        _proven(report, {**texts, **made.texts}, launch, replace(options, assumed=assumed))
+    return Fix(made.diff, by_hand)
+
+
+def _proven(report: Report, texts: Mapping[str, str], launch: Launch, options: EgressOptions) -> None:
+    """Nothing, once the mended files were read and judged as any others: what the cuts promise to close is closed.
+
+    Raises ReportError where it is not: no patch is better than one that opens something else.
+    """
+    from scanner.launch.plugin import Input
+    from scanner.launch.recognise import read_inputs
+    from scanner.launch.runners import apply
+
+    assert report.egress is not None
+    environment = {**options.environment, **options.assumed.environment}
+    reading = ReadOptions(environment=environment, profiles=options.profiles)
+    try:
+        inputs = [Input(name, texts[name], Path(name)) for name in launch.files]
+        mended = read_inputs(inputs, reading)
+        mended = _settled(
+            apply(mended, options.runner, reading) if options.runner is not None else mended, options.assumed
+        )
+    except (ScannerError, KeyError) as e:
+        raise ReportError(f"no patch could be made: the mended files would not be read: {e}") from e
+    egress, _, _ = _judged(mended, replace(options, cuts=False, sandboxes=()), {})
+    after = {s.name: s for s in egress.sandboxes}
+    for sandbox in report.egress.sandboxes:
+        for cut in sandbox.cuts:
+            for destination in cut.closes if cut.possible and not options.keep else ():
+                answer = after[sandbox.name].answer(destination)
+                if answer.verdict is not Verdict.CLOSED:
+                    raise ReportError(
+                        f"no patch could be made: with the edits in the files, {printable(sandbox.name)} would still have "
+                        f"{destination} {answer.verdict}; make the changes of the cut by hand and judge the launch again"
+                    )
 
 
 def inventory(report: Report) -> Inventory:

@@ -26,7 +26,7 @@ Examples:
   sandscan egress compose.yaml --image agent=archive:agent.tar -o html=reach.html -o text
   sandscan egress k8s/ --assume cni.enforces=true --keep api.example.com:443
   sandscan egress compose.yaml --explain deny
-  sandscan egress compose.yaml --fix | git apply
+  sandscan egress compose.yaml --sandbox agent --fix | git apply
   sandscan egress --diff old/compose.yaml compose.yaml
   sandscan egress --command 'docker run --network none -v /var/run/docker.sock:/s agent'
 
@@ -150,6 +150,7 @@ def _fix(files: tuple[str, ...], options: "EgressOptions", *, quiet: bool) -> in
     report = judge_launch(files, options, _scanning(options))
     made = fix(report, files, options)
     sys.stdout.write(made.diff)
+    sys.stdout.flush()
     sandboxes = report.egress.sandboxes if report.egress else ()
     left = [reach.cut(cut, one) for one in sandboxes for cut in one.cuts if not cut.possible]
     by_hand = [reach.action(one) for one in made.by_hand]

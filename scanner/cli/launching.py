@@ -42,6 +42,13 @@ _OPTIONS = (
         help="The host's firewall: iptables-save, ip6tables-save, or nft -j list ruleset. Repeatable.",
     ),
     click.option(
+        "--sandbox",
+        "sandboxes",
+        multiple=True,
+        metavar="NAME",
+        help="Whose reach to judge: a service, container or namespace/workload.  [default: all]",
+    ),
+    click.option(
         "--to",
         "to",
         multiple=True,
@@ -69,6 +76,7 @@ def egress_options(
     rulesets: tuple[str, ...],
     to: tuple[str, ...],
     keep: tuple[str, ...],
+    sandboxes: tuple[str, ...] = (),
     images: tuple[str, ...] = (),
     commands: tuple[str, ...] = (),
     cuts: bool = True,
@@ -96,6 +104,7 @@ def egress_options(
         to=tuple(Destination(one) for one in to),
         commands=commands,
         cuts=cuts,
+        sandboxes=sandboxes,
     )
 
 

@@ -127,7 +127,10 @@ def graph_of(launch: Launch, sandbox: Sandbox, asked: Asked) -> Graph:
 
 def _cuts(launch: Launch, sandbox: Sandbox, graph: Graph, found: Sequence[Answer], asked: Asked) -> tuple[Cut, ...]:
     """One cut for all that is open and can be closed, and one without actions for each that cannot."""
-    wanted = [a.destination for a in found if a.destination in asked.closes and a.verdict is not Verdict.CLOSED]
+    closes = asked.closes
+    if closes == CLOSABLE and isinstance(sandbox, Pod):
+        closes = tuple(d for d in closes if d is not Destination.HOST)  # no policy closes a pod's own node
+    wanted = [a.destination for a in found if a.destination in closes and a.verdict is not Verdict.CLOSED]
     if not wanted:
         return ()
     rebuild = _rebuild(launch, sandbox, asked)

@@ -31,7 +31,7 @@ def patch(launch: Launch, edits: Sequence[Edit], texts: Mapping[str, str]) -> Pa
     after = dict(texts)
     left: list[Edit] = []
     # from the last line up, so that the places of what is above stay true
-    for edit in sorted(edits, key=lambda e: _line(launch, e), reverse=True):
+    for edit in sorted(_whole(launch, edits), key=lambda e: _line(launch, e), reverse=True):
         done = _done(launch, edit, after)
         if done is None:
             left.append(edit)
@@ -40,6 +40,22 @@ def patch(launch: Launch, edits: Sequence[Edit], texts: Mapping[str, str]) -> Pa
             after[name] = text
     diff = "".join(_diff(name, texts[name], text) for name, text in sorted(after.items()) if text != texts[name])
     return Patch(diff, {n: t for n, t in after.items() if t != texts[n]}, tuple(reversed(left)))
+
+
+def _whole(launch: Launch, edits: Sequence[Edit]) -> list[Edit]:
+    """The edits, those that leave a container without any network as the one that says so: a service whose `networks` are
+    gone is on the project's default network, which is the opposite."""
+    gone: dict[str, list[Edit]] = {}
+    for edit in edits:
+        if edit["op"] == "remove" and edit.get("field") == "attachments":
+            gone.setdefault(str(edit["object"]), []).append(edit)
+    result = list(edits)
+    for where, removals in gone.items():
+        container = next((c for c in launch.containers if f"container:{c.name}" == where), None)
+        if container is not None and len(removals) == len(container.attachments):
+            result = [e for e in result if e not in removals]
+            result.append({"op": "set", "object": where, "field": "network_mode", "value": "none"})
+    return result
 
 
 def _diff(name: str, before: str, after: str) -> str:

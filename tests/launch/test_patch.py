@@ -159,6 +159,14 @@ def test_several_edits_at_once_count_places_in_the_file_as_it_stands():
     assert "# agents" in text
 
 
+def test_a_container_taken_off_its_last_network_is_not_put_on_the_default_one():
+    text = patch(LAUNCH, [remove("attachments", 0), remove("attachments", 1)], {NAME: COMPOSE}).texts[NAME]
+    [document] = read_yaml(text, NAME)
+    assert document.at("services", "agent", "networks") is None
+    assert document.at("services", "agent", "network_mode").text == "none"
+    assert document.at("services", "proxy", "networks").plain() == ["inside", "out"]
+
+
 def test_an_edit_that_no_file_holds_is_handed_back():
     wall = {"op": "firewall", "object": "network:out", "allow": "x"}
     result = patch(LAUNCH, [wall, remove("mounts", 0)], {NAME: COMPOSE})
