@@ -25,7 +25,7 @@ Masquerading is read from the nat table (`Flow.masqueraded` None); answers to wh
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scanner.egress.firewall import iptables, nft
 from scanner.egress.firewall.evaluate import (
@@ -40,7 +40,7 @@ from scanner.egress.firewall.evaluate import (
     single,
     undecided,
 )
-from scanner.egress.firewall.model import Rule, Table, Test, Verb
+from scanner.egress.firewall.model import Chain, Rule, Table, Test, Verb, listed
 from scanner.egress.firewall.space import ALL_V4, ALL_V6, cidrs, network, without
 from scanner.errors import LimitError, ParseError
 from scanner.model.launch import Place
@@ -176,11 +176,16 @@ def read_ruleset(text: str, name: str) -> Ruleset:
 
 def ruleset(tables: list[Table], name: str, notes: Sequence[tuple[int, str]] = (), *, whole: bool = False) -> Ruleset:
     """Tables that were read, with what their rules tell of bridges and published ports."""
-    return Ruleset(name, tuple(tables), _bridges(tables), tuple(_published(tables)), tuple(notes), whole)
+    shorter = tuple(
+        replace(t, chains={key: replace(c, rules=tuple(listed(c.rules))) for key, c in t.chains.items()})
+        for t in tables
+    )
+    return Ruleset(name, shorter, _bridges(tables), tuple(_published(tables)), tuple(notes), whole)
 
 
 def _bridges(tables: list[Table]) -> dict[str, tuple[str, ...]]:
-    """Docker's rules name them: `-s SUBNET ! -o BRIDGE -j MASQUERADE`, `! -s SUBNET -o BRIDGE -j DROP`, `-i BRIDGE ! -o BRIDGE`."""
+    """Docker's rules name them: `-s SUBNET ! -o BRIDGE -j MASQUERADE`, `! -s SUBNET -o BRIDGE -j DROP`, `-i BRIDGE ! -o BRIDGE`;
+    all that stands in a table of the engine's own."""
     found: dict[str, dict[str, None]] = {}
     for table in tables:
         if table.family not in ("ip", "ip6"):
@@ -188,29 +193,26 @@ def _bridges(tables: list[Table]) -> dict[str, tuple[str, ...]]:
         family = 4 if table.family == "ip" else 6
         for chain in table.chains.values():
             for rule in chain.rules:
-                into_, out = _named(rule, "in"), _named(rule, "out")
-                if (
-                    rule.verb is Verb.MASQUERADE
-                    and out is not None
-                    and out.negated
-                    and rule.src is not None
-                    and into_ is None
-                ):
-                    found.setdefault(out.values[0], {}).update(dict.fromkeys(cidrs(rule.src, family)))
-                elif into_ is not None and out is not None and into_.values == out.values and len(out.values) == 1:
-                    found.setdefault(out.values[0], {})
-    for table in tables:
-        if table.family not in ("ip", "ip6"):
-            continue
-        family = 4 if table.family == "ip" else 6
-        for chain in table.chains.values():
-            for rule in chain.rules:
-                out = _named(rule, "out")
-                if rule.verb is Verb.DROP and out is not None and not out.negated and chain.name.startswith("DOCKER"):
-                    subnets = _all_but(rule, family)
-                    if subnets:
-                        found.setdefault(out.values[0], {}).update(dict.fromkeys(subnets))
+                for name, subnets in _told(rule, chain, table.name == "docker-bridges", family):
+                    found.setdefault(name, {}).update(dict.fromkeys(subnets))
     return {name: tuple(subnets) for name, subnets in found.items() if not name.endswith("+") and name != "lo"}
+
+
+def _told(rule: Rule, chain: Chain, engines: bool, family: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What a rule tells of bridges: (name, subnets)."""
+    come, go = _named(rule, "in"), _named(rule, "out")
+    if rule.verb is Verb.MASQUERADE and go is not None and go.negated and rule.src is not None and come is None:
+        yield go.values[0], cidrs(rule.src, family)
+    elif come is not None and go is not None and come.values == go.values:
+        yield go.values[0], ()
+    elif rule.verb is Verb.DROP and go is not None and not go.negated and chain.name.startswith("DOCKER"):
+        subnets = _all_but(rule, family)
+        if subnets:
+            yield go.values[0], subnets
+    elif engines:
+        for test in (come, go):
+            if test is not None:
+                yield test.values[0], ()
 
 
 def _all_but(rule: Rule, family: int) -> tuple[str, ...]:

@@ -27,7 +27,6 @@ from scanner.egress.firewall.space import (
     Spans,
     any_near_port,
     both_regions,
-    cidrs,
     common,
     meet,
     merged,
@@ -36,7 +35,7 @@ from scanner.egress.firewall.space import (
     spans,
     without,
 )
-from scanner.egress.permits import simplify
+from scanner.egress.permits import SIX, simplify, written_ranges
 from scanner.errors import LimitError
 from scanner.model import printable
 from scanner.model.egress import ALL_PORTS, Permit
@@ -45,7 +44,9 @@ from scanner.model.launch import Place
 OUTSIDE = "(outside)"
 """An interface of the host that is no bridge of containers; which one, nobody knows."""
 _INSIDE = ("br-", "docker", "veth", "lo", "cni", "podman", "virbr")
-STEPS = 3_000_000
+STEPS = 700_000
+PARTS = 200
+"""Lines that are named one by one; the rest counts as one."""
 DEPTH = 200
 
 
@@ -143,14 +144,17 @@ def _region(flow: Flow) -> Region:
 
 def _permits(region: Iterable[Box], flow: Flow, reply: bool = True) -> tuple[Permit, ...]:
     found = []
+    above = 0 if flow.family == 4 else SIX
     for box in region:
-        hosts = cidrs(box.far, flow.family) + tuple(
+        hosts, excepts = written_ranges(tuple((low + above, high + above) for low, high in box.far if low < NAMES))
+        names = tuple(
             flow.names[i] for low, high in box.far if low >= NAMES for i in range(low - NAMES, high - NAMES + 1)
         )
         for name, bit in _PROTOCOLS.items():
             if box.protocols & bit:
                 ports = box.far_ports if bit in (TCP, UDP, SCTP) else ALL_PORTS
-                found.append(Permit(hosts, name, ports, (), reply))
+                found += [Permit(hosts, name, ports, excepts, reply)] if hosts else []
+                found += [Permit(names, name, ports, (), reply)] if names else []
     return simplify(found)
 
 
@@ -238,6 +242,8 @@ class Context:
                 if (answer if self.reply else request) in test.values:
                     return True
                 return False if self.reply or set(test.values) == {answer} else None
+            case "owner":
+                return False if self.has_in else None  # a packet that is passed on belongs to no process here
             case "bridged":
                 return self.same_bridge
             case "mark":
@@ -304,6 +310,7 @@ class Run:
                     target = self.chains.get(rule.argument)
                     if target is None:  # read_ruleset has seen to it
                         raise LimitError(f"{rule.place}: no chain {printable(rule.argument)}")
+                    self.budget.spend(25)
                     back = self.chain(target, matching, depth + 1)
                     if rule.verb is Verb.GOTO:
                         returned += back
@@ -532,6 +539,10 @@ def _parts(
     by_line: dict[tuple[Place | None, str], list[Box]] = defaultdict(list)
     for ending, place, words in ends:
         if not left:
+            break
+        if len(by_line) >= PARTS:
+            by_line[place, f"{words}, or one of the rules after it"] += left
+            left = ()
             break
         found = both_regions(left, any_near_port(ending), budget)
         if found:

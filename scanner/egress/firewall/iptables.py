@@ -161,7 +161,7 @@ def universe(family: int) -> Spans:
 
 
 _WITH_ONE = frozenset(
-    "--comment --limit --limit-burst --uid-owner --gid-owner --mark --pkt-type --mac-source --tcp-option --ttl-eq --ttl-lt "
+    "--comment --limit --limit-burst --mark --pkt-type --mac-source --tcp-option --ttl-eq --ttl-lt "
     "--ttl-gt --dscp --dscp-class --tos --length --string --algo --from --to --hex-string --ctstatus --ctproto --ctorigsrc "
     "--ctorigdst --ctreplsrc --ctrepldst --ctexpire --seconds --hitcount --name --rsource --mode --probability --every "
     "--packet --bytecode --u32 --path --cluster-total-nodes --timestart --timestop --weekdays --datestart --datestop "
@@ -324,6 +324,10 @@ def _option(draft: _Draft, word: str, given: _Words, sets: Mapping[str, IpSet], 
         case "-c" | "--set-counters":
             value()
             value()
+        case "--uid-owner" | "--gid-owner":
+            test("owner", value())
+        case "--socket-exists":
+            test("owner")
         case "--physdev-is-bridged":
             test("bridged")
         case "--physdev-is-in" | "--physdev-is-out":

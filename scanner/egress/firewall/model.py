@@ -1,10 +1,11 @@
 """Rules of a packet filter in one shape, whichever tool wrote them down."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import groupby
 
-from scanner.egress.firewall.space import EVERY_PROTOCOL, Spans
+from scanner.egress.firewall.space import EVERY_PROTOCOL, Spans, spans
 from scanner.model.launch import Place
 
 
@@ -31,7 +32,7 @@ class Test:
 
     `in`, `out`: `values` are names of interfaces (a trailing + is a wildcard); `state`: NEW, ESTABLISHED, RELATED, INVALID,
     UNTRACKED, DNAT, SNAT; `direction`: ORIGINAL, REPLY; `dst-type`, `src-type`: LOCAL, UNICAST, …; `flags`: TCP flags as
-    (those looked at, those set), each joined by commas; `bridged`: the frame stays on its bridge; `icmp`: types by number.
+    (those looked at, those set), each joined by commas; `bridged`: the frame stays on its bridge; `owner`: a user's; `icmp`: types by number.
     """
 
     kind: str
@@ -85,3 +86,29 @@ class Table:
 
 
 PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+
+LIST = 64
+"""From how many rules on that differ in their addresses alone they are one list."""
+
+
+def listed(rules: Sequence[Rule]) -> Iterator[Rule]:
+    """The same rules, where long lists of addresses that meet one end are one rule each, at the place of their first."""
+
+    def key(rule: Rule) -> tuple[object, ...]:
+        return (
+            rule.verb, rule.argument, rule.protocols, rule.sport, rule.dport, rule.tests, rule.unsure, rule.rate,
+            rule.src if rule.dst is not None else None, rule.dst is not None, rule.src is not None,
+        )  # fmt: skip
+
+    for _, run in groupby(rules, key):
+        group = list(run)
+        first = group[0]
+        ends = first.verb in (Verb.ACCEPT, Verb.DROP) and not first.unsure
+        if len(group) < LIST or not ends or (first.dst is None and first.src is None):
+            yield from group
+            continue
+        text = f"{first.text} and the {len(group) - 1} like it after it"
+        if first.dst is None:
+            yield replace(first, text=text, src=spans(pair for rule in group for pair in rule.src or ()))
+        else:
+            yield replace(first, text=text, dst=spans(pair for rule in group for pair in rule.dst or ()))

@@ -46,7 +46,8 @@ Atoms = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """`kind`: `match` (keys, op, elements or the name of a set), `vmap` (keys, elements with verdicts or a map's name),
+    """`kind`: `match` (keys, op, elements or the name of a set), `xt` (an extension of iptables, of which `named` is all that
+    is known), `vmap` (keys, elements with verdicts or a map's name),
     `verdict` (verb, argument), `rate`, `unsure` (words), `pass`."""
 
     kind: str
@@ -133,6 +134,9 @@ def rules_of(statements: Sequence[Statement], family: int, place: Place, text: s
                             yield replace(found, verb=verb, argument=argument)
             case "rate":
                 drafts = [replace(d, rate=True) for d in drafts]
+            case "xt":
+                words = f"what the match {printable(statement.named, 40)} says is not told"
+                drafts = [replace(d, unsure=(*d.unsure, words)) for d in drafts]
             case "unsure":
                 drafts = [replace(d, unsure=(*d.unsure, statement.words)) for d in drafts]
             case "verdict":
@@ -223,6 +227,8 @@ def _narrowed(
     if key in ("meta mark", "mark"):
         zero = all(re.fullmatch(r"0+|0x0+", v) for v in values)
         return replace(rule, tests=(*rule.tests, Test("mark", ("0" if zero else "1",), negated)))
+    if key in ("meta skuid", "meta skgid"):
+        return replace(rule, tests=(*rule.tests, Test("owner", tuple(values), negated)))
     if key == "pkttype" and list(values) == ["unicast"] and not negated:
         return rule
     return replace(rule, unsure=(*rule.unsure, f"{printable(key, 40)} cannot be judged here"))
@@ -276,7 +282,12 @@ def read_json(text: str, name: str) -> list[Table]:
             _object(one, where, tables, text[at : at + 400])
         except (BadRule, ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
             raise ParseError(f"{where}: what libnftables does not print: {printable(str(e), 120)}") from e
-    return tables_of(tables)
+    for table in tables.values():
+        _engines_own(table)
+    try:
+        return tables_of(tables)
+    except BadRule as e:
+        raise ParseError(f"{name}:1:1: {e}") from e
 
 
 _START = re.compile(r'\s*\{\s*"nftables"\s*:\s*\[\s*')
@@ -340,6 +351,48 @@ def _object(one: Mapping[str, Any], where: Place, tables: dict[tuple[str, str], 
         statements = [s for expression in rule.get("expr") or () for s in _expression(expression)]
         words = f"handle {rule['handle']}" if "handle" in rule else raw
         table.rules.setdefault(str(rule["chain"]), []).append((where, f"chain {rule['chain']}, {words}", statements))
+
+
+def _sent_to(value: Any) -> str:
+    """`ADDRESS:PORT` of a translation, as far as it says so."""
+    if not isinstance(value, dict):
+        return "itself"
+    address, port = value.get("addr"), value.get("port")
+    if isinstance(address, str):
+        return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return f"port {port}" if isinstance(port, int) else printable(json.dumps(value), 80)
+
+
+_XT_TARGETS = {
+    "MASQUERADE": Verb.MASQUERADE, "SNAT": Verb.MASQUERADE, "DNAT": Verb.TRANSLATE, "REDIRECT": Verb.TRANSLATE,
+    "REJECT": Verb.DROP, "LOG": Verb.PASS, "NFLOG": Verb.PASS, "TCPMSS": Verb.PASS, "CHECKSUM": Verb.PASS,
+}  # fmt: skip
+"""Of a rule of iptables, JSON holds the names of its extensions alone."""
+
+
+def _engines_own(table: _Table) -> None:
+    """Tells what the extensions of Docker's own rules say, which are always the same: answers are accepted (in DOCKER-CT from
+    28 on, before in FORWARD, right before the jump to DOCKER), and published ports are those of local addresses."""
+    established = Statement("match", ("ct state",), "in", (("established",), ("related",)))
+    local = Statement("match", ("fib daddr type",), elements=(("local",),))
+    for chain, rules in table.rules.items():
+        for at, (place, text, statements) in enumerate(rules):
+            names = [s.named for s in statements if s.kind == "xt"]
+            verdict = next((s.verdicts[0] for s in statements if s.kind == "verdict"), None)
+            out = [s for s in statements if s.kind == "match" and s.keys == ("oifname",)]
+            known = None
+            if names == ["conntrack"] and verdict == (Verb.ACCEPT, "") and len(out) == 1:
+                after = rules[at + 1][2] if at + 1 < len(rules) else []
+                before_docker = [s for s in after if s.kind in ("match", "verdict")] == [
+                    *out,
+                    Statement("verdict", verdicts=((Verb.JUMP, "DOCKER"),)),
+                ]
+                if chain == "DOCKER-CT" or (chain == "FORWARD" and before_docker):
+                    known = established
+            elif names == ["addrtype"] and verdict == (Verb.JUMP, "DOCKER") and chain in ("PREROUTING", "OUTPUT"):
+                known = local
+            if known is not None:
+                rules[at] = (place, text, [known if s.kind == "xt" else s for s in statements])
 
 
 def _table(tables: dict[tuple[str, str], _Table], family: Any, name: Any) -> _Table:
@@ -431,7 +484,7 @@ def _expression(expression: Mapping[str, Any]) -> Iterator[Statement]:
         case "masquerade" | "snat":
             yield Statement("verdict", verdicts=((Verb.MASQUERADE, ""),))
         case "dnat" | "redirect" | "tproxy":
-            yield Statement("verdict", verdicts=((Verb.TRANSLATE, printable(json.dumps(value), 80)),))
+            yield Statement("verdict", verdicts=((Verb.TRANSLATE, _sent_to(value)),))
         case "limit":
             yield Statement("rate")
         case "counter" | "log" | "mangle" | "comment" | "ct helper" | "ct timeout" | "flow" | "quota" | "set" | "meter":
@@ -440,7 +493,11 @@ def _expression(expression: Mapping[str, Any]) -> Iterator[Statement]:
             elif kind == "mangle":
                 yield Statement("pass", words="mark")
         case "xt" if isinstance(value, dict) and value.get("type") == "match":
-            yield Statement("unsure", words=f"the match {printable(str(value.get('name')), 40)} is not told")
+            if value.get("name") not in ("comment", "tcp", "udp"):
+                yield Statement("xt", named=str(value.get("name")))
+        case "xt" if isinstance(value, dict) and value.get("type") == "target" and value.get("name") in _XT_TARGETS:
+            verb = _XT_TARGETS[value["name"]]
+            yield Statement("pass") if verb is Verb.PASS else Statement("verdict", verdicts=((verb, value["name"]),))
         case _:
             yield Statement("verdict", verdicts=((Verb.UNCLEAR, str(kind)),))
 
@@ -853,7 +910,8 @@ def _text_rule(words: Sequence[_Token]) -> Iterator[Statement]:
             yield Statement("verdict", verdicts=((Verb.MASQUERADE, ""),))
             return
         elif word in ("dnat", "redirect", "tproxy"):
-            yield Statement("verdict", verdicts=((Verb.TRANSLATE, " ".join(texts[at + 1 :]) or "itself"),))
+            end = next((i for i in range(at, len(texts)) if texts[i] == "comment"), len(texts))
+            yield Statement("verdict", verdicts=((Verb.TRANSLATE, " ".join(texts[at + 1 : end]) or "itself"),))
             return
         else:
             found = _text_match(words, texts, at)

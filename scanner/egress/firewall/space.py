@@ -86,10 +86,10 @@ def without(a: Spans, b: Spans) -> Spans:
         pieces: list[tuple[int, int]] = []
         for low, high in a:
             at = low
-            begin = max(bisect_right(b, (low, 1 << 140)) - 1, 0)
-            for first, last in b[begin:]:
-                if first > high:
-                    break
+            i = max(bisect_right(b, (low, 1 << 140)) - 1, 0)
+            while i < len(b) and b[i][0] <= high:
+                first, last = b[i]
+                i += 1
                 if last < at:
                     continue
                 if first > at:
