@@ -262,7 +262,6 @@ class Program:
     read: Callable[[Run], Forwarder | None]
     official: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
-    exact_images: tuple[str, ...] = ()
 
 
 def target(text: str, port: int | None = None, protocol: str = "tcp") -> Permit | None:
@@ -296,4 +295,4 @@ def image_path(image: str) -> str:
 def is_image(program: Program, path: str) -> bool:
     """Whether an image's path is one of the program's."""
     last = path.rpartition("/")[2]
-    return path in program.exact_images or any(path == one if "/" in one else last == one for one in program.images)
+    return any(path == one if "/" in one else last == one for one in program.images)
