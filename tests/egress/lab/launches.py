@@ -55,7 +55,6 @@ class Service:
     mode: str | None = None
     command: tuple[str, ...] = SLEEP
     image: str = AGENT
-    aliases: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     expose: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
@@ -68,8 +67,13 @@ class Service:
     pid: str | None = None
     volumes: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
-    sysctls: tuple[tuple[str, str], ...] = ()
     user: str | None = None
+
+    @property
+    def needs(self) -> list[str]:
+        """What has to be there before it: whom it is linked with, whose network it shares."""
+        shared = (self.mode or "").partition(":")[2]
+        return [*(link.partition(":")[0] for link in self.links), *([shared] if shared else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class Extra:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A launch. `files` are its folder's; `host` commands run on the container host once it stands, `undo` after it.
+    """A launch. `files` are its folder's; `host` commands run on the container host once it stands.
 
     In them `{bridge:NET}` is the interface and `{subnet:NET}` the addresses of one of its networks. `ruleset`: the host's
     rules are part of what is known. `variant` is how the engine is started.
@@ -98,13 +102,11 @@ class Described:
     files: tuple[tuple[str, str], ...] = ()
     volumes: tuple[str, ...] = ()
     host: tuple[str, ...] = ()
-    undo: tuple[str, ...] = ()
     ruleset: bool = False
     variant: str = "dns"
     newer_only: bool = False
     proxies: tuple[str, ...] = ()
     extra: tuple[Extra, ...] = ()
-    note: str = ""
 
     @property
     def sandbox(self) -> Service:
@@ -142,36 +144,32 @@ def _service_lines(service: Service) -> Iterator[str]:
     elif service.networks != ("default",):
         yield "networks:"
         for net in service.networks:
-            yield f"  {net}: {json.dumps({'aliases': service.aliases} if service.aliases else {})}"
+            yield f"  {net}: {{}}"
     for key, values in (
-        *(
-            ("ports", service.ports),
-            ("expose", service.expose),
-            ("dns", service.dns),
-            ("extra_hosts", service.extra_hosts),
-        ),
-        *(("links", service.links), ("cap_add", service.cap_add), ("cap_drop", service.cap_drop)),
-        *(("security_opt", service.security_opt), ("volumes", service.volumes)),
+        ("ports", service.ports),
+        ("expose", service.expose),
+        ("dns", service.dns),
+        ("extra_hosts", service.extra_hosts),
+        ("links", service.links),
+        ("cap_add", service.cap_add),
+        ("cap_drop", service.cap_drop),
+        ("security_opt", service.security_opt),
+        ("volumes", service.volumes),
     ):
         if values:
             yield f"{key}:"
             yield from (f"  - {json.dumps(value)}" for value in values)
-    for key, pairs in (("environment", service.environment), ("sysctls", service.sysctls)):
-        if pairs:
-            yield f"{key}:"
-            yield from (f"  {name}: {json.dumps(value)}" for name, value in pairs)
+    if service.environment:
+        yield "environment:"
+        yield from (f"  {name}: {json.dumps(value)}" for name, value in service.environment)
     if service.privileged:
         yield "privileged: true"
     if service.pid is not None:
         yield f"pid: {json.dumps(service.pid)}"
     if service.user is not None:
         yield f"user: {json.dumps(service.user)}"
-    started_before = [
-        *service.links,
-        *([(service.mode or "")[10:]] if (service.mode or "").startswith("container:") else []),
-    ]
-    if started_before:
-        yield f"depends_on: {json.dumps([name.partition(':')[0] for name in started_before])}"
+    if service.needs:
+        yield f"depends_on: {json.dumps(service.needs)}"
 
 
 def _net_lines(net: Net) -> Iterator[str]:
@@ -197,25 +195,15 @@ def command_lines(launch: Described) -> str:
     for service in _in_order(launch):
         lines.append(_joined(["docker", "run", "-d", *_service_words(launch, service)]))
         lines += [
-            _joined(
-                [
-                    "docker",
-                    "network",
-                    "connect",
-                    *_flags("--alias", service.aliases),
-                    launch.net_name(net),
-                    service.name,
-                ]
-            )
+            _joined(["docker", "network", "connect", launch.net_name(net), service.name])
             for net in service.networks[1:]
         ]
     return "\n".join(lines) + "\n"
 
 
 def _in_order(launch: Described) -> list[Service]:
-    """Those that others are linked with or share the network of come first."""
-    needed = {n.partition(":")[0] for s in launch.services for n in s.links}
-    needed |= {s.mode[10:] for s in launch.services if s.mode is not None and s.mode.startswith("container:")}
+    """Those that others need come first."""
+    needed = {name for service in launch.services for name in service.needs}
     return sorted(launch.services, key=lambda service: service.name not in needed)
 
 
@@ -240,30 +228,26 @@ def _net_words(launch: Described, net: Net) -> Iterator[str]:
     yield launch.net_name(net.name)
 
 
-def _flags(flag: str, values: Sequence[str]) -> Iterator[str]:
-    for value in values:
-        yield from (flag, value)
-
-
 def _service_words(launch: Described, service: Service) -> Iterator[str]:
     yield from ("--name", service.name)
     if service.mode is not None:
         yield from ("--network", service.mode)
     else:
         yield from ("--network", launch.net_name(service.networks[0]))
-        yield from _flags("--network-alias", service.aliases)
     for flag, values in (
-        *(
-            ("-p", service.ports),
-            ("--expose", service.expose),
-            ("--dns", service.dns),
-            ("--add-host", service.extra_hosts),
-        ),
-        *(("--link", service.links), ("--cap-add", service.cap_add), ("--cap-drop", service.cap_drop)),
-        *(("--security-opt", service.security_opt), ("-v", service.volumes)),
-        *(("-e", _pairs(service.environment)), ("--sysctl", _pairs(service.sysctls))),
+        ("-p", service.ports),
+        ("--expose", service.expose),
+        ("--dns", service.dns),
+        ("--add-host", service.extra_hosts),
+        ("--link", service.links),
+        ("--cap-add", service.cap_add),
+        ("--cap-drop", service.cap_drop),
+        ("--security-opt", service.security_opt),
+        ("-v", service.volumes),
+        ("-e", tuple(f"{name}={value}" for name, value in service.environment)),
     ):
-        yield from _flags(flag, values)
+        for value in values:
+            yield from (flag, value)
     if service.privileged:
         yield "--privileged"
     if service.pid is not None:
@@ -272,10 +256,6 @@ def _service_words(launch: Described, service: Service) -> Iterator[str]:
         yield from ("--user", service.user)
     yield service.image
     yield from service.command
-
-
-def _pairs(pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    return tuple(f"{key}={value}" for key, value in pairs)
 
 
 # ---- the software of siblings

@@ -88,7 +88,6 @@ class Measured:
             "variant": launch.variant,
             "assume": list(self.assume),
             "supplies": list(self.supplies),
-            "note": launch.note,
             "verdicts": dict(self.verdicts),
             "by_engine": dict(self.by_engine),
             "direct": dict(self.direct),
@@ -201,8 +200,6 @@ def _deployed(engine: Engine, launch: Described) -> Iterator[None]:
         yield
     finally:
         _remove(engine)
-        with suppress(RuntimeError):
-            _host_commands(engine, launch, launch.undo)
         if launch.host:
             for command, saved in rules.items():
                 engine.hosts.run(f"{command}-restore", given=saved)
@@ -451,7 +448,7 @@ def _sibling_probes(
         if owner.id == mine:
             hosts = ["127.0.0.1"]
         else:
-            hosts = [service.name, *service.aliases, *addresses, *([*gateways, places.UPLINK] if on_host else [])]
+            hosts = [service.name, *addresses, *([*gateways, places.UPLINK] if on_host else [])]
         probes = [
             _to_sibling(service.name, host, port, str(port), connects=port != 8080) for port in ports for host in hosts
         ]
