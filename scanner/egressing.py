@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from scanner import masked
 from scanner.egress.assess import CLOSABLE, Asked, assess, name_of, sandboxes_of
-from scanner.egress.assumptions import Assumed
+from scanner.egress.assumptions import Assumed, parse
 from scanner.egress.findings import RULES, findings
 from scanner.egress.tools import Inventory
 from scanner.errors import ParseError, ReportError, ScannerError, TargetError, UsageError
@@ -312,3 +312,31 @@ def kept(text: str) -> Permit:
     except ValueError:
         host = host.lower()
     return Permit((host,), "tcp", ((int(port), int(port)),) if port else ((1, 65535),))
+
+
+def reach(
+    *paths: str | Path,
+    runner: str | None = None,
+    assume: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    profiles: Sequence[str] = (),
+    rulesets: Sequence[str | Path] = (),
+    image: str | None = None,
+    sandboxes: Sequence[str] = (),
+) -> Report:
+    """Judge launch files and return the Report: the Python API, exported as `scanner.reach`; `report.egress` is never None.
+
+    `paths` are what the command line takes: files, a folder, `container:NAME`; none with a `runner` that needs no file.
+    `assume` are facts as `--assume` takes them, `image` a target to scan for what the sandboxes hold.
+    Raises ScannerError's children UsageError, TargetError, ParseError, LimitError and SourceError.
+    """
+    options = EgressOptions(
+        runner=runner,
+        profiles=tuple(profiles),
+        environment=dict(environment or {}),
+        assumed=parse(f"{key}={value}" for key, value in (assume or {}).items()),
+        rulesets=tuple(Path(r) for r in rulesets),
+        images=(("", image),) if image is not None else (),
+        sandboxes=tuple(sandboxes),
+    )
+    return judge_launch([str(p) for p in paths], options)
