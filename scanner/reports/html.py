@@ -221,6 +221,7 @@ def _graph(drawn: Picture) -> Json:
             }
             for one in drawn.drawing.lines
         ],
+        "width": drawn.layout.width,
         "height": drawn.layout.height,
         "left": drawn.drawing.left_out,
     }

@@ -165,7 +165,7 @@ def test_explain_shows_the_paths_or_what_stands_in_their_way(project: Path):
 
 
 def test_the_fix_is_a_patch_that_applies_and_closes(project: Path):
-    done = run("egress", "compose.yaml", "--fix", cwd=project)
+    done = run("egress", "compose.yaml", "--sandbox", "agent", "--sandbox", "builder", "--fix", cwd=project)
     assert done.returncode == 0, done.stderr
 
     subprocess.run(["git", "apply", "--unsafe-paths", "-"], input=done.stdout, text=True, cwd=project, check=True)
@@ -269,7 +269,7 @@ def test_a_picture_of_a_report_without_a_launch_is_wrong_usage(project: Path):
 def test_help_shows_examples_exit_codes_and_the_formats(tmp_path: Path):
     text = run("egress", "--help", cwd=tmp_path).stdout
 
-    assert "sandscan egress compose.yaml --fix | git apply" in text
+    assert "sandscan egress compose.yaml --sandbox agent --fix | git apply" in text
     assert "Exit codes: 0 nothing" in text
     for form in ("html", "svg", "dot", "graphml", "mermaid"):
         assert form in text

@@ -221,9 +221,9 @@ def test_every_path_can_be_read_back_whole(raw, width):
 def test_a_large_report_takes_time_in_proportion():
     def seconds(count):
         report = samples.crowded(count)
-        begin = time.perf_counter()
+        begin = time.process_time()
         shown(report)
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     seconds(100)
     assert seconds(30_000) < 100 * seconds(300)

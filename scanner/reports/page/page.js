@@ -3,6 +3,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
   const FEW = 12; // sandboxes that the matrix alone is enough to choose from
+  const WIDE = 1000; // pixels of a graph that needs the whole width of the page
   const MOST = 200; // options in the list of sandboxes
   let chosen = -1, graph = null, marked = null;
 
@@ -29,7 +30,7 @@
         if (cell === null) return el("td", { role: "gridcell" });
         const button = el("button", { type: "button", class: cell.verdict, "aria-pressed": "false", tabindex: "-1",
           "aria-label": `${row.name}, ${data.destinations[c]}: ${cell.shown}` }, cell.shown);
-        button.addEventListener("click", () => open(button, row.first, data.destinations[c]));
+        button.addEventListener("click", (event) => open(button, row.first, data.destinations[c], event.detail === 0));
         return el("td", { role: "gridcell", "data-row": r, "data-column": c }, button);
       });
       return el("tr", { role: "row" }, el("th", { scope: "row", role: "rowheader" }, name), ...cells);
@@ -60,7 +61,7 @@
     return button;
   }
 
-  function open(button, sandbox, destination) {
+  function open(button, sandbox, destination, byKey) {
     for (const one of document.querySelectorAll("td button[aria-pressed='true']")) one.setAttribute("aria-pressed", "false");
     button.setAttribute("aria-pressed", "true");
     rove(button.closest("table"), button);
@@ -70,7 +71,8 @@
     const path = answer.querySelector(".path > button");
     if (path) mark(path);
     answer.querySelector("h4").focus({ preventScroll: true });
-    answer.scrollIntoView({ block: "nearest" });
+    // by mouse, the graph stays in view where the paths stand below it: the evidence beside it says the same
+    if (byKey || !document.querySelector(".stacked")) answer.scrollIntoView({ block: "nearest" });
   }
 
   // ---- choosing among many
@@ -233,7 +235,9 @@
     if (graph) graph.destroy();
     $("graph").setAttribute("aria-label", `Graph of ${data.names[chosen]}: ${plural(drawn.nodes.length, "node", "nodes")}, ` +
       `${plural(drawn.lines.length, "step", "steps")}. Paths and Evidence say the same in words.`);
-    $("graph").style.height = `${Math.min(Math.max(drawn.height + 72, 240), 680)}px`;
+    document.querySelector(".columns").classList.toggle("stacked", drawn.width > WIDE);
+    const scale = Math.min(1.4, ($("graph").clientWidth - 48) / Math.max(drawn.width, 1));
+    $("graph").style.height = `${Math.min(Math.max(drawn.height * scale + 64, 220), 700)}px`;
     graph = cytoscape({ container: $("graph"), elements: elements(drawn), style: style(), layout: { name: "preset" },
       minZoom: 0.1, maxZoom: 3, autoungrabify: true, boxSelectionEnabled: false, userZoomingEnabled: false });
     fit();
