@@ -17,7 +17,19 @@ from scanner.egress.tools import Inventory
 from scanner.errors import ParseError, ReportError, ScannerError, TargetError, UsageError
 from scanner.launch.plugin import ReadOptions
 from scanner.launch.recognise import open_launch
-from scanner.model import Finding, Image, ImageConfig, Launch, Level, Notification, Report, Target, Tool, printable
+from scanner.model import (
+    Finding,
+    Image,
+    ImageConfig,
+    Launch,
+    Level,
+    Notification,
+    Report,
+    State,
+    Target,
+    Tool,
+    printable,
+)
 from scanner.model.egress import Action, Destination, Egress, Permit, Verdict
 from scanner.pipeline import Options, Step, tool_version
 from scanner.pipeline import scan as scan_image
@@ -242,7 +254,9 @@ def _proven(report: Report, texts: Mapping[str, str], launch: Launch, options: E
 def inventory(report: Report) -> Inventory:
     """What a scanned image offers to whoever is in it."""
     miners = tuple(
-        f.locations[0].display.decode("utf-8", "replace") for f in report.findings if f.rule_id == "miner/binary"
+        f.locations[0].display.decode("utf-8", "replace")
+        for f in report.findings
+        if f.rule_id == "miner/binary" and f.state is State.VISIBLE
     )
     return Inventory(f"{report.target.source}:{report.target.name}", report.means, report.image.config.user, miners)
 

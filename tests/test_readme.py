@@ -28,7 +28,10 @@ def commands(title: str) -> list[str]:
 @pytest.mark.parametrize(
     ("title", "command"),
     [
-        ("Try it", "bash .ci/setup --no-dev && .venv/bin/sandscan scan archive:fixtures/rome-replay.tar"),
+        (
+            "Try it",
+            "bash .ci/setup --no-dev && .venv/bin/sandscan scan archive:fixtures/rome-replay.tar --launch fixtures/rome-launch/compose.yaml --sandbox sandbox",
+        ),
         ("Test it", "bash .ci/test"),
     ],
 )
@@ -51,7 +54,7 @@ def test_ci_runs_the_readmes_commands() -> None:
 def test_the_example_is_what_sandscan_prints() -> None:
     [example] = re.findall(r"^```text\n(.*?)^```", section("What you see"), re.M | re.S)
     done = subprocess.run(
-        (*SANDSCAN, "scan", "archive:fixtures/rome-replay.tar", "--no-cache"),
+        (*SANDSCAN, *commands("Try it")[0].split("sandscan ")[1].split(), "--no-cache"),
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"},
         capture_output=True,

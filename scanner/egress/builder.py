@@ -12,10 +12,15 @@ Conventions that the evaluation rests on:
   is every address of the host, anything else (`host gateway 172.17.0.1`) a part; for ENGINE `engine` is full control,
   anything else a part; for DNS `names` is the configured resolver, anything else a part; for SIBLINGS the siblings' names.
 - An edge that is there only if a fact holds has that fact in `missing`.
+- An edge into `engine`, `host` or a `forwarder:` resets what passes: behind it another machine's or program's reach begins.
+
+Secrets in what is told (a proxy's password in a variable) are masked here, before anybody can print them.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+from scanner.credentials import mask
 from scanner.model.egress import Action, Barrier, Destination, Edge, Graph, Mode, Node, Permit
 from scanner.model.evidence import Json
 from scanner.model.launch import Missing, Origin
@@ -48,7 +53,7 @@ class Builder:
 
     def node(self, id: str, kind: str, label: str, origin: Origin | None = None) -> str:
         """The node's id; the first who names it says what it is."""
-        self._nodes.setdefault(id, Node(id, kind, label, origin))
+        self._nodes.setdefault(id, Node(id, kind, mask(label), origin))
         return id
 
     def edge(
@@ -71,17 +76,18 @@ class Builder:
         for end in (source, target):
             if end not in self._nodes:
                 raise KeyError(f"no node {end}")
-        edge = Edge(source, target, kind, mode, why, origin, passes, tuple(needs), tuple(actions), tuple(missing))
+        facts = tuple(replace(m, why=mask(m.why)) for m in missing)
+        edge = Edge(source, target, kind, mode, mask(why), origin, passes, tuple(needs), tuple(actions), facts)
         self._edges.setdefault(edge)
 
     def barrier(self, source: str, target: str, why: str, origin: Origin | None = None) -> None:
-        self._barriers.setdefault(Barrier(source, target, why, origin))
+        self._barriers.setdefault(Barrier(source, target, mask(why), origin))
 
     def action(
         self, id: str, title: str, cost: int, origin: Origin | None, edit: Mapping[str, Json], breaks: str = ""
     ) -> str:
         """The action's id, to be named by the edges that it removes."""
-        self._actions.setdefault(id, Action(id, title, cost, origin, edit, breaks))
+        self._actions.setdefault(id, Action(id, mask(title), cost, origin, edit, mask(breaks)))
         return id
 
     def sibling(self, name: str) -> None:

@@ -11,6 +11,9 @@ from scanner.egressing import EgressOptions, fix, judge_launch, kept, with_launc
 from scanner.errors import ParseError, TargetError, UsageError
 from scanner.model import Confidence, LaunchLocation, Severity
 from scanner.model.egress import Destination, Permit, Verdict
+from scanner.plugins import plugins
+from scanner.reports.json import render
+from scanner.reports.plugin import RenderOptions
 
 ROME = "archive:fixtures/rome-replay.tar"
 D, V = Destination, Verdict
@@ -205,9 +208,6 @@ def test_the_graph_is_networkx_s_for_who_wants_it(project):
 
 
 def test_the_same_files_make_the_same_report(project):
-    from scanner.reports.json import render
-    from scanner.reports.plugin import RenderOptions
-
     def text() -> dict:
         document = json.loads(render(reach(project, assume=KNOWN), RenderOptions()))
         document.pop("started")
@@ -215,3 +215,18 @@ def test_the_same_files_make_the_same_report(project):
         return document
 
     assert text() == text()
+
+
+@pytest.mark.parametrize("form", plugins("scanner.reports"), ids=lambda f: f.name)
+def test_no_report_shows_a_secret_of_the_launch(tmp_path, form):
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  agent:\n    image: x\n    networks: [in]\n"
+        "    environment:\n      HTTPS_PROXY: http://user:Hunter2Hunter2@proxy:8888\n      API_TOKEN: Hunter2Hunter2\n"
+        "    command: curl -u me:Hunter2Hunter2 http://proxy\n"
+        "  proxy:\n    image: x\n    networks: [in, out]\n"
+        "    command: socat TCP-LISTEN:8888,fork PROXY:proxy.acme.net:api.example.com:443,proxyauth=me:Hunter2Hunter2\n"
+        "networks:\n  in: {internal: true}\n  out:\n"
+    )
+    text = form.render(reach(tmp_path, assume=KNOWN), RenderOptions(200, verbose=True))
+    assert "agent" in text
+    assert "Hunter2Hunter2" not in text
