@@ -107,6 +107,12 @@ EXPLAINED = (
         holds="--driver macvlan",
     ),
     Explained(
+        *("*", "*", "open", "limited"),
+        "what lies behind the router of a LAN that the container stands on: in the lab the internet alone",
+        holds="--driver macvlan",
+        kind="verdict",
+    ),
+    Explained(
         *("*", "host", "limited", "closed"),
         "a relay to a private address could be one to the host: which addresses are the host's no file says",
         holds="socat",

@@ -10,6 +10,7 @@ from tests.egress.lab.engine import VARIANTS
 from tests.egress.lab.launches import (
     ANCHORED,
     BRIDGE_OPTION,
+    GATEWAY,
     ICC_OFF,
     INHIBIT,
     MASQUERADE_OFF,
@@ -179,20 +180,19 @@ def _add_sibling(draft: _Draft, name: str, number: int) -> None:
     if kind == "proxy":
         made, files = tinyproxy(name, *on, **chosen.choice(FILTERS), **placed)  # type: ignore[arg-type]
         draft.files += files
-        draft.proxies.append(f"http://{places.DOCKER0 if on_host else name}:8888")
+        draft.proxies.append(f"http://{GATEWAY if on_host else name}:8888")
         if any(service.command == made.command and service.mode == "host" for service in draft.siblings) and on_host:
             return  # the host's port is taken
     elif kind == "relay":
         port = 8440 + number
         cls, host, port_there = chosen.choice(RELAYED)
         made = socat(name, f"TCP-LISTEN:{port}", f"TCP:{host}:{port_there}", *on, **placed)
-        draft.extra.append(
-            Extra(f"relay {name}", "tcp", cls, places.DOCKER0 if on_host else name, port, (host, port_there))
-        )
+        draft.extra.append(Extra(f"relay {name}", "tcp", cls, GATEWAY if on_host else name, port, (host, port_there)))
     elif kind == "names":
         command = ("socat", "UDP-LISTEN:53,fork,reuseaddr", f"UDP:{places.NAMES}:53")
         made = Service(name, networks, command=command)
         draft.extra.append(Extra(f"resolver {name}", "dns", "dns", name))
+        draft.extra.append(Extra(f"resolver {name} with anything", "udp", "internet", name, 53))
     elif kind == "unix":
         cls, host, port_there = chosen.choice(RELAYED)
         made = socat(

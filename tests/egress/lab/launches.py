@@ -15,6 +15,8 @@ from tests.egress.lab.engine import AGENT
 SANDBOX = "sandbox"
 SLEEP = ("sleep", "infinity")
 SOCKET = "/var/run/docker.sock"
+GATEWAY = "GATEWAY"
+"""Stands for the container host as a sandbox finds it: its gateway, where it has one."""
 BRIDGE_OPTION = "com.docker.network.bridge."
 MASQUERADE_OFF = (f"{BRIDGE_OPTION}enable_ip_masquerade", "false")
 ICC_OFF = (f"{BRIDGE_OPTION}enable_icc", "false")
@@ -113,8 +115,8 @@ class Described:
         return next(service for service in self.services if service.name == SANDBOX)
 
     def net_name(self, name: str) -> str:
-        """As the engine calls it."""
-        return f"{self.name}_default" if name == "default" else name
+        """As the engine calls it: as Compose would, since a container's default route may follow the names' order."""
+        return f"{self.name}_{name}"
 
 
 # ---- as texts
@@ -426,7 +428,7 @@ def _mediators(inner: Net, outer: Net) -> Iterator[Described]:
         (agent("inner"), proxy),
         (inner,),
         files,
-        proxies=("http://172.18.0.1:8888", f"http://{places.DOCKER0}:8888"),
+        proxies=(f"http://{GATEWAY}:8888",),
     )
     relay = socat("relay", "TCP-LISTEN:8443", f"TCP:{places.INTERNET}:443", "inner", "outer")
     reach = Extra("relay to the internet's 443", "tcp", "internet", "relay", 8443, (places.INTERNET, 443))

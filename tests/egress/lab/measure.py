@@ -19,7 +19,7 @@ import docker.errors
 
 from tests.egress.lab import places
 from tests.egress.lab.engine import AGENT, VARIANTS, Engine, started
-from tests.egress.lab.launches import SANDBOX, Described, Service, command_lines, compose
+from tests.egress.lab.launches import GATEWAY, SANDBOX, Described, Service, command_lines, compose
 from tests.egress.lab.namespaces import started_hosts
 from tests.egress.lab.verdicts import PIVOTS, Row, verdicts
 
@@ -137,7 +137,7 @@ def measured(engine: Engine, launch: Described) -> Measured:
                 {**phase, "probes": [{"id": p.id, "kind": p.kind, **p.plan} for p in phase["probes"]]}
                 for phase in phases
             ],
-            "engines": _engines(engine, sandbox, listening),
+            "engines": _engines(engine, containers, listening),
             "image": AGENT,
             "targets": TARGETS,
             "host_pid": host_pid,
@@ -345,10 +345,13 @@ def _plain(
         family = 6 if ":" in host else 4
         return Probe(f"{tag}{name} {places.UDP_PORT}/udp", cls, "udp", plan, Wire(seen, "token"), via, family=family)
 
+    def connects(name: str, cls: str, host: str, port: int, seen: str) -> Probe:
+        plan = {"host": host, "port": port, "connects": True}
+        return Probe(f"{tag}{name} {port}/tcp", cls, "tcp", plan, Wire(seen, "tcp", host, port), via)
+
     for port in (443, 22, 80, 3333):
         yield tcp("internet", "internet", places.INTERNET, port, "world")
-    plan = {"host": places.INTERNET, "port": 53, "connects": True}
-    yield Probe(f"{tag}internet 53/tcp", "internet", "tcp", plan, Wire("world", "tcp", places.INTERNET, 53), via)
+    yield connects("internet", "internet", places.INTERNET, 53, "world")
     yield udp("internet", "internet", places.INTERNET, "world")
     plan = {"host": places.INTERNET, "token": f"LABTOK-{token}-{tag}echo"}
     yield Probe(f"{tag}internet icmp", "internet", "icmp", plan, Wire("world", "token"), via)
@@ -361,9 +364,11 @@ def _plain(
     for name, host in (("private", places.PRIVATE), ("private shared", places.SHARED)):
         for port in (80, 22, 443):
             yield tcp(name, "private", host, port, "corp")
+        yield connects(name, "private", host, 53, "corp")
         yield udp(name, "private", host, "corp")
     for port in (80, 443):
         yield tcp("metadata", "metadata", places.METADATA, port, "meta")
+    yield connects("metadata", "metadata", places.METADATA, 53, "meta")
     for host in places.METADATA_ELSEWHERE:
         yield tcp(f"metadata {host}", "metadata", host, 80, "meta")
     yield udp("metadata", "metadata", places.METADATA, "meta")
@@ -483,12 +488,16 @@ def _phases(
         listening[name] = ports
         probes += ways
     phases: list[dict[str, Any]] = [{"name": "direct", "at_once": 64, "probes": probes}]
+    host = next((address for address in gateways if ":" not in address), places.DOCKER0)
     told = dict(launch.sandbox.environment)
-    proxies = [told[key] for key in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") if key in told] + list(launch.proxies)
+    proxies = [told[key] for key in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY") if key in told] + [
+        proxy.replace(GATEWAY, host) for proxy in launch.proxies
+    ]
     mediated = [p for n, proxy in enumerate(dict.fromkeys(proxies)) for p in _by_proxy(n, proxy, token)]
     for extra in launch.extra:
-        plan = {"host": extra.host, "port": extra.port, "want": "LAB", "token": f"x{token}.example.com"}
-        wire = Wire("world", "name") if extra.kind == "dns" else None
+        asked = f"x{token}.example.com" if extra.kind == "dns" else f"LABTOK-{token}-{extra.id}"
+        plan = {"host": extra.host.replace(GATEWAY, host), "port": extra.port, "want": "LAB", "token": asked}
+        wire = {"dns": Wire("world", "name"), "udp": Wire("world", "token")}.get(extra.kind)
         if extra.to is not None:
             wire = _relayed(extra.cls, *extra.to)
         mediated.append(Probe(extra.id, extra.cls, extra.kind, plan, wire, "relay"))
@@ -500,8 +509,10 @@ def _phases(
                 {
                     "name": name,
                     "at_once": 64,
-                    "before": f"ip route save >/tmp/routes; ip route replace default via {hop}",
-                    "after": "ip route flush table main; ip route restore </tmp/routes",
+                    "before": f"ip route save >/tmp/routes; ip addr add {places.SPOOFED}/32 dev eth0; "
+                    f"ip route replace default via {hop}",
+                    "after": f"ip addr del {places.SPOOFED}/32 dev eth0; ip route flush table main; "
+                    "ip route restore </tmp/routes",
                     "probes": [
                         *_plain(token, gateways, f"[by {name}] ", f"net_admin by {name}"),
                         *_resolved(f"{number}{token}", f"[by {name}] ", f"net_admin by {name}"),
@@ -524,9 +535,13 @@ def _gateways(engine: Engine, networks: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _engines(engine: Engine, sandbox: Any, listening: Mapping[str, Sequence[int]]) -> list[str]:
+def _engines(engine: Engine, containers: Mapping[str, Any], listening: Mapping[str, Sequence[int]]) -> list[str]:
     """Where an engine is looked for, beside where the sandbox is told to look for it."""
-    found = [f"{name}:2375" for name, ports in listening.items() if 2375 in ports]
+    sandbox = containers[SANDBOX]
+    found = []
+    for name in (name for name, ports in listening.items() if 2375 in ports):
+        ends = _networks(engine, containers[name]).values()
+        found += [f"{host}:2375" for host in (name, *(end["IPAddress"] for end in ends if end.get("IPAddress")))]
     if sandbox.attrs["HostConfig"]["PidMode"] == "host":
         found.append(BY_PROCESS)
     if "engine.tcp=2375" in engine.assumptions:
@@ -554,6 +569,8 @@ def _hops(
                     yield f"sibling {name}", end["IPAddress"]
     if any(net.driver == "macvlan" and net.name in launch.sandbox.networks for net in launch.nets):
         yield "the LAN's router", places.ROUTER
+    if gateways and ":" not in gateways[0]:  # a rule by the source's address does not know this one
+        yield "gateway 0 from another address", f"{gateways[0]} src {places.SPOOFED}"
     # the host answers for each of its addresses on each of its links, also where the bridge has none of its own
     yield "docker0 on the link", f"{places.DOCKER0} dev eth0 onlink"
 
