@@ -31,11 +31,11 @@ from scanner.model import (
     printable,
 )
 from scanner.model.egress import Action, Destination, Egress, Permit, Verdict
-from scanner.pipeline import Options, Step, tool_version
-from scanner.pipeline import scan as scan_image
+from scanner.version import tool_version
 
 if TYPE_CHECKING:
     from scanner.egress.firewall import Ruleset
+    from scanner.pipeline import Options, Step
 
 _RULESET_BYTES = 16 << 20
 
@@ -66,8 +66,8 @@ class EgressOptions:
 def judge_launch(
     paths: Sequence[str],
     options: EgressOptions,
-    scanning: Options | None = None,
-    progress: Callable[[Step], None] = lambda _: None,
+    scanning: "Options | None" = None,
+    progress: "Callable[[Step], None]" = lambda _: None,
 ) -> Report:
     """The report on what the launch reaches; images that `options.images` names are scanned for means, `scanning` says how.
 
@@ -76,7 +76,7 @@ def judge_launch(
     started, clock = datetime.now(UTC), time.monotonic()
     launch, assumed = read_launch(paths, options)
     options = replace(options, assumed=assumed)
-    reports = {name: scan_image(target, scanning or Options(), progress) for name, target in options.images}
+    reports = _scanned(options.images, scanning, progress)
     egress, found, notes = _judged(launch, options, {n: inventory(r) for n, r in reports.items()})
     notes += (n for r in reports.values() for n in r.notifications)
     name = ", ".join(printable(f) for f in launch.files) or f"runner {launch.runner}"
@@ -92,6 +92,17 @@ def judge_launch(
         statistics={"sandboxes": len(egress.sandboxes), "seconds": round(time.monotonic() - clock, 3)},
         egress=egress,
     )
+
+
+def _scanned(
+    images: Sequence[tuple[str, str]], scanning: "Options | None", progress: "Callable[[Step], None]"
+) -> dict[str, Report]:
+    """The images' reports by sandbox name; without any, nothing of what scans them is loaded."""
+    if not images:
+        return {}
+    from scanner.pipeline import Options, scan
+
+    return {name: scan(target, scanning or Options(), progress) for name, target in images}
 
 
 def with_launch(report: Report, paths: Sequence[str], options: EgressOptions) -> Report:

@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +40,7 @@ from scanner.ruleset import Ruleset
 from scanner.ruleset import load as load_rules
 from scanner.sources.plugin import OpenImage, SourceOptions
 from scanner.sources.recognise import open_target
+from scanner.version import tool_version
 
 if TYPE_CHECKING:
     from scanner.onepass import Engine, Progress
@@ -69,15 +69,6 @@ class Step:
     read: int
     total: int
     carriers: int
-
-
-@cache
-def tool_version() -> str:
-    """The installed version, `0+unknown` in a tree that was never installed."""
-    try:
-        return version("sandscan")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 def detectors() -> tuple[Detector, ...]:

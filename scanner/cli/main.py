@@ -33,7 +33,7 @@ Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no suc
 
 def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        from scanner.pipeline import tool_version
+        from scanner.version import tool_version
 
         click.echo(f"sandscan {tool_version()}")
         context.exit()
