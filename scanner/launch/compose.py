@@ -153,9 +153,8 @@ def _project(
     tree = load(sources, known.get, directory, session)
     if tree is None or tree.get("services") is None:
         raise ParseError(f"{inputs[0].name}:1:1: the project has no services")
-    profiles = options.profiles or tuple(
-        p.strip() for p in environment.get("COMPOSE_PROFILES", "").split(",") if p.strip()
-    )
+    # nothing at all is the profile "": it is on where no other was asked for
+    profiles = options.profiles or tuple(p.strip() for p in environment.get("COMPOSE_PROFILES", "").split(","))
     return Project(tree, name, directory, known.get, profiles, session)
 
 

@@ -43,21 +43,24 @@ _TOP = frozenset(
         *("global", "allowDomains", "allowDomainsPorts", "allowCIDR", "allowEntities", "networks", "corednsImage"),
         *("corednsCommand", "corednsSecurityContext", "imagePullSecrets", "services", "volumes", "additionalResources"),
         *("annotations", "labels", "automountServiceAccountToken", "serviceAccountName", "serviceAccountCreate"),
-        *("defaultRuntime", "networkPolicyProvider"),
+        *("defaultRuntime", "networkPolicyProvider", "networkPolicy", "extraContainers", "corednsUpstream"),
+        "corednsReadyPort",
     )
 )
-_OWN = _TOP - {"networks", "services", "volumes", "annotations", "labels", "global", "imagePullSecrets"}
+_OWN = _TOP - (
+    {"networks", "services", "volumes", "annotations", "labels", "global", "imagePullSecrets"}
+    | {"networkPolicy", "extraContainers"}
+)
 """Top-level keys that neither Compose nor another chart of services has."""
 _OWN_SERVICE = frozenset(
-    ("dnsRecord", "additionalDnsRecords", "networkIsolated", "runtimeClassName", "readinessProbe", "livenessProbe")
-)
-_SERVICE = _OWN_SERVICE | frozenset(
     (
-        *("image", "imagePullPolicy", "command", "args", "workingDir", "ports", "env", "initContainers", "volumes"),
-        *("volumeMounts", "resources", "securityContext", "tolerations", "nodeSelector", "networks"),
-        "externalIngressPorts",
+        *("dnsRecord", "additionalDnsRecords", "networkIsolated", "runtimeClassName", "readinessProbe"),
+        *("livenessProbe", "imagePullPolicy", "args", "workingDir", "env", "initContainers", "volumeMounts"),
+        *("resources", "securityContext", "tolerations", "nodeSelector", "externalIngressPorts"),
     )
 )
+"""Keys of a service that Compose does not have."""
+_SERVICE = _OWN_SERVICE | {"image", "command", "ports", "volumes", "networks"}
 _IN_CONTAINER = ("image", "command", "args", "env", "securityContext", "volumeMounts", "resources")
 _POLICIES = frozenset(
     ("NetworkPolicy", "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy", "AdminNetworkPolicy")
@@ -118,7 +121,8 @@ def _read(inputs: Sequence[Input], options: ReadOptions) -> Launch:
     pods = tuple(_pod(values, name, node) for name, node in services.items())
     facts = tuple(_facts(name, node) for name, node in services.items())
     networks = either(values, "networks")
-    policies = tuple(_policies(values, facts, networks is not None and bool(networks.pairs)))
+    apart = networks is not None and bool(networks.pairs)
+    policies = tuple(_policies(values, facts, apart)) if _enforced(values, facts) else ()
     extra = _additional(values, notes)
     cluster = Cluster(pods, (_namespace(),), (), (*policies, *extra))
     return Launch(
@@ -176,6 +180,26 @@ def _facts(name: str, node: Node) -> _Service:
     )
 
 
+def _enforced(values: Node, services: Sequence[_Service]) -> bool:
+    """Whether the chart renders policies. Where it does not, it refuses values that only policies would enforce."""
+    policy = either(values, "networkPolicy")
+    if policy is None:
+        return True
+    if not policy.is_map:
+        raise wrong(policy, "a mapping with enabled is meant")
+    enabled = flag(either(policy, "enabled"))
+    if enabled is None or enabled.value:
+        return True
+    held = [
+        either(values, key) for key in ("allowDomains", "allowDomainsPorts", "allowEntities", "allowCIDR", "networks")
+    ]
+    held += [either(one.node, key) for one in services for key in ("networkIsolated", "networks")]
+    for value in held:
+        if value is not None and (value.pairs or value.elements or value.flag()):
+            raise wrong(value, f"networkPolicy.enabled is false ({enabled.origin}), so that nothing would enforce it")
+    return False
+
+
 # ---- what the chart makes of a service
 
 
@@ -203,7 +227,7 @@ def _pod(values: Node, name: str, node: Node) -> Pod:
     token = either(values, "automountServiceAccountToken")
     account = either(values, "serviceAccountName")
     spec: dict[str, Any] = {
-        "containers": [_node(inside, node)],
+        "containers": [_node(inside, node), *_list(values, "extraContainers")],
         "volumes": volumes,
         "automountServiceAccountToken": token if token is not None else "false",
     }

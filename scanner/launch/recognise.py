@@ -30,6 +30,8 @@ _FIRST = ("kubernetes", "inspect_k8s", "compose", "devcontainer", "docker_inspec
 _LAST = ("docker_run",)
 """Modules that are asked before and after the rest: the most particular first, shell text last."""
 _STDIN = "standard input"
+TASK = "task.toml"
+"""A Harbor task's file, beside the folder `environment`."""
 
 
 @cache
@@ -177,7 +179,7 @@ def _broken(one: Input) -> ScannerError | None:
 
 
 def _directory(name: str, folder: Path, options: ReadOptions) -> Launch:
-    from scanner.launch import compose, devcontainer
+    from scanner.launch import compose, devcontainer, harbor
 
     project = compose.read_project(folder, options)
     if project is not None:
@@ -188,6 +190,10 @@ def _directory(name: str, folder: Path, options: ReadOptions) -> Launch:
     several = sorted(p.relative_to(folder) for p in folder.glob(".devcontainer/*/devcontainer.json") if p.is_file())
     if several:
         return devcontainer.FORMAT.read([_input(_under(name, str(p))) for p in several[:NAMED]], options)
+    if (folder / TASK).is_file() and (folder / "environment").is_dir():
+        task = _input(_under(name, TASK))
+        if harbor.FORMAT.recognises(task):
+            return harbor.FORMAT.read([task], options)
     notes: list[Notification] = []
     groups: dict[str, tuple[Format, list[Input]]] = {}
     for one, kind in _manifests(name, folder, notes):
@@ -195,6 +201,7 @@ def _directory(name: str, folder: Path, options: ReadOptions) -> Launch:
             groups.setdefault(kind.name, (kind, []))[1].append(one)
     if not groups:
         raise _nothing(name, notes)
+    _leave_to_tasks(groups)
     if "kubernetes" in groups:
         for kind, group in groups.values():
             if kind.name != "kubernetes":
@@ -204,6 +211,20 @@ def _directory(name: str, folder: Path, options: ReadOptions) -> Launch:
         groups = {"kubernetes": groups["kubernetes"]}
     launch = _one_of(name, groups, options)
     return replace(launch, notifications=(*launch.notifications, *notes))
+
+
+def _leave_to_tasks(groups: dict[str, tuple[Format, list[Input]]]) -> None:
+    """What lies in the folder of a Harbor task is the task's: its environment, or data for the agent."""
+    if "harbor" not in groups:
+        return
+    tasks = {one.path.parent for one in groups["harbor"][1] if one.path is not None}
+    for kind, (form, group) in list(groups.items()):
+        if kind != "harbor":
+            left = [one for one in group if one.path is None or tasks.isdisjoint(one.path.parents)]
+            if left:
+                groups[kind] = (form, left)
+            else:
+                del groups[kind]
 
 
 def _one_of(name: str, groups: dict[str, tuple[Format, list[Input]]], options: ReadOptions) -> Launch:

@@ -168,7 +168,8 @@ KNOWN = (
         "adds.NAME",
         "nothing or anything",
         "nothing|anything",
-        "whether what was not read (the feature NAME, the volumes of a container NAME) adds privileges or mounts",
+        "whether what was not read (a feature, a file that is extended or included, the volumes of another container) adds "
+        "privileges, mounts or networks",
     ),
     Assumption("env.NAME", "VALUE", r"(?s).*", "an environment variable that the launch file interpolates"),
 )

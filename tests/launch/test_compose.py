@@ -581,6 +581,16 @@ def test_a_profile_that_is_on_starts_its_services() -> None:
     assert [c.name for c in FORMAT.read([given], ReadOptions(profiles=("*",))).containers] == ["a", "b"]
 
 
+def test_the_profile_without_a_name_is_on_where_none_is_asked_for() -> None:
+    given = Input("c.yaml", "services:\n  a: {image: x, profiles: ['', pg]}\n  b: {image: x, profiles: [sql]}\n")
+
+    def started(options: ReadOptions) -> list[str]:
+        return [c.name for c in FORMAT.read([given], options).containers]
+
+    assert started(ReadOptions()) == started(ReadOptions({"COMPOSE_PROFILES": ""})) == ["a"]
+    assert started(ReadOptions(profiles=("sql",))) == started(ReadOptions({"COMPOSE_PROFILES": "sql"})) == ["b"]
+
+
 def test_a_service_that_needs_one_that_is_off_is_refused() -> None:
     text = "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, profiles: [p]}\n"
     with pytest.raises(ParseError, match="needs the service b, which is not on"):

@@ -233,7 +233,7 @@ def test_what_is_extended_outside_the_project_is_not_read(project: Path, file: s
     launch = read(project)
     a = container(launch, "a")
     assert a.confinement.privileged is None
-    assert [m.key for m in a.missing] == [f"file.{file}"]
+    assert [m.key for m in a.missing] == [f"adds.{file}"]
     [warning] = launch.notifications
     assert warning.level is Level.WARNING
     assert warning.message.startswith(f"compose.yaml:4:21: {file} lies ")
@@ -256,6 +256,22 @@ def test_a_missing_file_to_extend_is_named(project: Path) -> None:
 
 
 # ---- include
+
+
+@pytest.mark.parametrize(("mode", "open_"), [("networks: [lan]", True), ("", True), ("network_mode: none", False)])
+def test_who_shares_a_network_with_what_was_not_read_is_not_known(project: Path, mode: str, open_: bool) -> None:
+    text = f"include:\n  - ../more/compose.yaml\nservices:\n  a:\n    image: x\n    {mode}\nnetworks: {{lan: {{internal: true}}}}\n"
+    write(project, {"compose.yaml": text})
+    found = container(read(project), "a").missing
+    assert [(m.key, m.origin) for m in found] == (
+        [("adds.../more/compose.yaml", Place("compose.yaml", 2, 5))] if open_ else []
+    )
+
+
+def test_a_volume_that_an_unread_file_may_define_is_not_known(project: Path) -> None:
+    text = "include: [../more.yaml]\nservices:\n  a: {image: x, network_mode: none, volumes: ['shared:/s']}\n"
+    write(project, {"compose.yaml": text})
+    assert [m.key for m in container(read(project), "a").missing] == ["adds.../more.yaml"]
 
 
 def test_include_brings_in_a_project_with_its_own_folder_and_environment(project: Path) -> None:

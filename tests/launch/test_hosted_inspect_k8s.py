@@ -7,6 +7,7 @@ import pytest
 from scanner.errors import ParseError
 from scanner.launch import inspect_k8s
 from scanner.launch.plugin import Input, ReadOptions
+from scanner.launch.recognise import format_of
 from scanner.launch.runners import apply
 from scanner.model import Launch, Level, Place
 from tests.launch.judging import allowed, judged, letters, read
@@ -206,9 +207,29 @@ def test_a_template_among_additional_resources_is_told() -> None:
     assert note.message.startswith("f0:6:5: ")
 
 
+@pytest.mark.parametrize("key", ["workingDir: /w", "volumeMounts: []", "args: []", "env: []", "securityContext: {}"])
+def test_a_key_of_a_pod_tells_values_from_a_compose_file(key: str) -> None:
+    text = f"services:\n  default:\n    image: x\n    {key}\nvolumes: {{}}\n"
+    assert format_of(Input("f", text)) is inspect_k8s.FORMAT
+
+
+def test_without_policies_everything_is_open() -> None:
+    found = judged(read(inspect_k8s.FORMAT, SERVICES + "networkPolicy: {enabled: false}\n"), ["cluster.dns=forwards"])
+    assert {name: letters(one)[:3] for name, one in found.items()} == {"default/default": "ooo"}
+
+
+def test_containers_beside_every_service_count() -> None:
+    extra = "extraContainers:\n  - {name: relay, image: r, securityContext: {privileged: true}}\n"
+    found = judged(read(inspect_k8s.FORMAT, SERVICES + extra))
+    assert found["default/default"]["engine"].verdict.value != "closed"
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [
+        (SERVICES + "networkPolicy: {enabled: false}\nallowDomains: [a.b]\n", "f:6:15"),
+        (SERVICES + "networkPolicy: {enabled: false}\nnetworks: {a: {}}\n", "f:6:11"),
+        (SERVICES + "networkPolicy: off\n", "f:5:16"),
         (SERVICES + "allowDomains: pypi.org\n", "f:5:15"),
         (SERVICES + "allowCIDR: [10.0.0.0/99]\n", "f:5:13"),
         (SERVICES + "allowDomains: [a.b]\nallowDomainsPorts: [{port: x y}]\n", "f:6:"),

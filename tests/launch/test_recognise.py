@@ -230,6 +230,31 @@ def test_a_development_container_comes_second(name: str, tmp_path: Path) -> None
     assert (launch.format, launch.files) == ("devcontainer", (f"{tmp_path}/{name}",))
 
 
+TASK = "version = '1.0'\n[metadata]\n[verifier]\ntimeout_sec = 9.0\n[environment]\ncpus = 1\n"
+SIDECAR = "services:\n  db: {image: db}\n"
+
+
+def test_a_task_has_the_compose_file_of_its_environment(tmp_path: Path) -> None:
+    files = {"task.toml": TASK, "environment/docker-compose.yaml": SIDECAR, "tests/k8s.yaml": POD}
+    launch = opened(written(tmp_path, **files))
+    assert (launch.format, {c.name for c in launch.containers}) == ("harbor", {"main", "db"})
+
+
+def test_what_lies_in_the_folders_of_several_tasks_is_theirs(tmp_path: Path) -> None:
+    files = {f"{one}/task.toml": TASK for one in "ab"} | {
+        f"{one}/environment/docker-compose.yaml": SIDECAR for one in "ab"
+    }
+    launch = opened(written(tmp_path, **files, **{"a/solution/compose.yaml": COMPOSE}))
+    assert launch.format == "harbor"
+    assert sorted(c.name.rpartition("/")[2] for c in launch.containers) == ["db", "db", "main", "main"]
+
+
+def test_a_manifest_beside_tasks_is_not_left_out(tmp_path: Path) -> None:
+    launch = opened(written(tmp_path, **{"a/task.toml": TASK, "pod.yaml": POD}))
+    assert launch.format == "kubernetes"
+    assert [m.split(" is no manifest")[0] for m in messages(launch, Level.NOTE)] == [str(tmp_path / "a/task.toml")]
+
+
 def test_every_manifest_else(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     folder = written(

@@ -16,7 +16,7 @@ from scanner.launch.composing.project import Open, Project, fields, filled, is_t
 from scanner.launch.composing.shorts import port_range, texts, words_of
 from scanner.launch.composing.tree import Tree, broken, shown
 from scanner.model import Level, printable
-from scanner.model.launch import Container, Missing, Mount, Network, Place, Published, Said, Script
+from scanner.model.launch import Container, Missing, Mount, MountKind, Network, Place, Published, Said, Script
 
 SERVICES = 10_000
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
@@ -157,11 +157,15 @@ def _container(project: Project, name: str, service: Tree, started: Mapping[str,
     extends = service.get("extends")
     if extends is not None:
         what = (extends.get("file") or extends.get("service") or extends).string()
-        left_open.add([Missing(f"file.{printable(what, 80)}", f"{name} extends what was not read", extends.place)])
+        left_open.add([Missing(f"adds.{printable(what, 80)}", f"{name} extends what was not read", extends.place)])
         left_open.add(why_missing((extends.get("file") or extends).unknown, f"what {name} extends", extends.place))
     mode, attachments = network_mode(project, service, started, left_open)
     command, entrypoint = service.get("command"), service.get("entrypoint")
     image, container_name, hostname = (filled(service, key) for key in ("image", "container_name", "hostname"))
+    held = confinement(name, service, mounts, left_open)
+    if mode.value != "none" or any(mount.kind is MountKind.VOLUME for mount in held.mounts):
+        # what is not read may be on the same network, or know what the volume is
+        left_open.add(project.session.unread)
     return Container(
         name=name,
         kind="service",
@@ -183,7 +187,7 @@ def _container(project: Project, name: str, service: Tree, started: Mapping[str,
             for o in items(service, "dns")
             if not left_open.unknown(o, "the resolver that it is given") and o.string()
         ),
-        confinement=confinement(name, service, mounts, left_open),
+        confinement=held,
         scripts=tuple(_scripts(service)),
         replicas=_replicas(service),
         missing=tuple(left_open.found.values()),

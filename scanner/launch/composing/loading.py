@@ -15,6 +15,7 @@ from scanner.launch.composing.shorts import canonical, part
 from scanner.launch.composing.tree import Budget, Tree, broken, mapping, scalar, sequence, shown
 from scanner.launch.document import Node, read_yaml
 from scanner.model import Level, Notification, printable
+from scanner.model.launch import Missing
 
 CHAIN = 64
 """Services that extend each other, files that include each other."""
@@ -36,10 +37,19 @@ class Session:
     folder: Folder
     budget: Budget = field(default_factory=Budget)
     notifications: list[Notification] = field(default_factory=list)
-    incomplete: bool = False
-    """A file that defines services or networks was not read: a name without definition is then no error."""
+    unread: list[Missing] = field(default_factory=list)
+    """Files that define services or networks and were not read: a name without definition is then no error."""
     extended: "dict[Path, Tree]" = field(default_factory=dict)
     read: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def incomplete(self) -> bool:
+        return bool(self.unread)
+
+    def leave_out(self, file: Tree) -> None:
+        """What is included is not read: who else is on the project's networks is then not known."""
+        why = "what the project includes is not read: its services may be on the same networks and pass traffic on"
+        self.unread.append(Missing(f"adds.{printable(file.string(), 80)}", why, file.place))
 
     def warn(self, message: str, level: Level = Level.WARNING) -> None:
         self.notifications.append(Notification("launch", level, message))
@@ -289,7 +299,7 @@ def _one_include(
     for file in named:
         path = _reachable(file, directory, session)
         if path is None:
-            session.incomplete = True
+            session.leave_out(file)
             return None
         if path in chain:
             names = [session.folder.name(p) for p in (*chain[chain.index(path) :], path)]
@@ -305,7 +315,7 @@ def _one_include(
     if own is not None and directory is not None:
         if own.unknown:
             session.warn(f"{own.place}: the directory of what is included hangs on a variable that is not set")
-            session.incomplete = True
+            session.leave_out(named[0])
             return None
         inner = Path(os.path.normpath(directory / own.string()))
     known = _include_environment(one, inner, lookup, directory, session)
