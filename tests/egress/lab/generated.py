@@ -163,7 +163,7 @@ def _some_nets(draft: _Draft) -> Iterator[Net]:
             options.append(gateway_mode(mode))
         ipv6 = draft.chance(0.2)
         ipv4 = not (ipv6 and draft.newer and INHIBIT not in options and mode is None and draft.chance(0.25))
-        subnet = f"fd00:{number + 16}::/64" if ipv6 else f"172.31.{number}.0/24" if draft.chance(0.4) else None
+        subnet = f"fd00:{number + 16}::/64" if ipv6 else f"10.211.{number}.0/24" if draft.chance(0.4) else None
         yield Net(name, "bridge", internal, ipv4, ipv6, tuple(options), subnet)
 
 

@@ -309,7 +309,8 @@ def _host_commands(engine: Engine, launch: Described, commands: Iterable[str]) -
         what, net = match.groups()
         if what == "bridge":
             return _bridge(engine, launch.net_name(net))
-        return str(_network(engine, launch.net_name(net))["IPAM"]["Config"][0]["Subnet"])
+        subnets = [str(pool["Subnet"]) for pool in _network(engine, launch.net_name(net))["IPAM"]["Config"]]
+        return next(subnet for subnet in subnets if ":" not in subnet)
 
     for command in commands:
         engine.hosts.run("sh", "-c", re.sub(r"\{(bridge|subnet):(\w+)\}", filled, command))

@@ -53,6 +53,8 @@ addr add {places.INTERNET6}/64 dev w0 nodad
 addr add {places.INTERNET}/32 dev lo
 addr add {places.NAMES}/32 dev lo
 addr add {places.OTHER_NAMES}/32 dev lo
+addr add {places.LAST_NAMES[0]}/32 dev lo
+addr add {places.LAST_NAMES[1]}/32 dev lo
 link set w0 up
 """,
     "corp": f"""

@@ -7,6 +7,8 @@ NAMES = "203.0.113.53"
 OTHER_NAMES = "203.0.113.99"
 SPOOFED = "192.0.2.77"
 """An address that is nobody's."""
+LAST_NAMES = ("8.8.8.8", "8.8.4.4")
+"""What an engine gives containers where its host's resolver is no use to them; the lab's own, like all here."""
 ROUTER = "198.51.100.1"
 UPLINK = "198.51.100.10"
 """The host's own address towards the internet."""
