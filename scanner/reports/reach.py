@@ -72,7 +72,9 @@ def files(egress: Egress, limit: int = 5) -> str:
 
 
 def launch(egress: Egress) -> str:
-    """`compose, run by docker: compose.yaml`."""
+    """`compose, run by docker: compose.yaml`; `runner rock` where nothing but the runner is known."""
+    if not egress.files:
+        return f"runner {name(egress.runner)}"
     runner = f", run by {name(egress.runner)}" if egress.runner and egress.runner != egress.format else ""
     return f"{name(egress.format)}{runner}: {files(egress)}"
 
