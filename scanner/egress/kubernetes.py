@@ -10,6 +10,8 @@ Semantics (kubernetes.io, Network Policies; network-policy-api; docs.cilium.io):
   names outside the cluster unless `cluster.dns=internal` is assumed; with dnsPolicy None it is `nameservers`, with Default
   the node's, whose address nobody knows here. Under a policy that closes all else a node-local cache is not assumed.
 - Siblings are the other workloads of the launch. What leaves here has to be let in there.
+- A pod that its namespace puts on a primary network of OVN-Kubernetes reaches the pods of that network alone, and those
+  that a port of the nodes leads to perhaps; networks that a pod has besides are not held to any NetworkPolicy.
 - A sibling forwards only if its image, command or configuration is known to, or if it is assumed: in a cluster every pod
   is on the same network, so that none stands between two of them as a container on two networks does.
 """
@@ -19,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from scanner.egress import takeover
 from scanner.egress.assumptions import Assumed
-from scanner.egress.builder import HOST, NAMES, Builder, to
+from scanner.egress.builder import EVERYWHERE, HOST, NAMES, Builder, to
 from scanner.egress.edits import policy_id
 from scanner.egress.forwarders import Forwarder, forwarder_of
 from scanner.egress.permits import REGIONS, Ranges, Space, address_range, common, within
@@ -51,6 +53,7 @@ from scanner.model.launch import (
     Place,
     Pod,
     PodContainer,
+    PodNetwork,
     PolicyRule,
     Said,
     Tier,
@@ -157,6 +160,7 @@ class _Drawing:
         for target, why, origin in self.barriers(number):
             builder.barrier(builder.start, target, why, origin)
         names = self._siblings(builder, pod, number)
+        self._further_networks(builder, pod, names)
         self._forwarding(builder, pod, number, names)
         self._takeovers(builder, pod, names)
         self._token(builder, pod, number)
@@ -441,8 +445,57 @@ class _Drawing:
             if rest:
                 step = self._step(target, "sibling", one.cause, rest, tuple(dict.fromkeys((*leaving.missing, *doubts))))
                 self._draw(builder, builder.start, pod, step)
-        self._kept_out(builder, others, perhaps)
+        self._kept_out(builder, number, others, perhaps)
         return tuple(name for some in names.values() for name in some)
+
+    def _further_networks(self, builder: Builder, pod: Pod, names: tuple[str, ...]) -> None:
+        """What a pod reaches by interfaces that it has besides, where no NetworkPolicy holds."""
+        for network in pod.networks:
+            known = self._overlay(network.value)
+            there = tuple(name for name in names if name in self._attached(network.value)) if known else names
+            assumed = self.assumed.get(f"network.{network.value}")
+            if assumed == "none":
+                continue
+            why = f"the pod is on the network {network.value} as well, where network policies do not hold"
+            what = Missing(f"network.{network.value}", f"what the network {network.value} leads to", network.origin)
+            if not known and assumed != "internal":
+                for destination in _ORDER:
+                    missing = () if assumed == "open" else (what, *pod.missing)
+                    self._by_network(builder, destination, why, network, EVERYWHERE, missing)
+            if there:
+                self._by_network(builder, Destination.SIBLINGS, why, network, (Permit(there),), (what, *pod.missing))
+
+    def _by_network(
+        self,
+        builder: Builder,
+        destination: Destination,
+        why: str,
+        network: Said[str],
+        permits: tuple[Permit, ...],
+        missing: tuple[Missing, ...],
+    ) -> None:
+        origin = network.origin
+        builder.edge(builder.start, to(destination), "network", why, origin=origin, permits=permits, missing=missing)
+
+    def _overlay(self, name: str) -> bool:
+        """Whether a further network is known to exist between the nodes alone."""
+        return any(
+            one.overlay and not one.primary and name.partition("/")[2] == one.name
+            for one in self.net.cluster.networks
+            if one.namespaces is not None or one.namespace == name.partition("/")[0]
+        )
+
+    def _attached(self, network: str) -> frozenset[str]:
+        """The workloads on a further network; one that spans namespaces has the same name in each."""
+        spans = any(
+            one.namespaces is not None and one.name == network.partition("/")[2] for one in self.net.cluster.networks
+        )
+        wanted = network.partition("/")[2] if spans else network
+        return frozenset(
+            f"{pod.namespace}/{pod.name}"
+            for pod in self.net.cluster.pods
+            if any((n.value.partition("/")[2] if spans else n.value) == wanted for n in pod.networks)
+        )
 
     def _permits(
         self, reached: Targets, others: Sequence[_Block], names: Mapping[int, tuple[str, ...]], rule: PolicyRule | None
@@ -455,7 +508,7 @@ class _Drawing:
         permits = [p for ports, found in sorted(by_ports.items()) for p in port_permits(tuple(sorted(found)), ports)]
         return tuple(_by_layer7(permits, rule))
 
-    def _kept_out(self, builder: Builder, others: Sequence[_Block], perhaps: Targets) -> None:
+    def _kept_out(self, builder: Builder, number: int, others: Sequence[_Block], perhaps: Targets) -> None:
         shut = 0
         for block in others:
             shut |= block.mask & ~perhaps.mask
@@ -465,6 +518,13 @@ class _Drawing:
                 for policy, _ in self.net.selecting(next(bits(shut)))
                 if policy.isolates_ingress or policy.tier in (Tier.ADMIN, Tier.BASELINE)
             ]
+            apart = self.net.network_of and shut & ~self.net.joined(number).most
+            if apart:
+                space = self.net.classes[next(bits(apart)) - _FIRST].namespace
+                network = self.net.network_of[space]
+                origin = network.origin if isinstance(network, PodNetwork) else None
+                why = f"the pods of {space} are on another network than this one, and networks of pods are kept apart"
+                builder.barrier(builder.start, to(Destination.SIBLINGS), why, origin)
             for policy in keeping[:BARRIERS]:
                 why = f"{_of_policy(policy.kind, policy.namespace, policy.name)} keeps its pods from being called by this one"
                 builder.barrier(builder.start, to(Destination.SIBLINGS), why + self.said, policy.origin)

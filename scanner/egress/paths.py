@@ -85,11 +85,11 @@ def _verdict(graph: Graph, destination: Destination, arrived: "dict[_State, Pass
 
     def judged(modes: frozenset[Mode], doubtful: bool) -> Verdict:
         plain = _joined(arrived, modes - {Mode.MEDIATED}, doubtful)
-        verdict = classify(plain, destination, graph.siblings)
+        verdict = classify(plain, destination, graph.siblings, _protocols(graph))
         if verdict is Verdict.OPEN or Mode.MEDIATED not in modes:
             return verdict
         mediated = _joined(arrived, frozenset((Mode.MEDIATED,)), doubtful)
-        through = classify(mediated, destination, graph.siblings)
+        through = classify(mediated, destination, graph.siblings, _protocols(graph))
         if destination is Destination.ENGINE and through is Verdict.OPEN:
             return Verdict.OPEN  # whoever talks to the engine through a relay has the engine
         return Verdict.LIMITED if Verdict.CLOSED is not through else verdict
@@ -99,6 +99,11 @@ def _verdict(graph: Graph, destination: Destination, arrived: "dict[_State, Pass
         return least if least is most else Verdict.UNKNOWN
 
     return sure(frozenset(Mode)), sure(frozenset((Mode.DIRECT,)))
+
+
+def _protocols(graph: Graph) -> tuple[str, ...]:
+    """Those whose every port has to pass for a destination to be open: a pod's policies tell SCTP apart as well."""
+    return ("tcp", "udp", "sctp") if graph.start.startswith("pod:") else ("tcp", "udp")
 
 
 def _joined(arrived: "dict[_State, Passing]", modes: frozenset[Mode], doubtful: bool) -> tuple[Permit, ...]:
@@ -231,7 +236,7 @@ def _paths(graph: Graph, destination: Destination) -> tuple[tuple[Path, ...], in
     listed = found[:LISTED]
     paths = []
     for number, way in enumerate(listed, 1):
-        verdict = classify(way.permits, destination, graph.siblings)
+        verdict = classify(way.permits, destination, graph.siblings, _protocols(graph))
         if way.mode is Mode.MEDIATED and verdict is Verdict.OPEN and destination is not Destination.ENGINE:
             verdict = Verdict.LIMITED
         paths.append(

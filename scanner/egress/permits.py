@@ -557,17 +557,25 @@ def _listed(host: str, excepts: tuple[str, ...], part: Space, region: Ranges) ->
     return host in part.names() if block is None else bool(common(region, without((block,), ranges_of(excepts))))
 
 
-def classify(permits: Iterable[Permit], destination: Destination, siblings: Sequence[str] = ()) -> Verdict:
-    """OPEN: all that the destination has on IPv4, on every TCP and UDP port, with answers. CLOSED: nothing. Else LIMITED.
+def classify(
+    permits: Iterable[Permit],
+    destination: Destination,
+    siblings: Sequence[str] = (),
+    protocols: tuple[str, ...] = ("tcp", "udp"),
+) -> Verdict:
+    """OPEN: all that the destination has on IPv4, on every port of the `protocols`, with answers. CLOSED: nothing. Else
+    LIMITED.
 
     What a region is, REGIONS says; names alone never open one. By scanner/egress/builder.py, HOST is open by `host`, ENGINE
     by `engine` (whatever the ports), DNS by `names` with answers, SIBLINGS by every one of `siblings`.
     """
-    return _classified(tuple(permits), destination, tuple(siblings))
+    return _classified(tuple(permits), destination, tuple(siblings), protocols)
 
 
 @lru_cache(16384)
-def _classified(permits: tuple[Permit, ...], destination: Destination, siblings: tuple[str, ...]) -> Verdict:
+def _classified(
+    permits: tuple[Permit, ...], destination: Destination, siblings: tuple[str, ...], protocols: tuple[str, ...]
+) -> Verdict:
     part = _part(permits, destination, siblings)
     if not part:
         return Verdict.CLOSED
@@ -585,9 +593,7 @@ def _classified(permits: tuple[Permit, ...], destination: Destination, siblings:
         if not siblings:
             return Verdict.LIMITED
     return (
-        Verdict.OPEN
-        if all(_whole(part.answered[PROTOCOLS.index(p)], needed) for p in ("tcp", "udp"))
-        else Verdict.LIMITED
+        Verdict.OPEN if all(_whole(part.answered[PROTOCOLS.index(p)], needed) for p in protocols) else Verdict.LIMITED
     )
 
 

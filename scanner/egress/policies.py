@@ -19,6 +19,7 @@ from functools import cached_property, lru_cache
 from scanner.egress.assumptions import Assumed
 from scanner.egress.permits import (
     EMPTY,
+    IPV4,
     PRIVATE,
     Ranges,
     Space,
@@ -33,6 +34,7 @@ from scanner.model.launch import (
     Missing,
     Peer,
     Pod,
+    PodNetwork,
     Policy,
     PolicyRule,
     PortRange,
@@ -44,6 +46,10 @@ from scanner.model.launch import (
 
 NAME = "kubernetes.io/metadata.name"
 SERVICE_ACCOUNT = "io.cilium.k8s.policy.serviceaccount"
+PRIMARY = "k8s.ovn.org/primary-user-defined-network"
+"""What a namespace's label has to be for its pods to be on a primary network of their own."""
+CLUSTER = "cluster"
+"""The network that all pods are on if nobody says otherwise."""
 
 # ---- ports on one line: protocol after protocol
 
@@ -312,6 +318,9 @@ class Net:
         self._admitted: dict[int, tuple[Targets, Targets, tuple[Missing, ...]]] = {}
         self._ingress: _Ingress | None = None
         self._selected: dict[tuple[Selector | None, Selector | None, str | None], Selection] = {}
+        self._apart: dict[str, Selection] = {}
+        self.network_of = {name: self._network(name) for name in self.namespaces} if cluster.networks else {}
+        """The pods' network of each namespace, if any has one that is not the cluster's; None where that is not certain."""
 
     # -- classes
 
@@ -561,7 +570,8 @@ class Net:
             return exactly(space)
         where = _FAMILIES if given in (None, "unmatched") else (ranges_of(given.split(",")),)
         touches = any(common(block, ranges) for ranges in where)
-        if not touches:
+        if not touches or (rule.verb is Verb.DENY and not common(block, IPV4)):
+            # what IPv6 is denied, IPv4 still has: a pod is a target by either
             return exactly(space)
         with_pods = space | Traffic(EMPTY, self.ports(rule.ports, inside))
         whole = any(not without(ranges, block) for ranges in where)
@@ -707,8 +717,72 @@ class Net:
         if found is None:
             if self._ingress is None:
                 self._ingress = _Ingress(self)
-            found = self._admitted[number] = self._ingress.of(number)
+            surely, perhaps, doubts = self._ingress.of(number)
+            if self.network_of:
+                joined = self.joined(number)
+                surely, perhaps = surely.at(joined.least), perhaps.at(joined.most)
+                doubts = (*doubts, *joined.missing)
+            found = self._admitted[number] = (surely, perhaps, doubts)
         return found
+
+    # -- networks of pods
+
+    def _network(self, namespace: str) -> PodNetwork | str | None:
+        """The network of a namespace's pods: a primary one, `CLUSTER`, or None where the files do not decide it."""
+        labels, complete = self.namespace_labels(namespace)
+        own = [
+            one
+            for one in self.cluster.networks
+            if one.primary
+            and (
+                one.namespace == namespace
+                if one.namespaces is None
+                else _matches(one.namespaces, labels, complete=complete) is not False
+            )
+        ]
+        if PRIMARY in labels:
+            return own[0] if len(own) == 1 and complete else None
+        return CLUSTER if complete or not own else None
+
+    def joined(self, number: int) -> Selection:
+        """The targets on the same network as the pods of a class. The cluster's resolver and API server answer on all."""
+        one = self.classes[number - _VIRTUAL]
+        found = self._apart.get(one.namespace) if not one.host_network else None
+        if found is None:
+            mine = self.network_of[one.namespace] if not one.host_network else None
+            least = most = self.all & ~self.pods | self.resolvers
+            for name, mask in self.namespaces.items():
+                theirs = self.network_of[name]
+                if mine is None or theirs is None:
+                    most |= mask
+                elif mine is theirs:
+                    least |= mask
+                    most |= mask
+            if mine is not CLUSTER:
+                least &= ~self.on_host | self.resolvers
+                most |= self.on_host
+            missing = []
+            if mine is None or None in self.network_of.values():
+                why = "on which network the pods of a namespace are: its object or its network's is not among the files"
+                unknown = one.namespace if mine is None else min(n for n, w in self.network_of.items() if w is None)
+                missing.append(Missing(f"namespace.{unknown}", why))
+            by_node = self._by_node & ~most
+            if by_node or self.on_host & ~least:
+                why = "whether the nodes lead from one network of pods to another: ports of nodes are not kept apart"
+                missing.append(Missing("service", why))
+            found = Selection(least, most | by_node, tuple(missing))
+            if not one.host_network:
+                self._apart[one.namespace] = found
+        return found
+
+    @cached_property
+    def _by_node(self) -> int:
+        """Pods that are called by a port of the nodes as well."""
+        mask = 0
+        for service in self.cluster.services:
+            if service.selector and (service.type in ("NodePort", "LoadBalancer") or service.external_ips):
+                mask |= self.selected(Selector(tuple(sorted(service.selector.items()))), None, service.namespace).most
+        return mask & self.pods
 
 
 _HOST_NETWORK = Missing(

@@ -13,7 +13,9 @@ from typing import TypeVar
 from scanner.errors import ParseError
 from scanner.launch.document import Node, read_json, read_yaml
 from scanner.launch.manifests.cilium import cidr_group, cilium_policies, with_groups
+from scanner.launch.manifests.kubevirt import machine
 from scanner.launch.manifests.netpol import UNREAD, admin_policy, network_policy, network_rules
+from scanner.launch.manifests.networks import pod_network
 from scanner.launch.manifests.podspec import Metadata, pod
 from scanner.launch.manifests.values import (
     Fields,
@@ -40,6 +42,7 @@ from scanner.model import (
     Peer,
     Pod,
     PodContainer,
+    PodNetwork,
     Policy,
     PolicyRule,
     Said,
@@ -98,6 +101,11 @@ _GROUPS = {
     "CronJob": ("batch",),
     "DeploymentConfig": ("apps.openshift.io", ""),
     "Rollout": ("argoproj.io",),
+    "VirtualMachine": ("kubevirt.io",),
+    "VirtualMachineInstance": ("kubevirt.io",),
+    "VirtualMachineInstanceReplicaSet": ("kubevirt.io",),
+    "UserDefinedNetwork": ("k8s.ovn.org",),
+    "ClusterUserDefinedNetwork": ("k8s.ovn.org",),
 }
 """The API groups in which a kind is the one that is meant here; the same word elsewhere is another kind."""
 _FOREIGN_POLICIES = frozenset(
@@ -108,7 +116,6 @@ _FOREIGN_POLICIES = frozenset(
         "ClusterNetworkPolicy",
         "AuthorizationPolicy",
         "CiliumEgressGatewayPolicy",
-        "MultiNetworkPolicy",
         "FQDNNetworkPolicy",
     )
 )
@@ -118,6 +125,10 @@ _VOLATILE = re.compile(
     r"|(?:batch\.kubernetes\.io/)?(?:job-name|controller-uid|job-completion-index)|pod-template-generation"
 )
 """Labels that a controller gives each pod of its own: they tell pods of one workload apart, not workloads."""
+
+
+_MADE_BY = {"VirtualMachineInstance": "VirtualMachine"}
+"""What makes a controller, under the same name, if that is not among the files itself."""
 
 
 # ---- recognition
@@ -148,6 +159,7 @@ class _Gathered:
     policies: list[Policy] = field(default_factory=list)
     namespaces: list[Namespace] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
+    networks: list[PodNetwork] = field(default_factory=list)
     accounts: dict[tuple[str, str], Said[bool]] = field(default_factory=dict)
     config_maps: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     cidr_groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -332,7 +344,20 @@ def _pod_template(one: _Object, gathered: _Gathered) -> None:
     _from_template(one.fields, one.meta, "PodTemplate", one.node, gathered)
 
 
+def _machine(one: _Object, gathered: _Gathered) -> None:
+    """A machine whose instance is among the files as well is one workload: the instance's pod has it as its owner."""
+    spec = one.spec
+    template: Fields = one.fields if one.kind == "VirtualMachineInstance" else fields(spec.get("template"), "template")
+    count = spec.get("replicas")
+    replicas = number(count, "replicas", 0, 1 << 31) if count is not None else 1
+    gathered.pods.append((machine(one.meta, one.kind, template, replicas), one.meta))
+
+
 # ---- policies and what they speak of
+
+
+def _pod_network(one: _Object, gathered: _Gathered) -> None:
+    gathered.networks.append(pod_network(one.kind, one.meta.name, one.meta.namespace, one.spec, one.node))
 
 
 def _network(one: _Object, gathered: _Gathered) -> None:
@@ -564,6 +589,7 @@ def _cluster(gathered: _Gathered) -> Cluster:
         tuple(_unique(gathered.namespaces, "namespace", gathered)),
         tuple(_unique(gathered.services, "service", gathered)),
         tuple(policies),
+        tuple(gathered.networks),
     )
 
 
@@ -577,7 +603,7 @@ def _workloads(gathered: _Gathered) -> Iterator[Pod]:
             result.append(found)
             continue
         kind, name = meta.owner
-        if (kind, meta.namespace, name) in gathered.objects:
+        if any((one, meta.namespace, name) in gathered.objects for one in (kind, _MADE_BY.get(kind, kind))):
             continue
         if found.kind != "Pod":
             result.append(found)
@@ -659,6 +685,8 @@ _READERS: Mapping[str, Callable[[_Object, _Gathered], None]] = {
     **dict.fromkeys(_TEMPLATED, _templated),
     **dict.fromkeys(("AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy"), _admin),
     **dict.fromkeys(("CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy"), _cilium),
+    **dict.fromkeys(("VirtualMachine", "VirtualMachineInstance", "VirtualMachineInstanceReplicaSet"), _machine),
+    **dict.fromkeys(("UserDefinedNetwork", "ClusterUserDefinedNetwork"), _pod_network),
     "Pod": _bare_pod,
     "CronJob": _cron_job,
     "PodTemplate": _pod_template,

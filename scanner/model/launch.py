@@ -303,6 +303,8 @@ class Pod:
     missing: tuple[Missing, ...] = ()
 
 
+    networks: tuple[Said[str], ...] = ()
+    """NAMESPACE/NAME of networks that it has beside the cluster's own (Multus): policies do not hold on them."""
 @dataclass(frozen=True, slots=True)
 class Namespace:
     name: str
@@ -421,12 +423,30 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
+@dataclass(frozen=True, slots=True)
+class PodNetwork:
+    """A network of pods that is not the cluster's own (OVN-Kubernetes): of one namespace, or of those that are selected.
+
+    `primary`: its pods have no other network; else it is one more for those that ask for it. `overlay`: it exists between
+    the nodes alone; without, it is a network outside that pods are joined to.
+    """
+
+    kind: str
+    name: str
+    namespace: str | None
+    namespaces: Selector | None
+    primary: bool
+    overlay: bool
+    origin: Origin
+
+
     pods: tuple[Pod, ...]
     namespaces: tuple[Namespace, ...] = ()
     services: tuple[Service, ...] = ()
     policies: tuple[Policy, ...] = ()
 
 
+    networks: tuple[PodNetwork, ...] = ()
 @dataclass(frozen=True, slots=True)
 class Launch:
     """Everything that is started together. `files` as the user named them, `format` what they are, `runner` who runs them.

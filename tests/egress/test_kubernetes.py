@@ -178,9 +178,10 @@ def egress(rules: str) -> str:
         ("an empty `to` is any destination", "[{to: [], ports: [{port: 443}]}]", "LLLOCCL"),
         ("empty ports are all ports", "[{to: [], ports: []}]", "OOOOCOO"),
         ("all of TCP is not all", "[{ports: [{protocol: TCP}]}]", "LLLOCOL"),
-        ("TCP and UDP are all that counts", "[{ports: [{protocol: TCP}, {protocol: UDP}]}]", "OOOOCOO"),
+        ("TCP and UDP are not all: policies tell SCTP apart", "[{ports: [{protocol: TCP}, {protocol: UDP}]}]", "LLLOCOL"),
+        ("TCP, UDP and SCTP are all that counts", "[{ports: [{protocol: TCP}, {protocol: UDP}, {protocol: SCTP}]}]", "OOOOCOO"),
         ("SCTP alone", "[{ports: [{protocol: SCTP}]}]", "LLLOCCL"),
-        ("a range of ports", "[{ports: [{port: 1, endPort: 65535}, {port: 1, endPort: 65535, protocol: UDP}]}]", "OOOOCOO"),
+        ("a range of ports", "[{ports: [{port: 1, endPort: 65535}, {port: 1, endPort: 65535, protocol: UDP}, {protocol: SCTP}]}]", "OOOOCOO"),
         ("a range that leaves one port out", "[{ports: [{port: 1, endPort: 65534}, {protocol: UDP}]}]", "LLLOCOL"),
         ("a block of all addresses: pods may be in it", "[{to: [{ipBlock: {cidr: 0.0.0.0/0}}]}]", "OOOOCUU"),
         ("a block of all IPv6 addresses", "[{to: [{ipBlock: {cidr: '::/0'}}]}]", "LLLOCUU"),
@@ -213,7 +214,7 @@ def egress(rules: str) -> str:
         ("namespaces by an expression", "[{to: [{namespaceSelector: {matchExpressions: [{key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, other]}]}}]}]", "CCCOCCL"),
         ("two rules add up", "[{to: [{podSelector: {}}]}, {to: [{ipBlock: {cidr: 140.82.112.0/20}}]}]", "LCCOCCL"),
         ("a port of one sibling", "[{to: [{podSelector: {}}], ports: [{port: 5432}]}]", "CCCOCCL"),
-        ("every port of all siblings by TCP and UDP", "[{to: [{namespaceSelector: {}}], ports: [{protocol: TCP}, {protocol: UDP}]}]", "CCCOCOO"),
+        ("every port of all siblings by TCP and UDP alone", "[{to: [{namespaceSelector: {}}], ports: [{protocol: TCP}, {protocol: UDP}]}]", "CCCOCOL"),
         ("a named port by the wrong protocol", "[{to: [{podSelector: {}}], ports: [{port: web, protocol: UDP}]}]", "CCCOCCC"),
         ("a named port that nobody has", "[{to: [{namespaceSelector: {}}], ports: [{port: nothing}]}]", "CCCOCCC"),
     ]
@@ -249,7 +250,7 @@ def test_limited_lists_exactly_what_is_allowed():
         (("[]", "[{to: [{podSelector: {}}]}]"), "CCCOCCL"),
         (("[{to: [{podSelector: {}}]}]", "[{to: [{ipBlock: {cidr: 1.1.1.1/32}}]}]"), "LCCOCCL"),
         (("[]", "[{}]"), "OOOOCOO"),
-        (("[{ports: [{protocol: TCP}]}]", "[{ports: [{protocol: UDP}]}]"), "OOOOCOO"),
+        (("[{ports: [{protocol: TCP}, {protocol: SCTP}]}]", "[{ports: [{protocol: UDP}]}]"), "OOOOCOO"),
         (("[]", "[]"), "CCCOCCC"),
     ],
 )
@@ -1141,3 +1142,118 @@ def test_a_large_cluster_is_judged_in_a_moment():
     assert letters(answers(graphs[1])) == "OOOOCOL", "s1 may call s0, but none of the others that have a policy"
     assert letters(answers(graphs[2])) == "OOOOCOL"
     assert took < 5
+
+
+# ---- networks of pods
+
+
+def spaces(team: str = "", other: str = "") -> str:
+    """The two namespaces with the label that a network of their own asks for, or without."""
+    own = {"own": ", k8s.ovn.org/primary-user-defined-network: ''", "": ""}
+    return (
+        f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: team, labels: {{team: a{own[team]}}}}}\n---\n"
+        f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: other, labels: {{env: prod{own[other]}}}}}\n"
+    )
+
+
+def of_namespace(namespace: str, role: str = "Primary", name: str = "net") -> str:
+    return (
+        f"apiVersion: k8s.ovn.org/v1\nkind: UserDefinedNetwork\nmetadata: {{name: {name}, namespace: {namespace}}}\n"
+        f"spec: {{topology: Layer3, layer3: {{role: {role}, subnets: [{{cidr: 10.1.0.0/16}}]}}}}\n"
+    )
+
+
+def of_many(selector: str) -> str:
+    return (
+        "apiVersion: k8s.ovn.org/v1\nkind: ClusterUserDefinedNetwork\nmetadata: {name: wide}\n"
+        f"spec: {{namespaceSelector: {selector}, network: {{topology: Layer2, layer2: {{role: Primary}}}}}}\n"
+    )
+
+
+def service(kind: str) -> str:
+    spec = f"{{type: {kind}, selector: {{app: web}}, ports: [{{port: 80}}]}}"
+    return f"apiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: other}}\nspec: {spec}\n"
+
+
+@pytest.mark.parametrize(
+    ("documents", "expected", "siblings"),
+    [
+        ((spaces(),), "OOOOCOO", ("other/web", "team/db")),
+        ((spaces("own"), of_namespace("team")), "OOOOCOL", ("team/db",)),
+        ((spaces("own", "own"), of_namespace("team"), of_namespace("other")), "OOOOCOL", ("team/db",)),
+        ((spaces("", "own"), of_namespace("other")), "OOOOCOL", ("team/db",)),
+        ((spaces("own", "own"), of_many("{}")), "OOOOCOO", ("other/web", "team/db")),
+        ((spaces("own", "own"), of_many("{matchLabels: {env: prod}}"), of_namespace("team")), "OOOOCOL", ("team/db",)),
+        # without the label a namespace stays on the cluster's network, whoever selects it
+        ((spaces("own"), of_many("{}")), "OOOOCOL", ("team/db",)),
+        ((spaces(), of_namespace("team")), "OOOOCOO", ("other/web", "team/db")),
+        # the second interface is no network of its own
+        ((spaces(), of_namespace("team", "Secondary")), "OOOOCOO", ("other/web", "team/db")),
+        # nobody knows which network a labelled namespace is on whose network is not there
+        ((spaces("own", "own"), of_namespace("other")), "OOOOCOU", None),
+        ((spaces("own", "own"), of_namespace("team"), of_namespace("team", name="two")), "OOOOCOU", None),
+        # a namespace that is not among the files may have the label
+        ((of_namespace("team"),), "OOOOCOU", None),
+        # the ports of nodes lead from one network to another, so it is said, not always
+        ((spaces("own"), of_namespace("team"), service("ClusterIP")), "OOOOCOL", ("team/db",)),
+        ((spaces("own"), of_namespace("team"), service("NodePort")), "OOOOCOU", None),
+        ((spaces("own"), of_namespace("team"), service("LoadBalancer")), "OOOOCOU", None),
+    ],
+)
+def test_networks_of_pods_are_kept_apart(documents, expected, siblings):
+    graph = graph_of(launch_of(*documents, AGENT, DB, WEB))
+    found = answers(graph)
+    assert letters(found) == expected
+    if siblings is not None:
+        assert tuple(sorted({h for p in answer(found, "siblings").allows for h in p.hosts})) == siblings
+    else:
+        assert {m.key for m in answer(found, "siblings").missing} <= {"namespace.team", "service"}
+
+
+def test_policies_hold_within_a_network_of_pods():
+    closed = policy("podSelector: {}\npolicyTypes: [Egress]")
+    found = answers(graph_of(launch_of(spaces("own"), of_namespace("team"), AGENT, DB, WEB, closed)))
+    assert letters(found) == "CCCOCCC"
+    graph = graph_of(launch_of(spaces("own"), of_namespace("team"), AGENT, WEB))
+    assert letters(answers(graph)) == "OOOOCOC"
+    [why] = [b for b in graph.barriers if b.target == "destination:siblings"]
+    assert why.why == "the pods of other are on another network than this one, and networks of pods are kept apart"
+
+
+def test_no_policy_holds_on_a_network_that_a_pod_has_besides():
+    more = AGENT.replace("labels:", "annotations: {k8s.v1.cni.cncf.io/networks: lan}, labels:")
+    closed = policy("podSelector: {}\npolicyTypes: [Egress]")
+    assert letters(reach(closed, agent=more)) == "UUUOCCU"
+    assert {m.key for m in answer(reach(closed, agent=more), "internet").missing} == {"network.team/lan"}
+    assert letters(reach(agent=more)) == "OOOOCOO"
+    assert letters(reach(closed, agent=more, assume=("network.team/lan=open",))) == "OOOOCCU"
+    assert letters(reach(closed, agent=more, assume=("network.team/lan=internal",))) == "CCCOCCU"
+    assert letters(reach(closed, agent=more, assume=("network.team/lan=none",))) == "CCCOCCC"
+
+
+def test_an_overlay_leads_to_those_on_it_alone():
+    more = AGENT.replace("labels:", "annotations: {k8s.v1.cni.cncf.io/networks: lan}, labels:")
+    closed = policy("podSelector: {}\npolicyTypes: [Egress]")
+    overlay = of_namespace("team", "Secondary", "lan")
+    assert letters(reach(closed, overlay, agent=more)) == "CCCOCCC"
+    beside = "apiVersion: v1\nkind: Pod\nmetadata: {name: y, namespace: team, annotations: {k8s.v1.cni.cncf.io/networks: lan}}\nspec: {}\n"
+    found = reach(closed, overlay, beside, agent=more)
+    assert letters(found) == "CCCOCCU"
+    assert answer(found, "siblings").allows == (Permit(("team/y",)),)
+
+
+def test_a_denied_port_of_sctp_is_a_port_that_a_sibling_has():
+    rule = "[{action: Deny, to: [{namespaces: {}}], ports: [{portNumber: {protocol: SCTP, port: 9003}}]}]"
+    denied = policy(f"priority: 1\nsubject: {{namespaces: {{}}}}\negress: {rule}", "AdminNetworkPolicy")
+    assert letters(reach(denied)) == "OOOOCOL"
+
+
+def test_what_is_denied_on_ipv6_alone_is_there_on_ipv4():
+    rule = "[{action: Deny, to: [{networks: ['fc00::/6']}]}]"
+    denied = policy(f"priority: 1\nsubject: {{namespaces: {{}}}}\negress: {rule}", "AdminNetworkPolicy")
+    assert letters(reach(denied)) == "OOOOCOO"
+    both = policy(
+        "priority: 1\nsubject: {namespaces: {}}\negress: [{action: Deny, to: [{networks: ['::/0', 0.0.0.0/0]}]}]",
+        "AdminNetworkPolicy",
+    )
+    assert letters(reach(both)) == "CCCOCCC"

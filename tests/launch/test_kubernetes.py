@@ -115,6 +115,121 @@ def test_workloads_by_kind(version, kind, spec, replicas):
     assert [c.name for c in found.containers] == ["c"]
 
 
+def test_pods_of_stripped_dumps_are_read():
+    [found] = cluster(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{ports: []}, {name: b}, {image: c}]}\n"
+    ).pods
+    assert [c.name for c in found.containers] == ["container 1", "b", "container 3"]
+    [bare] = cluster("apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: x}}\nspec: {}\n").pods
+    assert (bare.containers, bare.labels) == ((), {"app": "x"})
+
+
+def test_a_port_without_number_is_none():
+    found = pod_of("containers: [{name: c, ports: [{name: web, containerport: 80}, {name: api, containerPort: 81}]}]")
+    assert found.containers[0].ports == (("api", 81, "TCP"),)
+
+
+MACHINE = """
+    template:
+      metadata:
+        labels: {app: x}
+        annotations: {k8s.v1.cni.cncf.io/networks: "lan, other/dmz@net2"}
+      spec:
+        domain: {devices: {disks: [{name: root, disk: {bus: virtio}}], gpus: [{name: g, deviceName: nvidia.com/A10}]}}
+        networks: [{name: default, pod: {}}, {name: more, multus: {networkName: ns/third}}]
+        volumes: [{name: root, containerDisk: {image: "disks/fedora:41"}}]
+"""
+
+
+def test_a_virtual_machine_is_a_workload():
+    text = "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {name: vm, namespace: ns}\nspec:" + MACHINE
+    [found] = cluster(text).pods
+    assert (found.namespace, found.name, found.kind, found.missing) == ("ns", "vm", "VirtualMachine", ())
+    assert found.labels == {"app": "x", "kubevirt.io": "virt-launcher"}
+    assert [n.value for n in found.networks] == ["ns/third", "ns/lan", "other/dmz"]
+    [guest] = found.containers
+    assert guest.image is not None
+    assert (guest.image.value, guest.image.origin) == ("disks/fedora:41", at(12, 55))
+    assert guest.confinement.gpus is not None
+    assert (guest.confinement.gpus.value, found.token_mounted.value) == ("nvidia.com/A10", False)
+
+
+def test_a_virtual_machine_and_what_it_makes_are_one_workload():
+    text = "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {name: vm}\nspec:" + MACHINE
+    owner = "ownerReferences: [{kind: VirtualMachine, name: vm, controller: true}]"
+    instance = (
+        f"apiVersion: kubevirt.io/v1\nkind: VirtualMachineInstance\nmetadata: {{name: vm, {owner}}}\nspec: {{}}\n"
+    )
+    launcher = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: virt-launcher-vm-5d, ownerReferences: "
+        f"[{{kind: VirtualMachineInstance, name: vm, controller: true}}]}}\nspec: {{{CONTAINERS}}}\n"
+    )
+    assert [(p.name, p.kind) for p in cluster(text, instance, launcher).pods] == [("vm", "VirtualMachine")]
+    assert [(p.name, p.kind) for p in cluster(text, launcher).pods] == [("vm", "VirtualMachine")]
+
+
+def test_a_machine_without_the_pods_network_has_unknown_networks_alone():
+    text = (
+        "apiVersion: kubevirt.io/v1\nkind: VirtualMachine\nmetadata: {name: vm}\n"
+        "spec: {template: {spec: {networks: [{name: a, multus: {networkName: lan}}]}}}\n"
+    )
+    [found] = cluster(text).pods
+    assert [m.key for m in found.missing] == ["network.default/lan"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "networks"),
+    [
+        ("lan", ["ns/lan"]),
+        ("other/lan@eth5, lan", ["other/lan", "ns/lan"]),
+        ('[{"name": "lan"}, {"name": "dmz", "namespace": "other"}]', ["ns/lan", "other/dmz"]),
+        ("[broken", ["ns/[broken"]),
+        ("", []),
+    ],
+)
+def test_further_networks_of_a_pod(annotation, networks):
+    where = json.dumps({"k8s.v1.cni.cncf.io/networks": annotation})
+    [found] = cluster(
+        f"apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: ns, annotations: {where}}}\nspec: {{{CONTAINERS}}}\n"
+    ).pods
+    assert [n.value for n in found.networks] == networks
+    assert all(n.origin == at(1, 1) for n in found.networks)
+
+
+def test_networks_of_pods():
+    found = cluster(
+        """
+        apiVersion: k8s.ovn.org/v1
+        kind: UserDefinedNetwork
+        metadata: {name: blue, namespace: ns}
+        spec: {topology: Layer3, layer3: {role: Primary, subnets: [{cidr: 10.1.0.0/16}]}}
+        """,
+        """
+        apiVersion: k8s.ovn.org/v1
+        kind: ClusterUserDefinedNetwork
+        metadata: {name: lan}
+        spec:
+          namespaceSelector: {matchLabels: {net: lan}}
+          network: {topology: Localnet, localnet: {role: Secondary}}
+        """,
+    ).networks
+    assert [(n.name, n.namespace, n.namespaces, n.primary, n.overlay) for n in found] == [
+        ("blue", "ns", None, True, True),
+        ("lan", None, Selector((("net", "lan"),)), False, False),
+    ]
+
+
+def test_a_policy_for_further_networks_alone_closes_nothing_here():
+    found = read(
+        "apiVersion: k8s.cni.cncf.io/v1beta1\nkind: MultiNetworkPolicy\nmetadata: {name: p}\nspec: {podSelector: {}}\n"
+    )
+    assert found.cluster is not None
+    assert found.cluster.policies == ()
+    assert [n.message for n in found.notifications] == [
+        "objects of kind MultiNetworkPolicy (k8s.cni.cncf.io) are not read"
+    ]
+
+
 def test_a_pod_template_object():
     [found] = cluster(f"apiVersion: v1\nkind: PodTemplate\nmetadata: {{name: t}}\n{TEMPLATE}\n").pods
     assert (found.name, found.namespace, found.kind) == ("t", "default", "PodTemplate")
@@ -552,8 +667,11 @@ def test_a_claim_without_template_is_there_with_what_is_missing():
     [
         ("apiVersion: v1\nkind: Pod\n", "1:1", "metadata.name"),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n", "1:1", "needs a spec"),
-        ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {}\n", "4:7", "needs containers"),
-        ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{image: x}]}\n", "4:21", "needs a name"),
+        (
+            "apiVersion: k8s.ovn.org/v1\nkind: UserDefinedNetwork\nmetadata: {name: a}\nspec: {topology: Layer2}\n",
+            "1:1",
+            "needs a topology",
+        ),
         ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: x}\n", "4:20", "has to be a list"),
         ("apiVersion: v1\nkind: Pod\nmetadata: [a]\nspec: {}\n", "3:11", "has to be a mapping"),
         (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from scanner.errors import ParseError
 from scanner.launch.document import Node
+from scanner.launch.manifests.networks import attached
 from scanner.launch.manifests.values import (
     Fields,
     broken,
@@ -45,7 +46,10 @@ class Metadata:
 
 
 def pod(meta: Metadata, kind: str, template: Fields, spec: Node | None, replicas: int) -> Pod:
-    """The workload `meta` whose pods have the `template`'s metadata and this specification."""
+    """The workload `meta` whose pods have the `template`'s metadata and this specification.
+
+    Containers may be missing, as in dumps that were stripped to what policies look at.
+    """
     if spec is None:
         raise ParseError(f"{meta.origin}: a pod needs a spec")
     given = fields(spec, "spec")
@@ -57,12 +61,10 @@ def pod(meta: Metadata, kind: str, template: Fields, spec: Node | None, replicas
     account = said(given.get("serviceAccountName", given.get("serviceAccount")), "serviceAccountName")
     common = _pod_wide(given, security)
     containers = [
-        _container(one, init, common, security, volumes, annotations)
+        _container(one, init, number, common, security, volumes, annotations)
         for init, name in ((False, "containers"), (True, "initContainers"), (False, "ephemeralContainers"))
-        for one in elements(given.get(name), name)
+        for number, one in enumerate(elements(given.get(name), name), 1)
     ]
-    if not containers:
-        raise broken(spec, "a pod needs containers")
     config = fields(given.get("dnsConfig"), "dnsConfig")
     policy = said(given.get("dnsPolicy"), "dnsPolicy")
     return Pod(
@@ -80,6 +82,7 @@ def pod(meta: Metadata, kind: str, template: Fields, spec: Node | None, replicas
         host_aliases=tuple(_host_aliases(given)),
         replicas=replicas,
         details=_details(given, token),
+        networks=attached(annotations, meta.namespace, meta.origin),
     )
 
 
@@ -144,12 +147,17 @@ def _sysctls(security: Fields) -> Iterator[tuple[str, Said[str]]]:
 
 
 def _container(
-    node: Node, init: bool, common: Confinement, pod_security: Fields, volumes: Fields, annotations: dict[str, str]
+    node: Node,
+    init: bool,
+    count: int,
+    common: Confinement,
+    pod_security: Fields,
+    volumes: Fields,
+    annotations: dict[str, str],
 ) -> PodContainer:
+    """The API asks for a name; dumps that were stripped have none, and say no less about the pod's reach: it is `container N`."""
     given = fields(node, "a container")
-    if "name" not in given:
-        raise broken(node, "a container needs a name")
-    name = text(given["name"], "name")
+    name = optional(given.get("name"), "name") or f"container {count}"
     security = fields(given.get("securityContext"), "securityContext")
     ports, host_ports = _ports(given)
     restart = optional(given.get("restartPolicy"), "restartPolicy")
@@ -226,7 +234,7 @@ def _ports(
     for one in elements(given.get("ports"), "ports"):
         parts = fields(one, "a port")
         if "containerPort" not in parts:
-            raise broken(one, "a port needs a containerPort")
+            continue  # such as `containerport`: the API knows no port here, so that no policy finds one by its name
         protocol = (optional(parts.get("protocol"), "protocol") or "TCP").upper()
         ports.append(
             (
