@@ -52,7 +52,7 @@ class Compared:
 class Explained:
     """A difference that is known. Its parts are patterns; `why` is the reason.
 
-    `missing` is a fact that the answer names, `holds` what stands in the launch's command lines, `taken` means that the
+    `missing` is a fact that the answer names, `holds` what stands in its command lines or the host's, `taken` means that the
     sandbox was measured to take the engine.
     """
 
@@ -77,7 +77,7 @@ class Explained:
         return (
             named
             and taken
-            and self.holds in record["run"]
+            and self.holds in "\n".join([record["run"], *record["host"]])
             and all(fnmatchcase(value, pattern) for pattern, value in pairs)
         )
 
@@ -94,6 +94,13 @@ EXPLAINED = (
         "outside the lab",
         holds="--cap-add SYS_ADMIN",
         kind="verdict",
+    ),
+    Explained(
+        *("*", "*", "open", "*"),
+        "whoever takes the engine takes the host's rules away too, which is not tried",
+        kind="verdict",
+        holds="iptables -I OUTPUT",
+        taken=True,
     ),
     Explained(
         *("*", "siblings", "open", "*"),
