@@ -1257,3 +1257,15 @@ def test_what_is_denied_on_ipv6_alone_is_there_on_ipv4():
         "AdminNetworkPolicy",
     )
     assert letters(reach(both)) == "CCCOCCC"
+
+
+def test_a_range_that_ends_before_it_starts_holds_no_port():
+    rules = (
+        "[{action: Allow, to: [{namespaces: {}}], ports: [{portRange: {start: 10, end: 1}}]},"
+        " {action: Deny, to: [{namespaces: {}}]}]"
+    )
+    admin = policy(f"priority: 1\nsubject: {{namespaces: {{}}}}\negress: {rules}", "AdminNetworkPolicy")
+    assert letters(reach(admin)) == "OOOOCCC"
+    denied = "[{action: Deny, to: [{namespaces: {}}], ports: [{portRange: {start: 10, end: 1}}]}]"
+    admin = policy(f"priority: 1\nsubject: {{namespaces: {{}}}}\negress: {denied}", "AdminNetworkPolicy")
+    assert letters(reach(admin)) == "OOOOCOO"

@@ -117,9 +117,10 @@ def test_workloads_by_kind(version, kind, spec, replicas):
 
 def test_pods_of_stripped_dumps_are_read():
     [found] = cluster(
-        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{ports: []}, {name: b}, {image: c}]}\n"
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{ports: []}, {name: b, ports: {}}, {image: c}]}\n"
     ).pods
     assert [c.name for c in found.containers] == ["container 1", "b", "container 3"]
+    assert [c.ports for c in found.containers] == [(), (), ()]
     [bare] = cluster("apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: x}}\nspec: {}\n").pods
     assert (bare.containers, bare.labels) == ((), {"app": "x"})
 

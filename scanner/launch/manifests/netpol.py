@@ -237,8 +237,10 @@ def _admin_port(node: Node) -> PortRange:
         parts = fields(given["portRange"], "portRange")
         if "start" not in parts or "end" not in parts:
             raise broken(node, "portRange needs start and end")
-        start = number(parts["start"], "start", 1, 65535)
-        return PortRange(_protocol(parts.get("protocol")), start, number(parts["end"], "end", start, 65535))
+        start, end = number(parts["start"], "start", 1, 65535), number(parts["end"], "end", 1, 65535)
+        protocol = _protocol(parts.get("protocol"))
+        # the API takes a range that ends before it starts: no port is in it, and no port can have such a name
+        return PortRange(protocol, start, end) if start <= end else PortRange(protocol, name=f"{start}-{end}")
     if set(given) == {"namedPort"}:
         return PortRange("ANY", name=text(given["namedPort"], "namedPort"))
     raise broken(node, "a port has exactly one of portNumber, portRange, namedPort")

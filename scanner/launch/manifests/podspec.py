@@ -231,7 +231,10 @@ def _ports(
 ) -> tuple[tuple[tuple[str | None, int, str], ...], tuple[Said[int], ...]]:
     ports = []
     host_ports = []
-    for one in elements(given.get("ports"), "ports"):
+    listed = given.get("ports")
+    if listed is not None and listed.pairs == ():
+        listed = None  # `{}`, as some tools print a list that is empty
+    for one in elements(listed, "ports"):
         parts = fields(one, "a port")
         if "containerPort" not in parts:
             continue  # such as `containerport`: the API knows no port here, so that no policy finds one by its name
