@@ -69,7 +69,7 @@ def assess(launch: Launch, asked: Asked) -> tuple[Egress, tuple[tuple[str, Remar
             sought.setdefault(alike)
         inventory = asked.inventories.get(name, asked.inventories.get(""))
         found = with_tools(found, inventory)
-        remarks += ((name, r) for r in _remarks(sandbox, found))
+        remarks += ((name, r) for r in _remarks(sandbox, found, asked.assumed))
         if len(wanted) > WHOLE:
             graph = replace(graph, nodes=graph.nodes[:1], edges=(), barriers=(), actions=(), siblings=())
             found = tuple(_in_brief(a) for a in found)
@@ -166,9 +166,9 @@ def _about(launch: Launch, pod: Pod) -> Launch:
     return replace(launch, cluster=replace(cluster, pods=(pod,), policies=policies))
 
 
-def _remarks(sandbox: Sandbox, found: Sequence[Answer]) -> tuple[Remark, ...]:
+def _remarks(sandbox: Sandbox, found: Sequence[Answer], assumed: Assumed) -> tuple[Remark, ...]:
     if isinstance(sandbox, Container):
-        return tuple(without_effect.of_container(sandbox, found))
+        return tuple(without_effect.of_container(sandbox, found, assumed))
     if isinstance(sandbox, Pod):
         return tuple(without_effect.of_pod(sandbox, found))
     return tuple(without_effect.of_hosted(sandbox, found))

@@ -5,7 +5,7 @@ behind the default route through it. What is true of a network is drawn once, wh
 that passes its traffic on. Where engines differ and nobody said which one it is, the edge carries that fact.
 
 The rooms: engines.py (versions), networks.py (what a network lets through), resolver.py (DNS), siblings.py and scene.py (who
-lives where), hostrules.py (a ruleset), takeover.py (rights); drawn by peers.py, mediation.py, naming.py, rights.py, with the
+lives where), hostrules.py (a ruleset), guard.py (rules in the container itself), takeover.py (rights); drawn by peers.py, mediation.py, naming.py, rights.py, with the
 edits of remedies.py.
 """
 
@@ -17,10 +17,12 @@ from scanner.egress.assumptions import Assumed
 from scanner.egress.builder import EVERYWHERE, HOST, to
 from scanner.egress.engines import Engine
 from scanner.egress.firewall import Ruleset
+from scanner.egress.firewall_script import undone
+from scanner.egress.guard import OPEN, Guard, Passed
 from scanner.egress.hostrules import HostRules
 from scanner.egress.scene import Attached, Scene
 from scanner.egress.sketch import ADDRESSED, Sketch
-from scanner.model.egress import Destination, Graph, Permit
+from scanner.model.egress import Destination, Graph, Mode, Permit
 from scanner.model.launch import Container, Launch, Missing, Network
 
 
@@ -28,30 +30,78 @@ def container_graph(launch: Launch, container: Container, assumed: Assumed, rule
     """What one container of the launch reaches, and by which steps."""
     scene = Scene(launch, assumed)
     sketch = Sketch(scene, HostRules(ruleset, scene), container)
-    _reach(sketch, sketch.start, container)
+    _from(sketch, sketch.start, container)
     rights.draw(sketch)
-    naming.draw(sketch, sketch.start, container)
+    _unguarded(sketch, container)
     mediation.engine_named(sketch)
     mediation.sockets_shared(sketch)
     mediation.sockets_of_host(sketch)
     while sketch.waiting or sketch.asking or sketch.calling_host or sketch.calling:
         while sketch.waiting:
-            node, there = sketch.waiting.pop()
-            _reach(sketch, node, there)
-            naming.draw(sketch, node, there)
+            _from(sketch, *sketch.waiting.pop())
         while sketch.asking:
-            naming.draw(sketch, *sketch.asking.pop())
+            node, there = sketch.asking.pop()
+            with sketch.behind(_guard(sketch, there)):
+                naming.draw(sketch, node, there)
         while sketch.calling_host:
-            _call_host(sketch, *sketch.calling_host.pop())
+            node, there = sketch.calling_host.pop()
+            with sketch.behind(_guard(sketch, there)):
+                _call_host(sketch, node, there)
         while sketch.calling:
             node, there, other = sketch.calling.pop()
-            peers.called(sketch, node, other, there)
+            with sketch.behind(_guard(sketch, there)):
+                peers.called(sketch, node, other, there)
     graph = sketch.builder.graph()
     if any(edge.target == to(Destination.ENGINE) for edge in graph.edges):
         return graph
     why = f"{container.name} has no engine's socket, no privilege and no mount that gives the host away"
     sketch.builder.barrier(sketch.start, to(Destination.ENGINE), why, container.origin)
     return sketch.builder.graph()
+
+
+def _guard(sketch: Sketch, container: Container) -> Guard:
+    owner = sketch.scene.owners[container.name]
+    return sketch.guard_of(owner) if owner is not None else OPEN
+
+
+def _from(sketch: Sketch, node: str, container: Container) -> None:
+    """Networks and names of a container from `node` on, through the rules that stand in its namespace."""
+    with sketch.behind(_guard(sketch, container)):
+        _reach(sketch, node, container)
+        naming.draw(sketch, node, container)
+        for words, place in sketch.guard.dropped:
+            for destination in (*ADDRESSED, Destination.HOST, Destination.SIBLINGS):
+                sketch.builder.barrier(node, to(destination), words, place)
+
+
+def _unguarded(sketch: Sketch, container: Container) -> None:
+    """What the networks alone let through, for whoever takes the rules away, or where they were never set."""
+    own = _guard(sketch, container).own
+    if own is None:
+        return
+    undo = undone(container, sketch.scene.assumed.flag(f"root.{container.name}"))
+    node = f"unguarded:{container.name}"
+    words = f"{container.name} without the firewall of {own.container.name}"
+    sketch.builder.node(node, "rights", words, own.firewall.origin)
+    # who sets the rules without sudo is the agent itself: as root it takes them away, and nobody else sets them
+    sure = own.unset and container.name == own.container.name
+    if undo.answer is not False or sure:
+        why = f"{container.name} may take away the firewall that {own.container.name} sets up: {undo.why}"
+        sketch.builder.edge(
+            sketch.start, node, "firewall-undone", why, mode=Mode.PIVOT, origin=undo.origin,
+            needs=("root", "CAP_NET_ADMIN"), missing=() if sure else undo.missing,
+        )  # fmt: skip
+    else:
+        sketch.builder.barrier(sketch.start, node, f"nobody takes the firewall away: {undo.why}", undo.origin)
+    if own.unset:
+        why = f"the firewall of {own.container.name} does not stand if its script does not run as root"
+        sketch.builder.edge(sketch.start, node, "firewall-unset", why, origin=own.firewall.origin, missing=own.unset)
+    if undo.answer is not False or own.unset:
+        _reach(sketch, node, container)
+        naming.draw(sketch, node, container)
+        owner = sketch.scene.owners[container.name]
+        if owner is not None:
+            rights.own_routes(sketch, node, owner, ())
 
 
 def _reach(sketch: Sketch, node: str, container: Container) -> None:
@@ -163,7 +213,7 @@ def _follow(
 
 def _host(sketch: Sketch, node: str, container: Container, owner: Container) -> None:
     scene, mode = sketch.scene, owner.network_mode
-    host = sketch.builder.node("network:host", "network", "the host's network", mode.origin)
+    host = sketch.builder.node(f"network:host{sketch.guard.mark}", "network", "the host's network", mode.origin)
     why = f"{owner.name} lives in the host's network"
     closing = (remedies.without_network(sketch, container),)
     sketch.builder.edge(node, host, "host-network", why, origin=mode.origin, actions=closing)
@@ -172,16 +222,23 @@ def _host(sketch: Sketch, node: str, container: Container, owner: Container) -> 
     for whole in EVERYWHERE[0].hosts:
         passing = sketch.rules.from_host(Permit((whole,)))
         for permit, missing in passing.permits:
-            sketch.onward(host, (permit,), why, mode.origin, missing=missing)
+            for part in sketch.guard.onward(permit):
+                held = (*missing, *part.missing)
+                sketch.onward(host, (part.permit,), _by(why, part), part.origin or mode.origin, missing=held)
         for words, place in passing.dropped:
             sketch.builder.barrier(host, to(Destination.INTERNET), words, place)
-    sketch.builder.edge(host, to(Destination.HOST), "host-network", why, origin=mode.origin, permits=HOST)
+    for local in sketch.guard.loopback(HOST[0]):
+        sketch.builder.edge(
+            host, to(Destination.HOST), "host-network", _by(why, local), origin=local.origin or mode.origin,
+            permits=(local.permit,), missing=local.missing,
+        )  # fmt: skip
     peers.on_host(sketch, host, "localhost", ())
     for there in scene.launch.containers:
         for one in scene.attached_by_name(there.name):
             for missing in scene.where(lambda e, n=one.network: scene.lets(n, e).from_host):  # type: ignore[misc]
                 words = f"the host has an address on network {one.network.key}, where {there.name} is"
-                peers.whole(sketch, host, there, "host-network", words, missing=(*one.missing, *missing))
+                held = (*one.missing, *missing)
+                peers.whole(sketch, host, there, "host-network", words, missing=held, at=one.network)
         peers.published(sketch, host, there, None, (), "the host forwards it")
 
 
@@ -198,7 +255,9 @@ def _link(sketch: Sketch, network: Network) -> str:
         _to_host(sketch, node, network, permit, "bridge-address", why, remedies.isolated(sketch, network), missing)
     for permit, missing in scene.across(lambda e: scene.lets(network, e).near):
         why = f"neighbours on the LAN of {network.key}'s parent interface"
-        sketch.onward(node, (permit,), why, network.origin, missing=missing)
+        for one in sketch.guard.onward(permit):
+            held = (*missing, *one.missing)
+            sketch.onward(node, (one.permit,), _by(why, one), one.origin or network.origin, missing=held)
     peers.on_link(sketch, node, network)
     _barriers(sketch, node, network)
     return node
@@ -216,23 +275,25 @@ def _to_host(
 ) -> None:
     """Addresses of the host and what listens there, as far as INPUT lets it."""
     six = "IPv6" in permit.hosts[0]
-    passing = sketch.rules.to_host(network, permit, six)
-    for passed, more in passing.permits:
-        held = (*missing, *more)
-        sketch.builder.edge(
-            node,
-            to(Destination.HOST),
-            kind,
-            why,
-            origin=network.origin,
-            permits=(passed,),
-            actions=actions,
-            missing=held,
-        )
-        part = () if passed == Permit(passed.hosts) else (passed,)
-        peers.on_host(sketch, node, passed.hosts[0], held, part)
-    for words, place in passing.dropped:
-        sketch.builder.barrier(node, to(Destination.HOST), words, place)
+    on_link = kind == "bridge-address"
+    for one in sketch.guard.bridge(network, permit, six) if on_link else sketch.guard.host(permit):
+        passing = sketch.rules.to_host(network, one.permit, six)
+        for passed, more in passing.permits:
+            held = (*missing, *one.missing, *more)
+            sketch.builder.edge(
+                node,
+                to(Destination.HOST),
+                kind,
+                _by(why, one),
+                origin=one.origin or network.origin,
+                permits=(passed,),
+                actions=actions,
+                missing=held,
+            )
+            part = () if passed == Permit(passed.hosts) else (passed,)
+            peers.on_host(sketch, node, passed.hosts[0], held, part)
+        for words, place in passing.dropped:
+            sketch.builder.barrier(node, to(Destination.HOST), words, place)
 
 
 def _call_host(sketch: Sketch, node: str, container: Container) -> None:
@@ -245,10 +306,10 @@ def _call_host(sketch: Sketch, node: str, container: Container) -> None:
         peers.on_host(sketch, node, "localhost", ())
         return
     for one in scene.attached(owner):
-        for permit, missing in scene.across(
-            lambda e, n=one.network: (*scene.lets(n, e).host, *scene.lets(n, e).routed_host)  # type: ignore[misc]
-        ):
-            why = f"an address of the host, by {one.network.key}"
+        why = f"an address of the host, by {one.network.key}"
+        for permit, missing in scene.across(lambda e, n=one.network: scene.lets(n, e).host):  # type: ignore[misc]
+            _to_host(sketch, node, one.network, permit, "bridge-address", why, (), (*one.missing, *missing))
+        for permit, missing in scene.across(lambda e, n=one.network: scene.lets(n, e).routed_host):  # type: ignore[misc]
             _to_host(sketch, node, one.network, permit, "host-address", why, (), (*one.missing, *missing))
 
 
@@ -266,12 +327,14 @@ def _gateway(sketch: Sketch, network: Network, beside: tuple[str, ...] = ()) -> 
     internal = remedies.internal(sketch, network)
     why = _forwarded(network)
     for permit, missing in scene.across(lambda e: scene.lets(network, e).onward):
-        passing = sketch.rules.forwarded(network, permit)
-        for passed, more in passing.permits:
-            sketch.onward(node, (passed,), why, network.origin, internal, (*missing, *more))
-        for words, place in passing.dropped:
-            for destination in ADDRESSED:
-                sketch.builder.barrier(node, to(destination), words, place)
+        for one in sketch.guard.onward(permit):
+            passing = sketch.rules.forwarded(network, one.permit)
+            for passed, more in passing.permits:
+                held = (*missing, *one.missing, *more)
+                sketch.onward(node, (passed,), _by(why, one), one.origin or network.origin, internal, held)
+            for words, place in passing.dropped:
+                for destination in ADDRESSED:
+                    sketch.builder.barrier(node, to(destination), words, place)
     for whole, missing in scene.across(lambda e: scene.lets(network, e).routed_host):
         words = (
             f"every address of the host, by the default route of {network.key}: INPUT, where the engine has no rules"
@@ -280,6 +343,10 @@ def _gateway(sketch: Sketch, network: Network, beside: tuple[str, ...] = ()) -> 
         _to_host(sketch, node, network, permit, "host-address", words, remedies.unrouted(sketch, network), missing)
     peers.elsewhere(sketch, node, network)
     return node
+
+
+def _by(why: str, one: Passed) -> str:
+    return f"{why}; {one.why}" if one.why else why
 
 
 def _forwarded(network: Network) -> str:

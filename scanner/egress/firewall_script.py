@@ -110,12 +110,13 @@ def script_permits(
     name: str = "",
     environment: Sequence[tuple[str, Said[str | None]]] = (),
     assumed: tuple[Permit, ...] | None = None,
+    interface: str = INTERFACE,
 ) -> ScriptFirewall | None:
     """The firewall that a container's scripts set up in it, None where none of them does. Never raises.
 
     Scripts that run on the host are no part of it. `name` is the container's, for the facts that are missing
     (`firewall.NAME`), `environment` its variables. `assumed` is what the user takes the rules to let out where they cannot
-    be followed.
+    be followed. `interface` is the one by which packets leave, `eth+` where it may be any of several.
     """
     known = {key: said.value for key, said in environment if said.value is not None}
     machine = Machine(_file_of(scripts), environment=known)
@@ -136,7 +137,8 @@ def script_permits(
         tables = Machine(machine.file).tables()
     if not machine.touched and all("routes" in words for _, words in doubts):
         return None
-    found = _judged(machine, ruleset(tables, machine.file, whole=True), doubts, where, f"firewall.{name}")
+    rules = ruleset(tables, machine.file, whole=True)
+    found = _judged(machine, rules, doubts, where, f"firewall.{name}", interface)
     if found.missing and assumed is not None:
         return replace(found, permits=union(found.permits, assumed), perhaps=(), missing=())
     return found
@@ -147,12 +149,12 @@ def _file_of(scripts: Sequence[Script]) -> str:
 
 
 def _judged(
-    machine: Machine, rules: Ruleset, doubts: Sequence[tuple[Origin, str]], where: str, key: str
+    machine: Machine, rules: Ruleset, doubts: Sequence[tuple[Origin, str]], where: str, key: str, interface: str
 ) -> ScriptFirewall:
     names = tuple(machine.names)
     own = set(OWN)
-    four = rules.output(Flow(None, INTERFACE, (), ("0.0.0.0/0",), names=names))
-    six = rules.output(Flow(None, INTERFACE, (), ("::/0",), family=6, names=names))
+    four = rules.output(Flow(None, interface, (), ("0.0.0.0/0",), names=names))
+    six = rules.output(Flow(None, interface, (), ("::/0",), family=6, names=names))
     if machine.ipv6_disabled is not None:
         six = Outcome(())
     outcomes = [four] if machine.ipv6_disabled is not None else [four, six]
@@ -222,16 +224,17 @@ def undone(container: Container, sudo: bool | None = None) -> Undo:
     if not rights:
         return Undo(False, "its container has no NET_ADMIN, without which no rule is set or removed", container.origin)
     origin = rights[0].origin
-    user = held.user.value.partition(":")[0] if held.user is not None else None
+    said = container.runs_as or held.user
+    user = said.value.partition(":")[0].strip() if said is not None and "$" not in said.value else None
     if user in ("0", "root"):
         return Undo(True, f"the agent is root and its container has {rights[0].value}", origin)
     if held.no_new_privileges is not None and held.no_new_privileges.value and user:
         return Undo(False, f"the agent is {user}, and no program gives it more rights", held.no_new_privileges.origin)
-    if sudo is not None and user:
-        words = f"the agent is {user}, who {'may' if sudo else 'may not'} become root"
+    who = f"the agent is {user}" if user else "who the agent is stands in the image"
+    if sudo is not None:
+        words = f"{who}, and is assumed {'to be root or to become it' if sudo else 'not to become root'}"
         return Undo(sudo, words, origin)
     name = container.name
-    who = f"the agent is {user}" if user else "who the agent is stands in the image"
     return Undo(
         None,
         f"{who}; as root it would undo the rules with the container's {rights[0].value}",

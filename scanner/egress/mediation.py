@@ -1,12 +1,13 @@
 """What siblings pass on: proxies, relays, resolvers and engines among them, on the network or by a socket in a shared folder."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from scanner.egress import remedies, siblings, takeover
 from scanner.egress.builder import NAMES, to
 from scanner.egress.forwarders import Forwarder, forwarder_of
+from scanner.egress.guard import OPEN
 from scanner.egress.permits import address_range
 from scanner.egress.resolver import DOCKER0
 from scanner.egress.sketch import Sketch
@@ -24,7 +25,19 @@ def passing_on(sketch: Sketch, node: str, there: Container, ports: frozenset[int
         return
     if known is not None and ports and known.listens and not ports & {port for _, port in known.listens}:
         return
+    if known is not None and ports is None and known.listens and sketch.guard.own is not None:
+        node = _listening(sketch, node, there, known)
     to_forwarder(sketch, node, there, known, "passes-on")
+
+
+def _listening(sketch: Sketch, node: str, there: Container, known: Forwarder) -> str:
+    """Where a sibling's software listens: whoever reaches it by other ports alone does not reach that."""
+    listens = sketch.builder.node(f"listens:{there.name}", "container", f"{there.name}, where it listens", there.origin)
+    ways = ("0.0.0.0/0", "::/0", "host", "localhost", there.name)
+    permits = tuple(Permit(ways, protocol, ((port, port),)) for protocol, port in known.listens)
+    why = f"{there.name} listens on {', '.join(f'{protocol} {port}' for protocol, port in known.listens[:5])}"
+    sketch.builder.edge(node, listens, "listens", why, origin=known.origin, permits=permits)
+    return listens
 
 
 def to_forwarder(
@@ -54,6 +67,10 @@ def to_forwarder(
     for permits, held in ((known.permits, ()), (perhaps, missing)):
         if permits:
             _passes(sketch, node, there, known, kind, origin or known.origin, why, permits, held)
+    if known.siblings:
+        for other, part, held in _labelled(sketch, there, known):
+            words = f"{why}: {other.name} among them"
+            _to_sibling(sketch, node, there, other, kind, origin or known.origin, words, part, held)
     if not known.program:
         # assumed to pass everything on, so an engine's socket that it holds too
         _sockets(sketch, node, there)
@@ -69,6 +86,8 @@ def _adds_nothing(sketch: Sketch, there: Container) -> bool:
         return False
     if scene.together(there.name, sketch.container.name):
         return True
+    if sketch.guard_of(mine).own is not None:
+        return False  # rules that hold the sandbox do not hold its neighbours
 
     def stands(owner: Container) -> object:
         attached = frozenset((a.network.key, a.attachment.gw_priority) for a in scene.attached(owner))
@@ -123,17 +142,60 @@ def _passes(
                 missing=missing,
             )  # fmt: skip
     for other, part in named:
-        words = f"what {there.name} passes on to {other.name}"
-        called = builder.node(f"forwarder:{there.name}/{other.name}", "forwarder", words, there.origin)
-        builder.edge(node, called, kind, why, mode=Mode.MEDIATED, origin=origin, permits=part, missing=missing)
-        if sketch.once(called):
-            sketch.calling.append((called, there, other))
+        _to_sibling(sketch, node, there, other, kind, origin, why, part, missing)
     if known.resolves and any("*" in h or address_range(h) is not None for p in permits for h in p.hosts):
         asks = builder.node(f"asks:{there.name}", "resolver", f"names that {there.name} looks up", known.origin)
         words = f"{there.name} looks up the names that it is asked for"
         builder.edge(node, asks, "looks-up", words, mode=Mode.MEDIATED, origin=origin, permits=NAMES, missing=missing)
         if sketch.once(asks):
             sketch.asking.append((asks, there))
+
+
+def _to_sibling(
+    sketch: Sketch,
+    node: str,
+    there: Container,
+    other: Container,
+    kind: str,
+    origin: Origin,
+    why: str,
+    part: Sequence[Permit],
+    missing: Sequence[Missing],
+) -> None:
+    """What a sibling passes on to another one that it calls."""
+    words = f"what {there.name} passes on to {other.name}"
+    called = sketch.builder.node(f"forwarder:{there.name}/{other.name}", "forwarder", words, there.origin)
+    sketch.builder.edge(node, called, kind, why, mode=Mode.MEDIATED, origin=origin, permits=part, missing=missing)
+    if sketch.once(called):
+        sketch.calling.append((called, there, other))
+
+
+_SERVED_PORT = re.compile(r"traefik\.(?:http|tcp|udp)\.services\.[^.]+\.loadbalancer\.server\.port", re.IGNORECASE)
+
+
+def _labelled(
+    sketch: Sketch, there: Container, known: Forwarder
+) -> Iterator[tuple[Container, tuple[Permit, ...], tuple[Missing, ...]]]:
+    """The siblings that a relay finds by their labels, with the ports that it passes on to: the one that a label names, else
+    those that the container exposes (Traefik's documentation of its Docker provider, PORT DETECTION)."""
+    for other in sketch.scene.launch.containers:
+        if other.name in (there.name, sketch.container.name):
+            continue
+        said = {key.lower(): value for key, value in other.labels.items()}
+        enabled = said.get("traefik.enable", "").strip().lower()
+        if enabled in ("false", "0", "f") or (known.opt_in and enabled not in ("true", "1", "t")):
+            continue
+        named = {int(v) for k, v in said.items() if _SERVED_PORT.fullmatch(k) and v.isdecimal() and len(v) < 6}
+        ports = named or {*other.exposed, *(p.port for p in other.published)}
+        if ports:
+            yield other, tuple(Permit((other.name,), "any", ((p, p),)) for p in sorted(ports)), ()
+            continue
+        key = f"exposes.{other.name}"
+        given = sketch.scene.assumed.flag(key)
+        if given is not False:
+            why = f"{there.name} finds {other.name}; whether its image exposes a port to pass on to is not known"
+            missing = () if given else (Missing(key, why, other.image.origin if other.image else other.origin),)
+            yield other, (Permit((other.name,)),), missing
 
 
 def _forwarder(sketch: Sketch, there: Container) -> str:
@@ -213,14 +275,21 @@ def engine_named(sketch: Sketch) -> None:
         return
     if owner.network_mode.value == "host":
         sketch.to_engine("network:host", why, said.origin)
+    port = address.rpartition(":")[2]
+    number = int(port) if port.isdecimal() and len(port) < 6 else 2376 if scheme == "https" else 2375
     on_host = host in HOST_NAMES or host == DOCKER0 or any(n.lower() == host for n, _ in container.extra_hosts)
+    asking = Permit(("host" if on_host else host,), "tcp", ((number, number),))
     for one in scene.attached(owner):
-        gateway = f"network:{one.network.key}/gateway"
         for missing in scene.where(
             lambda e, n=one.network: bool(scene.lets(n, e).routed_host if on_host else scene.lets(n, e).onward)  # type: ignore[misc]
         ):
-            if sketch.drawn(gateway):
-                sketch.to_engine(gateway, why, said.origin, missing)
+            for guard in dict.fromkeys((sketch.guard_of(owner), OPEN)):
+                gateway = f"network:{one.network.key}{guard.mark}/gateway"
+                passing = guard.onward(asking)
+                if on_host:
+                    passing = (*guard.bridge(one.network, asking), *guard.host(asking))
+                for passed in passing if sketch.drawn(gateway) else ():
+                    sketch.to_engine(gateway, why, said.origin, (*missing, *passed.missing))
 
 
 def sockets_shared(sketch: Sketch) -> None:

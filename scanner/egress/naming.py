@@ -7,6 +7,7 @@ from scanner.egress import networks, remedies, siblings
 from scanner.egress.builder import EVERYWHERE, NAMES, to
 from scanner.egress.engines import Engine
 from scanner.egress.forwarders import forwarder_of
+from scanner.egress.guard import Guard
 from scanner.egress.permits import intersect
 from scanner.egress.resolver import ASKING, Asked, Link, Neighbour, asked, resolver
 from scanner.egress.scene import Attached
@@ -26,7 +27,7 @@ def draw(sketch: Sketch, node: str, container: Container) -> None:
     kind = resolver(owner) if owner is not None else None
     if owner is None or kind is None:
         return
-    id = sketch.builder.node(f"resolver:{owner.name}", "resolver", kind.words, kind.origin)
+    id = sketch.builder.node(f"resolver:{owner.name}{sketch.guard.mark}", "resolver", kind.words, kind.origin)
     words = f"names of {owner.name} go to {kind.words}"
     actions = (remedies.without_network(sketch, container),)
     sketch.builder.edge(node, id, "resolver", words, origin=kind.origin, actions=actions)
@@ -35,7 +36,7 @@ def draw(sketch: Sketch, node: str, container: Container) -> None:
     closing = (*remedies.unresolving(sketch, owner), *_internal(sketch, owner))
     origin = owner.dns[0].origin if owner.dns else kind.origin
     found = False
-    for one, missing in _ways(sketch, owner):
+    for one, missing in _ways(sketch, owner, sketch.guard):
         if one.by is None:
             found = True
             reply = all(p.reply for p in one.permits)
@@ -88,20 +89,21 @@ def by_own_routes(sketch: Sketch, routes: str, owner: Container) -> None:
                     )  # fmt: skip
 
 
-def _ways(sketch: Sketch, owner: Container) -> tuple[Way, ...]:
+def _ways(sketch: Sketch, owner: Container, guard: Guard) -> tuple[Way, ...]:
     """How its names leave; alike for all that stand on the same networks and are given no nameservers of their own."""
-    if owner.dns:
-        return tuple(_ways_of(sketch, owner))
+    if owner.dns or guard.own is not None:
+        return tuple(_ways_of(sketch, owner, guard))
     attached = tuple((a.network.key, a.attachment.gw_priority) for a in sketch.scene.attached(owner))
     key = (owner.network_mode.value, attached)
     if key not in sketch.names:
-        sketch.names[key] = tuple(_ways_of(sketch, owner))
+        sketch.names[key] = tuple(_ways_of(sketch, owner, guard))
     return sketch.names[key]
 
 
-def _ways_of(sketch: Sketch, owner: Container) -> Iterator[Way]:
+def _ways_of(sketch: Sketch, owner: Container, guard: Guard) -> Iterator[Way]:
     """By the networks that are there for sure, and by those that may be."""
     scene = sketch.scene
+    kind = resolver(owner)
     attached = scene.attached(owner)
     certain = tuple(a for a in attached if not a.missing)
     neighbours = tuple(scene.neighbours(owner))
@@ -109,8 +111,10 @@ def _ways_of(sketch: Sketch, owner: Container) -> Iterator[Way]:
         doubt = tuple(m for a in some for m in a.missing)
 
         def ask(engine: Engine, some: Sequence[Attached] = some) -> Iterator[tuple[Asked, tuple[Missing, ...]]]:
-            for one in _asked(sketch, owner, some, engine, neighbours):
-                yield from _past_rules(sketch, some, one)
+            for question in _asked(sketch, owner, some, engine, neighbours):
+                for one, doubts in guard.asked(question, kind.kind if kind is not None else ""):
+                    for passed, more in _past_rules(sketch, some, one):
+                        yield passed, (*doubts, *more)
 
         for (one, more), missing in scene.across(ask):
             yield one, (*doubt, *missing, *more)
@@ -135,8 +139,7 @@ def _past_rules(
     for attachment in attached:
         if attachment.network.key == one.through:
             for permit, more in sketch.rules.forwarded(attachment.network, question).permits:
-                reply = permit.reply and all(p.reply for p in one.permits)
-                yield Asked(tuple(replace(p, reply=reply) for p in ASKING)), more
+                yield Asked(tuple(replace(p, reply=permit.reply and p.reply) for p in one.permits)), more
 
 
 def _by_sibling(
@@ -167,7 +170,7 @@ def _asked_on(
 ) -> Iterator[tuple[tuple[Permit, ...], tuple[Missing, ...]]]:
     """What a sibling that may ask for `permits` gets out of its own namespace: by its own resolver, or by packets."""
     if any("names" in p.hosts for p in permits):
-        for one, missing in _ways(sketch, theirs):
+        for one, missing in _ways(sketch, theirs, sketch.guard_of(theirs)):
             if one.by is None:
                 yield one.permits, missing
             else:

@@ -1,9 +1,11 @@
 """Siblings as they are reached: whole, by name and address; or by the ports that the host forwards to them, in part."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from scanner.egress import mediation, networks, remedies, siblings
 from scanner.egress.builder import to
+from scanner.egress.guard import Passed
 from scanner.egress.networks import Peers
 from scanner.egress.scene import Attached
 from scanner.egress.sketch import Sketch
@@ -30,16 +32,29 @@ def whole(
     origin: Origin | None = None,
     actions: Sequence[str] = (),
     missing: Sequence[Missing] = (),
+    at: Network | None = None,
 ) -> None:
-    """A sibling that is reached with all it serves."""
+    """A sibling that is reached with all it serves, as far as the caller's own rules let it. `at`: on which network it is
+    called; None where the way to it was judged before."""
     if there.name == sketch.container.name:
+        return
+    named = Permit((there.name,))
+    passing: tuple[Passed, ...] = (Passed(named),)
+    if kind == "localhost":
+        passing = sketch.guard.loopback(named)
+    elif at is not None:
+        passing = sketch.guard.peer(there, at, named)
+    if not passing:
         return
     id = sketch.builder.node(f"container:{there.name}", "container", there.name, there.origin)
     hosts = siblings.callable_as(there, (a.network for a in sketch.scene.attached_by_name(there.name)))
-    by = None if kind == "called" else (Permit((*hosts, *_ALSO.get(kind, ()))),)
-    sketch.builder.edge(
-        node, id, kind, why, origin=origin or there.origin, permits=by, actions=actions, missing=missing
-    )
+    for one in passing:
+        called_by = (there.name,) if kind == "called" else (*hosts, *_ALSO.get(kind, ()))
+        by = None if kind == "called" and one.permit == named else (replace(one.permit, hosts=called_by),)
+        sketch.builder.edge(
+            node, id, kind, f"{why}; {one.why}" if one.why else why, origin=one.origin or origin or there.origin,
+            permits=by, actions=actions, missing=(*missing, *one.missing),
+        )  # fmt: skip
     if sketch.once(id):
         services = f"services of {there.name}"
         sketch.builder.edge(id, to(Destination.SIBLINGS), "service", services, permits=(Permit((there.name,)),))
@@ -56,7 +71,7 @@ def called(sketch: Sketch, node: str, there: Container, by: Container) -> None:
         for missing in scene.where(lambda e, n=attached.network: scene.lets(n, e).peers is Peers.OPEN):  # type: ignore[misc]
             why = f"{by.name} calls {there.name} on {attached.network.key}"
             held = (*mine[attached.network.key], *attached.missing, *missing)
-            whole(sketch, node, there, "called", why, missing=held)
+            whole(sketch, node, there, "called", why, missing=held, at=attached.network)
 
 
 def partly(
@@ -71,18 +86,25 @@ def partly(
     actions: Sequence[str] = (),
     missing: Sequence[Missing] = (),
     ports: frozenset[int] | None = None,
+    passing: Sequence[Passed] | None = None,
 ) -> None:
-    """A sibling of which a part is reached: `permits` as seen by whoever calls, `ports` the container's own."""
+    """A sibling of which a part is reached: `permits` as seen by whoever calls, `ports` the container's own. `passing`: what
+    the caller's own rules leave of the permits, where they were asked."""
     if there.name == sketch.container.name:
         return
-    origin = origin or there.origin
-    sketch.builder.edge(
-        node, to(Destination.SIBLINGS), kind, why, origin=origin, permits=permits, actions=actions, missing=missing
-    )
+    said = origin or there.origin
     words = "all" if ports is None else ",".join(map(str, sorted(ports)))
-    id = sketch.builder.node(f"part:{there.name}/{words}", "container", f"{there.name}, in part", origin)
-    sketch.builder.edge(node, id, kind, why, origin=origin, actions=actions, missing=missing)
-    if sketch.once(id):
+    id = f"part:{there.name}/{words}"
+    for one in passing if passing is not None else [Passed(p) for p in permits]:
+        sketch.builder.node(id, "container", f"{there.name}, in part", said)
+        held = (*missing, *one.missing)
+        reason, line = (f"{why}; {one.why}" if one.why else why), one.origin or said
+        part = (replace(one.permit, hosts=(there.name,)),)
+        sketch.builder.edge(
+            node, to(Destination.SIBLINGS), kind, reason, origin=line, permits=part, actions=actions, missing=held
+        )
+        sketch.builder.edge(node, id, kind, reason, origin=line, actions=actions, missing=held)
+    if (passing is None or passing) and sketch.once(id):
         mediation.passing_on(sketch, id, there, ports)
 
 
@@ -101,16 +123,19 @@ def published(
             words = f"port {number or 'of the host (any)'} of the host is {there.name}'s {port.port}: {why}"
             part = (Permit((there.name,), port.protocol, ((number, number),) if number else _EPHEMERAL),)
             actions = (remedies.unpublished(sketch, there, index),)
-            passing: tuple[tuple[Missing, ...], ...] = ((),)
+            doubts: tuple[tuple[Missing, ...], ...] = ((),)
             if network is not None:
                 ruled = sketch.rules.published(
                     network, outside[0].network, port.protocol, number or _ANY_PORT, port.port
                 )
-                passing = tuple(dict.fromkeys(more for _, more in ruled.permits))
-            for more in passing:
+                doubts = tuple(dict.fromkeys(more for _, more in ruled.permits))
+                passing = (*sketch.guard.bridge(network, part[0]), *sketch.guard.host(part[0]))
+            else:
+                passing = sketch.guard.loopback(part[0])
+            for more in doubts:
                 partly(
                     sketch, node, there, "published-port", words, part, origin=port.origin, actions=actions,
-                    missing=(*missing, *held, *more), ports=frozenset((port.port,)),
+                    missing=(*missing, *held, *more), ports=frozenset((port.port,)), passing=tuple(dict.fromkeys(passing)),
                 )  # fmt: skip
 
 
@@ -135,10 +160,11 @@ def _neighbour(sketch: Sketch, node: str, network: Network, there: Container, mi
     for permit, more in ruled.permits:
         held = (*missing, *more)
         if permit == Permit(permit.hosts):
-            whole(sketch, node, there, "peer", why, actions=actions, missing=held)
+            whole(sketch, node, there, "peer", why, actions=actions, missing=held, at=network)
         else:
             part = Permit((there.name,), permit.protocol, permit.ports, reply=permit.reply)
-            partly(sketch, node, there, "peer", why, (part,), actions=actions, missing=held)
+            passing = sketch.guard.peer(there, network, part)
+            partly(sketch, node, there, "peer", why, (part,), actions=actions, missing=held, passing=passing)
     for words, place in ruled.dropped:
         sketch.builder.barrier(node, to(Destination.SIBLINGS), f"between containers of {network.key}: {words}", place)
 
@@ -168,10 +194,10 @@ def _linked(sketch: Sketch, network: Network, there: Container, missing: Sequenc
     key = f"exposes.{there.name}"
     given = sketch.scene.assumed.flag(key)
     if siblings.exposes(there) or given:
-        whole(sketch, sketch.start, there, "link", why, origin=link.origin, missing=missing)
+        whole(sketch, sketch.start, there, "link", why, origin=link.origin, missing=missing, at=network)
     elif given is None:
         doubt = Missing(key, f"{why}; whether its image exposes any is not known", link.origin)
-        whole(sketch, sketch.start, there, "link", why, origin=link.origin, missing=(*missing, doubt))
+        whole(sketch, sketch.start, there, "link", why, origin=link.origin, missing=(*missing, doubt), at=network)
 
 
 def on_host(sketch: Sketch, node: str, words: str, missing: Sequence[Missing], ports: Sequence[Permit] = ()) -> None:
@@ -215,7 +241,7 @@ def _entered(sketch: Sketch, node: str, network: Network, there: Container, one:
         lambda e: bool(scene.lets(network, e).onward) and scene.lets(one.network, e).enters is Peers.OPEN
     ):
         why = f"network {one.network.key} lets other networks in"
-        whole(sketch, node, there, "routed", why, missing=(*one.missing, *missing))
+        whole(sketch, node, there, "routed", why, missing=(*one.missing, *missing), at=one.network)
     for missing in scene.where(
         lambda e: bool(scene.lets(network, e).onward) and scene.lets(one.network, e).enters is Peers.PUBLISHED
     ):
@@ -226,4 +252,5 @@ def _entered(sketch: Sketch, node: str, network: Network, there: Container, one:
             partly(
                 sketch, node, there, "routed", why, part, origin=port.origin, actions=actions,
                 missing=(*one.missing, *missing), ports=frozenset((port.port,)),
+                passing=sketch.guard.peer(there, one.network, part[0]),
             )  # fmt: skip

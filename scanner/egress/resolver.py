@@ -36,12 +36,14 @@ class Link:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One way in which names leave. `by` the container whose software has to pass them on (a resolver among the siblings);
-    `to` the nameserver's address and `through` the network, where the question is a packet of the container's own."""
+    `to` the nameserver's address and `through` the network, where the question is a packet of the container's own; `at` the
+    address of one on the link or of the host."""
 
     permits: tuple[Permit, ...]
     by: str | None = None
     to: str | None = None
     through: str | None = None
+    at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +118,8 @@ def _from_inside(
         yield Asked(ASKING, sibling)
         return
     for link in links:
-        if _is_gateway(ip, link.network) and link.lets.host:
-            yield Asked(ASKING)
-            return
-        if _within(str(ip), link.lets.near):
-            yield Asked(ASKING)
+        if (_is_gateway(ip, link.network) and link.lets.host) or _within(str(ip), link.lets.near):
+            yield Asked(ASKING, at=str(ip))
             return
         if _may_be_on(ip, link.network):
             for neighbour in neighbours:
@@ -130,7 +129,7 @@ def _from_inside(
     if routed is None:
         return
     if str(ip) == DOCKER0 and routed.routed_host:
-        yield Asked(ASKING if all(p.reply for p in routed.routed_host) else _ONE_WAY)
+        yield Asked(ASKING if all(p.reply for p in routed.routed_host) else _ONE_WAY, at=str(ip))
         return
     question = (Permit((f"{ip}/{ip.max_prefixlen}",), "udp", ((53, 53),)),)
     passing = intersect(routed.onward, question)

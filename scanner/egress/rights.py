@@ -21,12 +21,18 @@ def draw(sketch: Sketch) -> None:
     _processes(sketch)
     owner = sketch.scene.owners[container.name]
     root = takeover.root_missing(container.confinement, container.name, sketch.scene.assumed)
-    held = takeover.capabilities(container.confinement)
-    if root is None or owner is None or not takeover.holds(held, "NET_ADMIN"):
+    if owner is not None and root is not None and sketch.guard_of(owner).own is None:
+        own_routes(sketch, sketch.start, owner, root)
+
+
+def own_routes(sketch: Sketch, source: str, owner: Container, root: tuple[Missing, ...]) -> None:
+    """What the sandbox reaches once it makes routes of its own, from `source` on: its start, or where it is rid of the
+    firewall within it, which whoever may make routes takes away as well."""
+    if not takeover.holds(takeover.capabilities(sketch.container.confinement), "NET_ADMIN"):
         return
     attached = sketch.scene.attached(owner)
     if attached:
-        routes = _net_admin(sketch, root)
+        routes = _net_admin(sketch, source, root)
         for one in attached:
             _own_routes(sketch, routes, one)
             _through_peers(sketch, routes, one, owner)
@@ -67,7 +73,7 @@ def _processes(sketch: Sketch) -> None:
             takeover.draw(sketch.builder, inside, ways, sketch.siblings, plain=False)
 
 
-def _net_admin(sketch: Sketch, root: tuple[Missing, ...]) -> str:
+def _net_admin(sketch: Sketch, source: str, root: tuple[Missing, ...]) -> str:
     container = sketch.container
     confinement = container.confinement
     object = f"container:{container.name}"
@@ -81,10 +87,12 @@ def _net_admin(sketch: Sketch, root: tuple[Missing, ...]) -> str:
         lowering = remedies.lowered(sketch, container, confinement.privileged.origin)
         actions = [] if giving else [lowering]
         origin = confinement.privileged.origin
+    if source != sketch.start:
+        actions = []  # without the right the firewall would not be set either
     routes = sketch.builder.node(f"routes:{container.name}", "routes", f"routes of {container.name}'s own", origin)
     why = f"CAP_NET_ADMIN lets {container.name} make routes of its own"
     sketch.builder.edge(
-        sketch.start, routes, "capability", why, mode=Mode.PIVOT, origin=origin, needs=("root", "CAP_NET_ADMIN"),
+        source, routes, "capability", why, mode=Mode.PIVOT, origin=origin, needs=("root", "CAP_NET_ADMIN"),
         actions=actions, missing=root,
     )  # fmt: skip
     return routes

@@ -1,8 +1,10 @@
 """One container's graph while it is drawn: the builder, the launch around it, and what is still to be drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from scanner.egress.builder import ENGINE, EVERYWHERE, HOST, NAMES, Builder, to
+from scanner.egress.guard import OPEN, Guard, guard_of
 from scanner.egress.hostrules import HostRules
 from scanner.egress.permits import intersect
 from scanner.egress.resolver import Asked
@@ -18,7 +20,9 @@ QUESTIONS = (Permit(("0.0.0.0/0", "::/0"), "udp", ((53, 53),)), Permit(("0.0.0.0
 
 class Sketch:
     """`waiting` are nodes from which another container's own reach begins: what its software passes on. `asking` are those
-    from which another container's names are asked, `calling_host` those from which it calls its host alone, `calling` another sibling alone, `names` what is known of how names leave from where somebody stands."""
+    from which another container's names are asked, `calling_host` those from which it calls its host alone, `calling` another
+    sibling alone, `names` what is known of how names leave from where somebody stands. `guard`: the rules in a namespace of
+    its own that what is being drawn is seen through."""
 
     def __init__(self, scene: Scene, rules: HostRules, container: Container) -> None:
         self.scene = scene
@@ -34,6 +38,8 @@ class Sketch:
         self.calling: list[tuple[str, Container, Container]] = []
         self.calling_host: list[tuple[str, Container]] = []
         self.names: dict[object, tuple[tuple[Asked, tuple[Missing, ...]], ...]] = {}
+        self.guard = OPEN
+        self._guards: dict[str, Guard] = {}
         self._drawn: set[str] = set()
 
     def once(self, what: str) -> bool:
@@ -47,8 +53,24 @@ class Sketch:
         return what in self._drawn
 
     def network(self, network: Network) -> str:
-        """The node of a network's link."""
-        return self.builder.node(f"network:{network.key}", "network", f"network {network.key}", network.origin)
+        """The node of a network's link, as it is seen through the rules in force."""
+        id = f"network:{network.key}{self.guard.mark}"
+        return self.builder.node(id, "network", f"network {network.key}", network.origin)
+
+    def guard_of(self, owner: Container) -> Guard:
+        """The rules that stand in a container's namespace."""
+        if owner.name not in self._guards:
+            self._guards[owner.name] = guard_of(self.scene, owner)
+        return self._guards[owner.name]
+
+    @contextmanager
+    def behind(self, guard: Guard) -> Iterator[None]:
+        """What is drawn meanwhile is seen through these rules."""
+        before, self.guard = self.guard, guard
+        try:
+            yield
+        finally:
+            self.guard = before
 
     def onward(
         self,

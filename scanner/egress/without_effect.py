@@ -2,11 +2,11 @@
 
 import ipaddress
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scanner.egress.assumptions import Assumed
 from scanner.model import Cluster, Container, Enforcement, Hosted, Launch, Place, Pod, Policy, Selector, Tier, Verb
-from scanner.model.egress import Answer, Destination, Verdict
+from scanner.model.egress import ALL_PORTS, Answer, Destination, Permit, Verdict
 from scanner.model.launch import Origin
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
@@ -24,9 +24,11 @@ class Remark:
     origin: Origin
 
 
-def of_container(container: Container, answers: Sequence[Answer]) -> Iterator[Remark]:
-    """Proxy variables where plain sockets leave as well."""
+def of_container(container: Container, answers: Sequence[Answer], assumed: Assumed) -> Iterator[Remark]:
+    """A firewall of its own that keeps little in, and proxy variables where plain sockets leave as well."""
     internet = _answer(answers, Destination.INTERNET)
+    if container.scripts:
+        yield from _of_firewall(container, assumed)
     for name, said in container.environment:
         if name.lower() in _PROXIES and said.value and internet.direct in (Verdict.OPEN, Verdict.UNKNOWN):
             yield Remark(
@@ -36,6 +38,54 @@ def of_container(container: Container, answers: Sequence[Answer]) -> Iterator[Re
                 said.origin,
             )
             return
+
+
+def _of_firewall(container: Container, assumed: Assumed) -> Iterator[Remark]:
+    """A firewall script that looks like an allow-list, and what it leaves to anybody."""
+    from scanner.egress.firewall_script import undone
+    from scanner.egress.guard import own_firewall
+    from scanner.egress.permits import classify
+
+    own = own_firewall((container,), assumed)
+    if own is None:
+        return
+    name, firewall = container.name, own.firewall
+    if own.never is not None:
+        why = f"the firewall of {firewall.where or 'its script'} is never set: {own.never}"
+        yield Remark("firewall-is-never-set", name, why, firewall.origin)
+        return
+    undo = undone(container, assumed.flag(f"root.{name}"))
+    if undo.answer:
+        why = f"{undo.why}: what {firewall.where or 'a script'} forbids at {firewall.origin} is undone by one command (iptables -F)"
+        yield Remark("firewall-can-be-undone", name, why, undo.origin)
+    four = tuple(
+        replace(p, hosts=hosts) for p in firewall.permits if (hosts := tuple(h for h in p.hosts if "::" not in h))
+    )
+    if classify(four, Destination.INTERNET) is Verdict.OPEN or not firewall.dropped:
+        return  # no list at all
+    for kind, port, does in (
+        ("firewall-lets-ssh-out", 22, "SSH to anybody, so that a tunnel leaves by it"),
+        ("firewall-lets-dns-out", 53, "questions to any nameserver, so that data and tunnels leave by port 53"),
+    ):
+        for part in firewall.accepted:
+            if part.place is not None and any(_to_anybody(p, port) for p in part.permits):
+                yield Remark(
+                    kind, name, f"the allow-list of {firewall.where or 'the script'} lets out {does}", part.place
+                )
+                break
+    if firewall.ipv6 == "open":
+        why = f"{firewall.where or 'the script'} sets rules for IPv4 alone: where the container has IPv6, all of it leaves"
+        yield Remark("firewall-forgets-ipv6", name, why, firewall.origin)
+
+
+def _to_anybody(permit: Permit, port: int) -> bool:
+    """Whether it lets every IPv4 address be called by this port, but not by every other one."""
+    return (
+        "0.0.0.0/0" in permit.hosts
+        and permit.ports != ALL_PORTS
+        and permit.protocol in ("tcp", "udp", "any")
+        and any(first <= port <= last for first, last in permit.ports)
+    )
 
 
 def of_hosted(sandbox: Hosted, answers: Sequence[Answer]) -> Iterator[Remark]:

@@ -203,7 +203,9 @@ class _Reader:
         )
         scripts = (*container.scripts, *self._scripts(asked, container))
         missing = {m.key: m for m in (*container.missing, *asked.missing.values())}
-        final = replace(container, scripts=scripts, missing=tuple(missing.values()))
+        user = self.root.get("remoteUser")
+        runs_as = Said(self.word(user).text, user.place) if user is not None and user.text else None
+        final = replace(container, scripts=scripts, missing=tuple(missing.values()), runs_as=runs_as)
         return Launch(
             "devcontainer",
             tuple(dict.fromkeys((self.given.name, *launch.files))),
@@ -446,7 +448,7 @@ class _Reader:
             for _, hook in (h for h in asked.hooks if h[0] == key):
                 for where, text, place in self._commands(hook, key):
                     on_host = key == "initializeCommand"
-                    as_root = None if on_host else self._as_root(text)
+                    as_root = None if on_host else self._as_root(text, container)
                     yield Script(where, text, place, as_root, on_host)
                     yield from self._called(container, where, text, self.inside, on_host, as_root, 0)
 
@@ -461,8 +463,10 @@ class _Reader:
         elif hook.text:
             yield where, self.word(hook).text, hook.place
 
-    def _as_root(self, text: str) -> bool | None:
-        user = self.users[0] if self.users else None
+    def _as_root(self, text: str, container: Container) -> bool | None:
+        said = container.confinement.user
+        users = [*self.users, *([said.value.partition(":")[0]] if said is not None else [])]
+        user = users[0] if users and "$" not in users[0] else None
         if user in ("root", "0") or re.match(r"\s*sudo\s", text):
             return True
         return None if user is None or "sudo" in text else False

@@ -178,6 +178,8 @@ class Container:
     missing: tuple[Missing, ...] = ()
     """What interpolation or an unread file left open about this container."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    runs_as: Said[str] | None = None
+    """Who the agent is in the container, where that is said apart from `confinement.user` (a devcontainer's remoteUser)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,10 +303,10 @@ class Pod:
     replicas: int = 1
     details: Mapping[str, Json] = field(default_factory=dict)
     missing: tuple[Missing, ...] = ()
-
-
     networks: tuple[Said[str], ...] = ()
     """NAMESPACE/NAME of networks that it has beside the cluster's own (Multus): policies do not hold on them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Namespace:
     name: str
@@ -422,8 +424,6 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
-@dataclass(frozen=True, slots=True)
 class PodNetwork:
     """A network of pods that is not the cluster's own (OVN-Kubernetes): of one namespace, or of those that are selected.
 
@@ -440,13 +440,15 @@ class PodNetwork:
     origin: Origin
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
     pods: tuple[Pod, ...]
     namespaces: tuple[Namespace, ...] = ()
     services: tuple[Service, ...] = ()
     policies: tuple[Policy, ...] = ()
-
-
     networks: tuple[PodNetwork, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
     """Everything that is started together. `files` as the user named them, `format` what they are, `runner` who runs them.

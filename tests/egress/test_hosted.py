@@ -164,7 +164,7 @@ def test_sandboxes_of_one_namespace_reach_each_other() -> None:
     ],
 )  # fmt: skip
 def test_the_cut_is_in_the_systems_own_words_and_closes(one: Hosted, titles: set[str]) -> None:
-    egress, _ = assess(Launch("x", ("f",), "x", hosted=(one,)), Asked())
+    egress, _, _ = assess(Launch("x", ("f",), "x", hosted=(one,)), Asked())
 
     (cut,) = egress.sandboxes[0].cuts
     assert {a.title for a in cut.actions} == titles

@@ -177,6 +177,8 @@ def _together(found: list[Forwarder]) -> Forwarder:
         tuple(dict.fromkeys(s for f in active for s in f.unix_sockets)),
         tunnels,
         any(f.resolves for f in active),
+        siblings=any(f.siblings for f in active),
+        opt_in=all(f.opt_in for f in active if f.siblings),
     )
 
 

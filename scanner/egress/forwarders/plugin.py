@@ -46,6 +46,8 @@ class Forwarder:
     keys: tuple[str, ...] = ()
     siblings: bool = False
     """It passes on to whichever container it finds through the engine on its networks (labels decide)."""
+    opt_in: bool = False
+    """Of those, to the ones alone whose label says so."""
 
 
 @dataclass(frozen=True, slots=True)

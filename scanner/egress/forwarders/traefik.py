@@ -10,6 +10,8 @@ from scanner.egress.forwarders.plugin import Forwarder, Program, Run, target
 from scanner.model.egress import Permit
 from scanner.model.launch import Missing, Place
 
+_OPT_IN = ("--providers.docker.exposedbydefault", "--providers.swarm.exposedbydefault")
+
 
 def read(run: Run) -> Forwarder | None:
     listens: list[tuple[str, int]] = []
@@ -20,6 +22,12 @@ def read(run: Run) -> Forwarder | None:
     variables = [key.lower() for key, _ in run.container.environment]
     finds = any(w.startswith(("--providers.docker", "--providers.swarm")) for w in lower) or any(
         v.startswith("traefik_providers_docker") for v in variables
+    )
+    opt_in = any(w.replace("=", " ").split() == [option, "false"] for w in lower for option in _OPT_IN) or any(
+        key.lower().startswith("traefik_providers_")
+        and key.lower().endswith("_exposedbydefault")
+        and said.value == "false"
+        for key, said in run.container.environment
     )
     for word in lower:
         if word.startswith("--entrypoints.") and ".address=" in word:
@@ -52,6 +60,8 @@ def read(run: Run) -> Forwarder | None:
             continue
         root = yamltree.load(text.text, text.file)
         finds = finds or yamltree.get(root, "providers", "docker") is not None
+        said_default = yamltree.text(yamltree.get(root, "providers", "docker", "exposedByDefault"))
+        opt_in = opt_in or (said_default or "").lower() == "false"
         for key in ("filename", "directory"):
             said = yamltree.text(yamltree.get(root, "providers", "file", key))
             if said is not None and said not in folders:
@@ -78,7 +88,7 @@ def read(run: Run) -> Forwarder | None:
     )
     missing = (Missing(f"allows.{run.container.name}", f"{words}; {unclear[0]}", run.origin),) if unclear else ()
     made = run.relay(permits, words, place, listens=listens, unclear=unclear[0] if unclear else "")
-    return replace(made, kind="relay", siblings=finds, missing=missing)
+    return replace(made, kind="relay", siblings=finds, opt_in=finds and opt_in, missing=missing)
 
 
 PLUGIN = Program(
