@@ -9,6 +9,7 @@ This file is both: the side that starts a lab (`started_hosts`) and, run as a pr
 It imports the standard library alone when it runs as a program.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ if __name__ == "__main__":
 
 from tests.egress.lab import places
 
+PREFIX = "sandscan-lab-"
+STARTING = 60
+"""Seconds for which a lab's lock may not be held yet."""
 LISTENERS = Path(__file__).with_name("listeners.py")
 LINKS = f"""
 link set lo up
@@ -107,7 +112,10 @@ class Hosts:
 @contextmanager
 def started_hosts() -> Iterator[Hosts]:
     """A lab without an engine; gone afterwards. Root is needed. RuntimeError where it does not start."""
-    folder = Path(tempfile.mkdtemp(prefix="sandscan-lab-"))
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = (folder / "lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     try:
         process = subprocess.Popen(
             [
@@ -120,6 +128,7 @@ def started_hosts() -> Iterator[Hosts]:
             stdout=subprocess.PIPE,
             text=True,
             cwd="/",
+            pass_fds=[lock.fileno()],
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -134,11 +143,31 @@ def started_hosts() -> Iterator[Hosts]:
             process.wait(60)
             process.stdout.close()
     finally:
+        lock.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove what is left of a lab whose first process was itself killed: nobody holds its lock any more."""
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
+        with suppress(OSError), lock.open() as file:
+            if time.time() - lock.stat().st_mtime > STARTING:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent, ignore_errors=True)
 
 
 def main(folder: Path) -> None:
     """The first process of a lab: builds it, says so, holds it until its standard input ends, and takes it down."""
+    if os.getpid() != 1:
+        raise SystemExit("only as the first process of a namespace of its own: it ends every other one")
+    try:
+        _hold(folder)
+    finally:
+        _take_down(folder)
+
+
+def _hold(folder: Path) -> None:
+    """What it is while it stands."""
     first = Path("/proc/self").readlink().name  # the outer /proc still: our PID as whoever started us sees it
     _command("mount", "-t", "proc", "proc", "/proc")
     _command("mount", "-t", "tmpfs", "tmpfs", "/run")
@@ -169,7 +198,6 @@ def main(folder: Path) -> None:
     print(json.dumps({"first": int(first), "disk": disk}), flush=True)
     sys.stdin.read()
     del listening
-    _take_down(folder)
 
 
 def _command(*command: str, given: str | None = None) -> None:
