@@ -37,6 +37,7 @@ from scanner.model import (
     Level,
     Missing,
     Mount,
+    MountKind,
     Namespace,
     Notification,
     Peer,
@@ -120,12 +121,6 @@ _FOREIGN_POLICIES = frozenset(
     )
 )
 """Kinds of other groups that decide over traffic and are not read: what they select is unknown, never closed."""
-_VOLATILE = re.compile(
-    r"pod-template-hash|controller-revision-hash|statefulset\.kubernetes\.io/.*|apps\.kubernetes\.io/pod-index"
-    r"|(?:batch\.kubernetes\.io/)?(?:job-name|controller-uid|job-completion-index)|pod-template-generation"
-)
-"""Labels that a controller gives each pod of its own: they tell pods of one workload apart, not workloads."""
-
 
 _MADE_BY = {"VirtualMachineInstance": "VirtualMachine"}
 """What makes a controller, under the same name, if that is not among the files itself."""
@@ -595,8 +590,9 @@ def _cluster(gathered: _Gathered) -> Cluster:
 
 def _workloads(gathered: _Gathered) -> Iterator[Pod]:
     """Each workload once: what a controller among the files has made is not shown beside it, and pods whose controller is
-    not among the files are shown as one, by the controller's name."""
-    grouped: dict[tuple[str, str, str], tuple[int, dict[str, str]]] = {}
+    not among the files are shown as one, by the controller's name, unless a policy or service may tell their labels apart."""
+    asked = _asked_labels(gathered)
+    grouped: dict[tuple[str, str, str], tuple[int, tuple[object, ...]]] = {}
     result: list[Pod] = []
     for found, meta in gathered.pods:
         if meta.owner is None or meta.owner[0] == "Node":
@@ -608,17 +604,53 @@ def _workloads(gathered: _Gathered) -> Iterator[Pod]:
         if found.kind != "Pod":
             result.append(found)
             continue
-        own = {key: value for key, value in found.labels.items() if not _VOLATILE.fullmatch(key)}
+        own = ({key: value for key, value in found.labels.items() if key in asked}, _rights(found))
         key = (meta.namespace, kind, name)
         if key not in grouped:
             grouped[key] = len(result), own
             result.append(replace(found, name=name, kind=kind))
         elif grouped[key][1] == own:
             index = grouped[key][0]
-            result[index] = replace(result[index], replicas=result[index].replicas + 1)
+            one = result[index]
+            shared = {key: value for key, value in one.labels.items() if found.labels.get(key) == value}
+            result[index] = replace(one, labels=shared, replicas=one.replicas + 1)
         else:
             result.append(found)
     return iter(result)
+
+
+def _asked_labels(gathered: _Gathered) -> frozenset[str]:
+    """The labels of pods that any policy or service asks for."""
+    selectors = [p.pods for p in gathered.policies]
+    selectors += [
+        peer.pods for p in gathered.policies for r in p.rules for peer in r.peers or () if peer.pods is not None
+    ]
+    keys = {key for selector in selectors for key, _ in selector.labels}
+    keys |= {key for selector in selectors for key, _, _ in selector.expressions}
+    return frozenset(keys.union(*(service.selector for service in gathered.services)))
+
+
+def _rights(one: Pod) -> tuple[object, ...]:
+    """What tells two pods of one controller apart besides their labels: what each may do, not where that is said."""
+    parts = []
+    for container in one.containers:
+        held = container.confinement
+        parts.append(
+            (
+                container.image.value if container.image is not None else None,
+                container.ports,
+                _said(held.privileged),
+                tuple(sorted(c.value for c in held.cap_add)),
+                tuple(sorted((m.source, m.target, m.read_only) for m in held.mounts if m.kind is MountKind.BIND)),
+                (_said(held.pid), _said(held.ipc), _said(held.runtime)),
+            )
+        )
+    networks = tuple(n.value for n in one.networks)
+    return (_said(one.host_network), _said(one.service_account), one.dns_policy.value, networks, *parts)
+
+
+def _said(value: Said[bool] | Said[str] | None) -> bool | str | None:
+    return None if value is None else value.value
 
 
 def _completed(one: Pod, gathered: _Gathered) -> Pod:

@@ -274,12 +274,43 @@ def test_pods_of_one_controller_are_one_workload():
         owner = "ownerReferences: [{kind: ReplicaSet, name: web-5d, controller: true}]"
         return f"apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, labels: {labels}, {owner}}}\nspec: {{{CONTAINERS}}}\n"
 
-    found = cluster(
+    pods = (
         pod("web-5d-a", "{app: web, pod-template-hash: '1'}"),
         pod("web-5d-b", "{app: web, pod-template-hash: '2'}"),
         pod("web-5d-c", "{app: other}"),
-    ).pods
-    assert [(p.kind, p.name, p.replicas) for p in found] == [("ReplicaSet", "web-5d", 2), ("Pod", "web-5d-c", 1)]
+    )
+    [one] = cluster(*pods).pods
+    assert (one.kind, one.name, one.replicas, one.labels) == ("ReplicaSet", "web-5d", 3, {})
+    selecting = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: "
+    letting = "[{from: [{podSelector: {matchExpressions: [{key: app, operator: Exists}]}}]}]"
+    policies = (
+        selecting + "{podSelector: {matchLabels: {app: web}}}\n",
+        selecting + f"{{podSelector: {{}}, ingress: {letting}}}\n",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: p}\nspec: {selector: {app: web}}\n",
+    )
+    for tells_apart in policies:
+        found = cluster(*pods, tells_apart).pods
+        assert [(p.kind, p.name, p.replicas) for p in found] == [("ReplicaSet", "web-5d", 2), ("Pod", "web-5d-c", 1)]
+        assert found[0].labels == {"app": "web"}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "hostNetwork: true, containers: [{name: c, image: x}]",
+        "containers: [{name: c, image: y}]",
+        "containers: [{name: c, image: x, securityContext: {privileged: true}}]",
+        "containers: [{name: c, image: x, ports: [{containerPort: 1}]}]",
+        "volumes: [{name: v, hostPath: {path: /}}], containers: [{name: c, image: x, volumeMounts: [{name: v, mountPath: /h}]}]",
+    ],
+)
+def test_a_pod_with_other_rights_is_shown_beside_those_of_its_controller(spec):
+    def pod(name: str, spec: str) -> str:
+        owner = "ownerReferences: [{kind: ReplicaSet, name: web, controller: true}]"
+        return f"apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, {owner}}}\nspec: {{{spec}}}\n"
+
+    found = cluster(pod("a", CONTAINERS), pod("b", spec), pod("c", CONTAINERS)).pods
+    assert [(p.kind, p.name, p.replicas) for p in found] == [("ReplicaSet", "web", 2), ("Pod", "b", 1)]
 
 
 def test_of_two_with_one_name_the_later_counts_and_it_is_said():
