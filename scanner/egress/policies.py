@@ -718,6 +718,11 @@ class Net:
             if self._ingress is None:
                 self._ingress = _Ingress(self)
             surely, perhaps, doubts = self._ingress.of(number)
+            held = self.assumed.flag("cni.host-network")
+            everything = targets(self.all, ALL_PORTS)
+            if self.classes[number - _VIRTUAL].host_network and held is not True and surely.parts != everything.parts:
+                # what it sends may count as its node's, which the pods of that node always let in
+                perhaps, doubts = everything, (*doubts, _HOST_NETWORK if held is None else _SAME_NODE)
             if self.network_of:
                 joined = self.joined(number)
                 surely, perhaps = surely.at(joined.least), perhaps.at(joined.most)
@@ -789,6 +794,7 @@ _HOST_NETWORK = Missing(
     "cni.host-network",
     "whether the network plugin holds pods on the node's own network to policies; the API leaves it open",
 )
+_SAME_NODE = Missing("nodes", "which pods share a node: what a node sends to its own pods, they always let in")
 _FAMILIES: tuple[Ranges, ...] = (
     common(PRIVATE, ranges_of(("0.0.0.0/0",))),
     common(PRIVATE, ranges_of(("::/0",))),

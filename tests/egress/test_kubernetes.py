@@ -1269,3 +1269,15 @@ def test_a_range_that_ends_before_it_starts_holds_no_port():
     denied = "[{action: Deny, to: [{namespaces: {}}], ports: [{portRange: {start: 10, end: 1}}]}]"
     admin = policy(f"priority: 1\nsubject: {{namespaces: {{}}}}\negress: {denied}", "AdminNetworkPolicy")
     assert letters(reach(admin)) == "OOOOCOO"
+
+
+def test_a_pod_on_the_nodes_network_may_count_as_the_node():
+    """What a node sends to its own pods they always let in; whether that holds for such a pod, the API leaves open."""
+    agent = AGENT.replace("containers:", "hostNetwork: true\n  containers:")
+    shut = [policy("podSelector: {}\npolicyTypes: [Ingress]", namespace=n) for n in ("team", "other")]
+    assert letters(reach(*shut)) == "OOOOCOC"
+    assert letters(reach(*shut, agent=agent)) == "OOOOCOU"
+    assert [m.key for m in answer(reach(*shut, agent=agent), "siblings").missing] == ["cni.host-network"]
+    assert letters(reach(*shut, agent=agent, assume=("cni.host-network=true",))) == "OOOOCOC"
+    loose = answer(reach(*shut, agent=agent, assume=("cni.host-network=false",)), "siblings")
+    assert (loose.verdict, [m.key for m in loose.missing]) == (Verdict.UNKNOWN, ["nodes"])
