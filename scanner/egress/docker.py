@@ -70,7 +70,7 @@ def _from(sketch: Sketch, node: str, container: Container) -> None:
         _reach(sketch, node, container)
         naming.draw(sketch, node, container)
         for words, place in sketch.guard.dropped:
-            for destination in (*ADDRESSED, Destination.HOST, Destination.SIBLINGS):
+            for destination in (*ADDRESSED, Destination.HOST, *([Destination.SIBLINGS] if sketch.siblings else [])):
                 sketch.builder.barrier(node, to(destination), words, place)
 
 

@@ -119,10 +119,13 @@ def script_permits(
     be followed. `interface` is the one by which packets leave, `eth+` where it may be any of several.
     """
     known = {key: said.value for key, said in environment if said.value is not None}
-    machine = Machine(_file_of(scripts), environment=known)
     inside = [s for s in scripts if not s.on_host]
+    called = {s.where.rpartition(": ")[2]: (s.text, s.origin) for s in inside if ": " in s.where}
+    machine = Machine(_file_of(scripts), environment=known, files=called)
     where = ""
     for script in inside:
+        if script.where.rpartition(": ")[2] in machine.ran:
+            continue  # another one ran it, in its place
         before = (len(machine.touched), len(machine.doubts))
         machine.script(script.text, script.origin)
         if (len(machine.touched), len(machine.doubts)) != before and not where:

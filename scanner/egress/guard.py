@@ -165,10 +165,13 @@ class Rules(Guard):
         self.interface = interface
         self.mark = f"/behind the firewall of {own.container.name}"
         self.given = scene.assumed.get(f"firewall.{own.container.name}") is not None
+        self.unread = any("0.0.0.0/0" in p.hosts and p == Permit(p.hosts) for p in own.firewall.perhaps)
+        """Some of the script could not be followed: anything may pass besides."""
         self.words = f"the firewall that {own.container.name} sets up in itself"
         late = f"; {own.firewall.window}" if own.firewall.where else ""
         self.dropped = tuple((f"{self.words}: {p.why}{late}", p.place) for p in own.firewall.dropped)
         self._routes = self._default_routes()
+        self._beyond: dict[int, Outcome] = {}
         self._placed: dict[tuple[tuple[str, str], ...], Ruleset] = {}
 
     def _default_routes(self) -> frozenset[str | None]:
@@ -184,11 +187,33 @@ class Rules(Guard):
     # ---- addresses beyond
 
     def onward(self, permit: Permit) -> tuple[Passed, ...]:
-        sure = intersect((permit,), self.firewall.permits)
-        found = list(self._by_line(sure, (_beyond(p) for p in self.firewall.accepted)))
-        perhaps = subtract(intersect((permit,), self.firewall.perhaps), sure)
-        found += [Passed(p, self.words, self.firewall.origin, self.firewall.missing) for p in perhaps]
+        """Each family by its own rules: a name that IPv6 lets pass is none that an IPv4 network reaches."""
+        found: list[Passed] = []
+        for family in (4, 6):
+            hosts = tuple(h for h in permit.hosts if address_range(h) is None or (":" in h) == (family == 6))
+            if hosts:
+                found += self._onward(replace(permit, hosts=hosts), family)
         return tuple(found)
+
+    def _onward(self, permit: Permit, family: int) -> Iterator[Passed]:
+        if family == 6 and self.firewall.ipv6 == "closed":
+            return
+        whole = "0.0.0.0/0" if family == 4 else "::/0"
+        if family not in self._beyond:
+            flow = Flow(None, self.interface, (), (whole,), family=family, names=self.firewall.names)
+            self._beyond[family] = self.firewall.ruleset.output(flow)
+        outcome = self._beyond[family]
+        accepted = union(_foreign(outcome.accepted), self.firewall.permits if self.given else ())
+        sure = intersect((permit,), accepted)
+        parts = (replace(p, permits=_foreign(p.permits)) for p in outcome.accepted_by)
+        yield from self._by_line(sure, parts)
+        if not self.firewall.missing:
+            return
+        unclear = [p for part in (*outcome.undecided, *outcome.redirected) for p in _foreign(part.permits)]
+        if self.unread:
+            unclear.append(Permit((whole,)))  # the script could not be followed
+        perhaps = subtract(intersect((permit,), unclear), sure)
+        yield from (Passed(p, self.words, self.firewall.origin, self.firewall.missing) for p in perhaps)
 
     def _by_line(self, sure: tuple[Permit, ...], parts: Iterable[Part]) -> Iterator[Passed]:
         """What surely passes, each part with the line that accepts it."""
@@ -229,27 +254,30 @@ class Rules(Guard):
     def host(self, permit: Permit) -> tuple[Passed, ...]:
         """A block that is too small to be more than other machines' addresses is not taken for the host's."""
         outcome = self._ask("0.0.0.0/0", 4)
-        sure = tuple(self._as_host(p, permit) for p in outcome.accepted if _large(p.hosts))
-        unclear = (p for part in (*outcome.undecided, *outcome.redirected) for p in part.permits if _large(p.hosts))
-        perhaps = subtract((self._as_host(p, permit) for p in unclear), sure)
-        lines = (
-            replace(part, permits=tuple(self._as_host(p, permit) for p in part.permits if _large(p.hosts)))
-            for part in outcome.accepted_by
-        )
-        missing = self.firewall.missing
+        sure = self._as_host(outcome.accepted, permit)
+        unclear = [p for part in (*outcome.undecided, *outcome.redirected) for p in part.permits]
+        if self.unread:
+            unclear.append(Permit(("0.0.0.0/0",)))
+        lines = (replace(part, permits=self._as_host(part.permits, permit)) for part in outcome.accepted_by)
+        perhaps = subtract(self._as_host(unclear, permit), sure) if self.firewall.missing else ()
         return (
-            *self._by_line(simplify(sure), lines),
-            *(Passed(p, self.words, self.firewall.origin, missing) for p in perhaps if missing),
+            *self._by_line(sure, lines),
+            *(Passed(p, self.words, self.firewall.origin, self.firewall.missing) for p in perhaps),
         )
 
-    def _as_host(self, found: Permit, permit: Permit) -> Permit:
-        excepts = tuple(e for e in found.excepts if _large((e,)))
-        if "0.0.0.0/0" in found.hosts and not excepts:
-            hosts = permit.hosts
-        else:
-            rest = f" but {', '.join(excepts)}" if excepts else ""
-            hosts = tuple(f"host at {h}{rest}" for h in found.hosts if _large((h,)))
-        return replace(found, hosts=hosts, excepts=(), reply=found.reply and permit.reply)
+    def _as_host(self, given: Iterable[Permit], permit: Permit) -> tuple[Permit, ...]:
+        """What of a permit for the host is in permits for addresses."""
+        found: list[Permit] = []
+        for one in given:
+            excepts = tuple(e for e in one.excepts if _large((e,)))
+            if "0.0.0.0/0" in one.hosts and not excepts:
+                hosts = permit.hosts
+            else:
+                rest = f" but {', '.join(excepts)}" if excepts else ""
+                hosts = tuple(f"host at {h}{rest}" for h in one.hosts if _large((h,)))
+            if hosts:
+                found += intersect((replace(permit, hosts=hosts),), (replace(one, hosts=hosts, excepts=()),))
+        return simplify(found)
 
     def _at(self, permit: Permit, outcomes: Sequence[Outcome]) -> tuple[Passed, ...]:
         """What passes of a permit for a place by name, which has one of the addresses that were asked about."""
@@ -260,6 +288,8 @@ class Rules(Guard):
         for one in accepted[1:]:
             sure = intersect(sure, one)
         unclear = (p for o in outcomes for part in (*o.undecided, *o.redirected) for p in part.permits)
+        if self.unread:
+            unclear = iter((Permit((_PLACE,)),))
         possible = union(*accepted, _shape(unclear))
         perhaps = () if self.given else subtract(possible, sure)
         parts = (replace(p, permits=_shape(p.permits)) for p in outcomes[0].accepted_by)
@@ -286,9 +316,11 @@ class Rules(Guard):
         ways: list[tuple[Permit, tuple[Missing, ...]]] = [(p, ()) for p in one.permits]
         if kind == "embedded":
             if not self.firewall.resolver_kept:
-                return
+                if not self.unread:
+                    return
+                ways = [(p, self.firewall.missing) for p, _ in ways]
             local = [self._ask(_EMBEDDED, 4, {RESOLVER: _EMBEDDED}, interface="lo")]
-            ways = [(p.permit, p.missing) for permit, _ in ways for p in self._at(permit, local)]
+            ways = [(p.permit, (*m, *p.missing)) for permit, m in ways for p in self._at(permit, local)]
         beyond = list(self._to_nameserver(one, kind))
         if beyond:
             ways = [
@@ -410,10 +442,10 @@ def _shape(permits: Iterable[Permit]) -> tuple[Permit, ...]:
     return simplify(Permit((_PLACE,), p.protocol, p.ports, reply=p.reply) for p in permits)
 
 
-def _beyond(part: Part) -> Part:
-    """A part without the names that stand for the own network: what lies beyond is asked about."""
-    kept = (replace(p, hosts=tuple(h for h in p.hosts if h not in OWN)) for p in part.permits)
-    return replace(part, permits=tuple(p for p in kept if p.hosts))
+def _foreign(permits: Iterable[Permit]) -> tuple[Permit, ...]:
+    """Without the names that stand for the own network: what lies beyond is asked about."""
+    kept = (replace(p, hosts=tuple(h for h in p.hosts if h not in OWN)) for p in permits)
+    return tuple(p for p in kept if p.hosts)
 
 
 def _placed(rules: Ruleset, names: Sequence[str], means: Mapping[str, str]) -> Ruleset:

@@ -116,6 +116,9 @@ class Machine:
 
     file: str
     environment: dict[str, str] = field(default_factory=dict)
+    files: dict[str, tuple[str, Origin]] = field(default_factory=dict)
+    """Scripts that others run, by the name that they use."""
+    ran: set[str] = field(default_factory=set)
     chains: dict[tuple[int, str], dict[str, _SetChain]] = field(default_factory=dict)
     sets: dict[str, _Set] = field(default_factory=dict)
     names: list[str] = field(default_factory=lambda: list(OWN))
@@ -342,6 +345,8 @@ class Machine:
         for one in shell.simple_commands(tuple(nodes)):
             words = [literal(w) for w in one.words]
             if any(w is not None and w.rpartition("/")[2] in FIREWALL for w in words):
+                return True
+            if any(w in self.files and any(name in self.files[w][0] for name in FIREWALL) for w in words if w):
                 return True
             if one.words and words[0] is None:
                 said = [v for v in self.fields(one.words[:1]) if isinstance(v, str)]
@@ -722,6 +727,10 @@ class Machine:
         elif name in ("continue", "break"):
             if not self.maybe:
                 raise _Next(name == "break")
+        elif first in self.files:
+            self.run_file(first, rest)
+        elif name in ("source", ".") and rest and rest[0] in self.files:
+            self.run_file(str(rest[0]), rest[1:], sourced=True)
         elif name in ("sh", "bash", "dash", "ash", "zsh", "eval"):
             self.nested(name, rest, line, given)
         elif name in ("source", ".") or "/" in first:
@@ -765,6 +774,30 @@ class Machine:
                 else:
                     self.variables[key] = value
 
+    def run_file(self, name: str, arguments: Sequence[Value], *, sourced: bool = False) -> None:
+        """A script that another one runs, where it does: in a shell of its own, or (sourced) in the same."""
+        text, place = self.files[name]
+        self.ran.add(name)
+        self.calls += 1
+        origin, variables, functions, depth = self.origin, self.variables, self.functions, len(self.maybe)
+        self.origin = place
+        if not sourced:
+            self.variables, self.functions = {}, {}
+            self.variables["@"] = self.variables["*"] = list(arguments)
+            self.variables |= {str(i): [v] for i, v in enumerate(arguments[:9], 1)}
+        try:
+            if self.calls < 15:
+                self.nodes(self.understood(text))
+        except (_Stop, _Next):
+            if sourced or self.steps <= 0:
+                raise
+        finally:
+            del self.maybe[depth:]
+            self.calls -= 1
+            self.origin = origin
+            if not sourced:
+                self.variables, self.functions = variables, functions
+
     def nested(self, name: str, rest: list[Value], line: int, given: list[Value] | None) -> None:
         texts: list[Value] = []
         if name == "eval":
@@ -777,9 +810,9 @@ class Machine:
             elif len(options) == len(rest):
                 texts = given or []
             else:
-                self.run([next(v for v in rest if v not in options), *rest], line, None) if any(
-                    isinstance(v, str) and "/" in v for v in rest
-                ) else None
+                at = next(i for i, v in enumerate(rest) if v not in options)
+                if any(isinstance(v, str) and ("/" in v or v in self.files) for v in rest):
+                    self.run(rest[at:], line, None)
         for text in texts:
             if isinstance(text, str):
                 self.calls += 1

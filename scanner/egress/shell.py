@@ -596,7 +596,8 @@ class _Parser:
                 parts.append(self.dollar(True))
             else:
                 found = re.compile(r'[^"\\$`]+').match(text, self.at)
-                assert found is not None
+                if found is None:
+                    break  # a backslash that ends the text
                 parts.append(Part("text", found.group(), True))
                 self.at = found.end()
         raise self.fail("a quote is not closed")
