@@ -82,7 +82,7 @@ def test_opensandbox_says_why_dns_holds_nothing_and_what_closes_it() -> None:
     from scanner.egress.assess import Asked, assess
 
     launch = read(opensandbox.FORMAT, DNS, request({**DENY, "egress": rules(("allow", "pypi.org"))}))
-    egress, remarks = assess(launch, Asked())
+    egress, remarks, _ = assess(launch, Asked())
 
     (sandbox,) = egress.sandboxes
     assert [(r.kind, str(r.origin)) for _, r in remarks] == [("dns-only", "f0:8:8")]
