@@ -49,6 +49,8 @@ class ScriptFirewall:
     window: str
     ipv6: str
     resolver_kept: bool
+    assumed: bool = False
+    """What could not be followed is assumed, and stands in `permits` alone: no rule adds to it."""
 
     def towards(
         self,
@@ -143,7 +145,8 @@ def script_permits(
     rules = ruleset(tables, machine.file, whole=True)
     found = _judged(machine, rules, doubts, where, f"firewall.{name}", interface)
     if found.missing and assumed is not None:
-        return replace(found, permits=union(found.permits, assumed), perhaps=(), missing=())
+        sure = () if doubts else found.permits
+        return replace(found, permits=union(sure, assumed), perhaps=(), missing=(), assumed=bool(doubts))
     return found
 
 

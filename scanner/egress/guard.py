@@ -166,7 +166,7 @@ class Rules(Guard):
         self.mark = f"/behind the firewall of {own.container.name}"
         self.given = scene.assumed.get(f"firewall.{own.container.name}") is not None
         self.unread = any("0.0.0.0/0" in p.hosts and p == Permit(p.hosts) for p in own.firewall.perhaps)
-        """Some of the script could not be followed: anything may pass besides."""
+        """Some of the script could not be followed: anything may pass, or nothing."""
         self.words = f"the firewall that {own.container.name} sets up in itself"
         late = f"; {own.firewall.window}" if own.firewall.where else ""
         self.dropped = tuple((f"{self.words}: {p.why}{late}", p.place) for p in own.firewall.dropped)
@@ -196,14 +196,15 @@ class Rules(Guard):
         return tuple(found)
 
     def _onward(self, permit: Permit, family: int) -> Iterator[Passed]:
-        if family == 6 and self.firewall.ipv6 == "closed":
+        if family == 6 and self.firewall.ipv6 == "closed" and not self.firewall.assumed:
             return
         whole = "0.0.0.0/0" if family == 4 else "::/0"
         if family not in self._beyond:
             flow = Flow(None, self.interface, (), (whole,), family=family, names=self.firewall.names)
             self._beyond[family] = self.firewall.ruleset.output(flow)
         outcome = self._beyond[family]
-        accepted = union(_foreign(outcome.accepted), self.firewall.permits if self.given else ())
+        by_rules = () if self.firewall.assumed else _foreign(outcome.accepted)
+        accepted = union(by_rules, self.firewall.permits if self.given else ())
         sure = intersect((permit,), accepted)
         parts = (replace(p, permits=_foreign(p.permits)) for p in outcome.accepted_by)
         yield from self._by_line(sure, parts)
@@ -216,13 +217,14 @@ class Rules(Guard):
         yield from (Passed(p, self.words, self.firewall.origin, self.firewall.missing) for p in perhaps)
 
     def _by_line(self, sure: tuple[Permit, ...], parts: Iterable[Part]) -> Iterator[Passed]:
-        """What surely passes, each part with the line that accepts it."""
+        """What surely passes, each part with the line that accepts it; what could not be followed may drop it all the same."""
+        doubt = self.firewall.missing if self.unread else ()
         left = sure
         for part in list(parts)[:LINES]:
             mine = intersect(sure, part.permits)
-            yield from (Passed(p, f"{self.words}: {part.why}", part.place) for p in mine)
+            yield from (Passed(p, f"{self.words}: {part.why}", part.place, doubt) for p in mine)
             left = subtract(left, part.permits)
-        yield from (Passed(p, self.words, self.firewall.origin) for p in left)
+        yield from (Passed(p, self.words, self.firewall.origin, doubt) for p in left)
 
     # ---- places that have a name in the graph
 
@@ -287,9 +289,9 @@ class Rules(Guard):
         sure = accepted[0]
         for one in accepted[1:]:
             sure = intersect(sure, one)
-        unclear = (p for o in outcomes for part in (*o.undecided, *o.redirected) for p in part.permits)
+        unclear = [p for o in outcomes for part in (*o.undecided, *o.redirected) for p in part.permits]
         if self.unread:
-            unclear = iter((Permit((_PLACE,)),))
+            unclear.append(Permit((_PLACE,)))
         possible = union(*accepted, _shape(unclear))
         perhaps = () if self.given else subtract(possible, sure)
         parts = (replace(p, permits=_shape(p.permits)) for p in outcomes[0].accepted_by)
@@ -380,7 +382,8 @@ class Rules(Guard):
         if not self.given or interface == "lo":
             return outcome
         more = intersect((Permit((address if "/" in address else _single(address),)),), self.firewall.permits)
-        return replace(outcome, accepted=union(outcome.accepted, more), undecided=(), redirected=())
+        by_rules = () if self.firewall.assumed else outcome.accepted
+        return replace(outcome, accepted=union(by_rules, more), undecided=(), redirected=())
 
 
 # ---- small parts

@@ -237,6 +237,26 @@ def test_what_a_script_leaves_undecided_is_missing():
     assert {p.hosts for p in allowed(D.INTERNET, *parts, assumed=listed)} == {("api.example.com",)}
 
 
+def test_a_tool_whose_rules_cannot_be_read_may_drop_everything_or_nothing():
+    parts = agent("ufw default deny outgoing\nufw enable\n", "outer"), OUTER
+    assert verdicts(*parts) == "UUUUCUC/UUUUCUC"
+    assert missing(D.INTERNET, *parts, assumed=NO_ROOT) == {"firewall.agent"}
+    assert verdicts(*parts, assumed={**NO_ROOT, "firewall.agent": "all"}) == "OOOOCOC/OOOOCOC"
+    assert verdicts(*parts, assumed={**NO_ROOT, "firewall.agent": "none"}) == "CCCCCCC/CCCCCCC"
+
+
+def test_an_interface_is_told_where_there_is_one_alone():
+    text = "iptables -A OUTPUT -o eth0 -j DROP\nip6tables -P OUTPUT DROP\n"
+    assert verdicts(agent(text, "outer"), OUTER).startswith("CCC")
+    assert verdicts(agent(text, "inner", "outer"), INNER, OUTER).startswith("UUU")
+
+
+def test_an_engine_on_the_host_is_reached_where_the_rules_let_its_port_be_called():
+    assumed = {**NO_ROOT, "engine.tcp": "2375"}
+    assert verdicts(agent(CLOSED_OUT, "outer"), OUTER, assumed=assumed) == "CCCCCCC/CCCCCCC"
+    assert verdicts(agent(ALLOW_LIST, "outer"), OUTER, assumed=assumed)[4] == "O"
+
+
 def test_scripts_on_the_host_set_nothing_in_the_container():
     one = agent(CLOSED_OUT, "outer")
     on_host = replace(one, scripts=tuple(replace(s, on_host=True) for s in one.scripts))
