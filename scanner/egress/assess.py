@@ -11,6 +11,7 @@ from scanner.egress.firewall import Ruleset
 from scanner.egress.paths import answers
 from scanner.egress.tools import Inventory, questions, with_tools
 from scanner.egress.without_effect import Remark
+from scanner.errors import LimitError
 from scanner.model import Container, Hosted, Launch, Level, Notification, Pod
 from scanner.model.egress import Action, Answer, Cut, Destination, Egress, Graph, Permit, SandboxReach, Verdict
 from scanner.model.launch import Said
@@ -29,6 +30,10 @@ CUTS = 64
 
 WHOLE = 256
 """Up to so many sandboxes are reported with their graph and all listed paths; of more, with the plainest path alone."""
+PAIRS = 250_000
+"""Containers judged times containers that each may meet: what is done at all, 500 of one launch or some of more."""
+MOST = 2_000
+"""Containers of a launch of which even one is judged."""
 
 Sandbox = Container | Pod | Hosted
 
@@ -49,10 +54,11 @@ class Asked:
 
 def assess(launch: Launch, asked: Asked) -> tuple[Egress, tuple[tuple[str, Remark], ...], tuple[Notification, ...]]:
     """Every sandbox of the launch, in the order of the file; the lines without effect (sandbox or policy, remark); and what
-    was not done, if anything was not."""
+    was not done, if anything was not. Raises LimitError for more containers than can be judged beside each other."""
     sandboxes: list[SandboxReach] = []
     remarks: list[tuple[str, Remark]] = list(without_effect.of_cluster(launch, asked.assumed))
     wanted = [s for s in sandboxes_of(launch) if not asked.sandboxes or name_of(s) in asked.sandboxes]
+    _few_enough(launch, sum(isinstance(one, Container) for one in wanted))
     sought: dict[tuple[object, ...], None] = {}
     without_cut = 0
     for sandbox in wanted:
@@ -95,6 +101,17 @@ def assess(launch: Launch, asked: Asked) -> tuple[Egress, tuple[tuple[str, Remar
         words = f"a cut was sought for one sandbox of each kind of reach: {without_cut:,} that reach the same, or more kinds, have none; name one (--sandbox) for its own"
         notes = (*notes, Notification("egress", Level.NOTE, words))
     return egress, tuple(dict.fromkeys(remarks)), notes
+
+
+def _few_enough(launch: Launch, wanted: int) -> None:
+    count = len(launch.containers)
+    where = f"{launch.files[0]}: " if launch.files else ""
+    if count > MOST:
+        raise LimitError(f"{where}{count:,} containers; more than {MOST:,} of one launch are not judged")
+    if wanted * count > PAIRS:
+        raise LimitError(
+            f"{where}{count:,} containers are too many to judge each beside all others; say whose reach is meant (--sandbox)"
+        )
 
 
 def _in_brief(answer: Answer) -> Answer:

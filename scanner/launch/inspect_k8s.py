@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scanner.errors import ParseError, ScannerError
+from scanner.errors import LimitError, ParseError, ScannerError
 from scanner.launch.document import Node
 from scanner.launch.plugin import Format, Input, ReadOptions
 from scanner.launch.requests import documents, either, flag, mentions, required, settled, text, texts, wrong
@@ -36,6 +36,8 @@ RELEASE = "agent-env"
 NAMESPACE = "default"
 """The release's name and namespace are chosen when a sandbox starts."""
 EXTENSIONS = ("x-inspect_k8s_sandbox", "x-k8s")
+LONGEST = 2 << 20
+"""Characters of a file of values."""
 _CHART = "the chart's own values"
 """The file of what the chart itself says; no place of the user's."""
 _TOP = frozenset(
@@ -71,7 +73,8 @@ _POLICIES = frozenset(
 
 
 def _recognises(given: Input) -> bool:
-    found = documents(given)
+    # a text that is too long for values is not taken apart to see what it is
+    found = documents(given) if len(given.text) <= LONGEST else ()
     if not found:
         return mentions(given, ("allowDomains", "allowDomainsPorts", "allowEntities", "allowCIDR", "networkIsolated"))
     return len(found) == 1 and _is_values(found[0])
@@ -110,6 +113,8 @@ def _read(inputs: Sequence[Input], options: ReadOptions) -> Launch:
     del options  # Helm values are not interpolated
     values: Node | None = None
     for given in inputs:
+        if len(given.text) > LONGEST:
+            raise LimitError(f"{given.name}: longer than {LONGEST >> 20} MiB; no file of values is that long")
         for node in required(given):
             if not node.is_map:
                 raise wrong(node, "a mapping of values is meant")

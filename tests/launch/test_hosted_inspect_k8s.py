@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scanner.errors import ParseError
+from scanner.errors import LimitError, ParseError
 from scanner.launch import inspect_k8s
 from scanner.launch.plugin import Input, ReadOptions
 from scanner.launch.recognise import format_of
@@ -304,3 +304,12 @@ def test_without_networks_all_services_meet(tmp_path: Path) -> None:
 
     assert siblings(pods) == {"a": {"b"}, "b": {"a"}}
     assert judged(pods)["default/a"]["internet"].verdict == "open"
+
+
+def test_a_text_that_is_too_long_is_not_taken_apart_to_see_what_it_is() -> None:
+    long = SERVICES + "allowDomains:\n" + "  - a.example\n" * 150_000
+    given = Input("f", long)
+    assert inspect_k8s.FORMAT.recognises(given)
+    assert "documents" not in vars(given)
+    with pytest.raises(LimitError, match="f: longer than 2 MiB; no file of values is that long"):
+        inspect_k8s.FORMAT.read([given], ReadOptions())

@@ -8,6 +8,7 @@ passes everything, unless its list is known; `allows.NAME=HOST[:PORT],…` is th
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 from scanner.egress.assumptions import Assumed
 from scanner.egress.forwarders.plugin import ANYWHERE, Forwarder, Program, Run, image_path, is_image
@@ -86,10 +87,16 @@ def permits_of(given: str) -> tuple[Permit, ...]:
     return tuple(found)
 
 
+@lru_cache(4096)
+def _of_image(path: str) -> Program | None:
+    programs: tuple[Program, ...] = plugins("scanner.egress.forwarders")
+    return next((p for p in programs if is_image(p, path)), None) or _by_word(programs, path)
+
+
 def _known(container: Container) -> Forwarder | None:
     programs: tuple[Program, ...] = plugins("scanner.egress.forwarders")
     path = image_path(container.image.value) if container.image is not None else ""
-    by_image = next((p for p in programs if is_image(p, path)), None) or _by_word(programs, path)
+    by_image = _of_image(path)
     entrypoint = by_image.entrypoint if by_image is not None else ()
     commands = commands_of(container, entrypoint)
     if commands is None:
