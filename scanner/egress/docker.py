@@ -5,7 +5,7 @@ behind the default route through it. What is true of a network is drawn once, wh
 that passes its traffic on. Where engines differ and nobody said which one it is, the edge carries that fact.
 
 The rooms: engines.py (versions), networks.py (what a network lets through), resolver.py (DNS), siblings.py and scene.py (who
-lives where), hostrules.py (a ruleset), guard.py (rules in the container itself), takeover.py (rights); drawn by peers.py, mediation.py, naming.py, rights.py, with the
+lives where), hostrules.py (a ruleset), guard.py and own_rules.py (rules in the container itself), takeover.py (rights); drawn by peers.py, mediation.py, naming.py, rights.py, with the
 edits of remedies.py.
 """
 
@@ -17,7 +17,6 @@ from scanner.egress.assumptions import Assumed
 from scanner.egress.builder import EVERYWHERE, HOST, to
 from scanner.egress.engines import Engine
 from scanner.egress.firewall import Ruleset
-from scanner.egress.firewall_script import undone
 from scanner.egress.guard import OPEN, Guard, Passed
 from scanner.egress.hostrules import HostRules
 from scanner.egress.scene import Attached, Scene
@@ -79,6 +78,8 @@ def _unguarded(sketch: Sketch, container: Container) -> None:
     own = _guard(sketch, container).own
     if own is None:
         return
+    from scanner.egress.firewall_script import undone
+
     undo = undone(container, sketch.scene.assumed.flag(f"root.{container.name}"))
     node = f"unguarded:{container.name}"
     words = f"{container.name} without the firewall of {own.container.name}"
