@@ -46,7 +46,7 @@ LARGEST = 4 << 20
 
 _TEXT = ("network_mode", "seccomp", "apparmor", "pid", "ipc", "uts", "userns", "cgroup", "runtime", "user", "image")
 _TRUTH = ("privileged", "no_new_privileges")
-_LISTS = ("cap_add", "cap_drop", "devices", "mounts", "published", "extra_hosts", "sysctls")
+_LISTS = ("cap_add", "cap_drop", "devices", "mounts", "published", "extra_hosts", "sysctls", "variables")
 _HOSTED_TRUTH = ("default_allow", "deny_first", "dns", "private_closed", "host_closed", "engine_closed", "blocked")
 FIELDS: Mapping[str, frozenset[str]] = {
     "container": frozenset((*_TEXT, *_TRUTH, *_LISTS)),
@@ -176,6 +176,9 @@ def apply(launch: Launch, runner_name: str, options: ReadOptions | None = None) 
         from scanner.launch.inspect_k8s import from_compose
 
         return from_compose(_again(launch), options or ReadOptions())
+    variables = chosen.fact("variables")
+    if launch.format == "compose" and variables is not None and isinstance(variables.value, tuple):
+        launch = _with_variables(launch, variables.value, options or ReadOptions())
     launch = replace(launch, runner=chosen.name)
     if chosen.kind != "container" or launch.format not in FILLED:
         return launch
@@ -186,6 +189,14 @@ def apply(launch: Launch, runner_name: str, options: ReadOptions | None = None) 
 
 def _files(launch: Launch) -> str:
     return printable(", ".join(launch.files), 200) or "the launch"
+
+
+def _with_variables(launch: Launch, variables: Sequence[str], options: ReadOptions) -> Launch:
+    """The Compose project with what the runner sets for it; what the user says goes over it."""
+    from scanner.launch import compose
+
+    given = dict(one.split("=", 1) for one in variables)
+    return compose.FORMAT.read(_again(launch), replace(options, environment={**given, **options.environment}))
 
 
 def _again(launch: Launch) -> Sequence[Input]:

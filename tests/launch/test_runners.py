@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import ParseError, ScannerError, UsageError
-from scanner.launch import daytona, docker_run, e2b, modal, openshell, runners, sandbox_runtime
+from scanner.launch import compose, daytona, docker_run, e2b, modal, openshell, runners, sandbox_runtime
 from scanner.launch.plugin import Format, Input, ReadOptions
 from scanner.launch.runners import FIELDS, FOLDER, apply, launch_of, names, parsed, runner
 from scanner.launch.tomltext import read_toml
@@ -272,3 +272,19 @@ def test_the_readme_names_every_field() -> None:
             assert f"`{field}`" in text, field
     for how in runners.HOW:
         assert f"`{how}`" in text
+
+
+def test_variables_that_a_runner_sets_are_set_for_its_compose_files(tmp_path: Path) -> None:
+    path = tmp_path / "docker-compose.yaml"
+    path.write_text(
+        "services:\n  client:\n    image: x\n    volumes: ['${T_BENCH_TASK_LOGS_PATH}:${T_BENCH_CONTAINER_LOGS_PATH}']\n"
+    )
+    launch = compose.FORMAT.read([Input(str(path), path.read_text(), path)], ReadOptions())
+    assert [m.key for m in launch.containers[0].missing] == ["env.T_BENCH_TASK_LOGS_PATH"]
+
+    ran = apply(launch, "terminal-bench", ReadOptions({"T_BENCH_CONTAINER_LOGS_PATH": "/mine"}))
+
+    assert ran.runner == "terminal-bench"
+    assert ran.containers[0].missing == ()
+    (mount,) = ran.containers[0].confinement.mounts
+    assert (mount.source, mount.target) == ("/terminal-bench/runs/sessions", "/mine")
