@@ -17,6 +17,8 @@ ADDRESSED = (Destination.INTERNET, Destination.PRIVATE, Destination.METADATA)
 QUESTIONS = (Permit(("0.0.0.0/0", "::/0"), "udp", ((53, 53),)), Permit(("0.0.0.0/0", "::/0"), "tcp", ((53, 53),)))
 """Questions to nameservers, wherever they are."""
 
+_OTHERS = "what a file that was not read starts"
+
 
 class Sketch:
     """`waiting` are nodes from which another container's own reach begins: what its software passes on. `asking` are those
@@ -143,6 +145,10 @@ class Sketch:
             needs=needs,
         )
 
+    def _has_others(self, missing: Missing) -> bool:
+        """Whether there are siblings, or may be: what a file that was not read adds is the launch's too."""
+        return bool(self.siblings) or missing.key.startswith("adds.")
+
     def anywhere(self, node: str, kind: str, missing: Missing, *, mode: Mode = Mode.DIRECT, sure: bool = False) -> None:
         """Everything, if a fact holds that is not known; or `sure`, where it is assumed to hold."""
         unknown = self.builder.node(f"unknown:{missing.key}", "unknown", missing.why, missing.origin)
@@ -153,7 +159,7 @@ class Sketch:
             (Destination.HOST, HOST),
             (Destination.ENGINE, ENGINE),
             (Destination.DNS, NAMES),
-            (Destination.SIBLINGS, (Permit(self.siblings),) if self.siblings else ()),
+            (Destination.SIBLINGS, (Permit(self.siblings or (_OTHERS,)),) if self._has_others(missing) else ()),
         )
         for destination, permits in everything:
             self.builder.edge(unknown, to(destination), kind, missing.why, permits=permits)

@@ -230,3 +230,12 @@ def test_no_report_shows_a_secret_of_the_launch(tmp_path, form):
     text = form.render(reach(tmp_path, assume=KNOWN), RenderOptions(200, verbose=True))
     assert "agent" in text
     assert "Hunter2Hunter2" not in text
+
+
+def test_what_an_unread_file_starts_is_a_sibling_that_nobody_knows(tmp_path):
+    folder = tmp_path / "task"
+    folder.mkdir()
+    (folder / "compose.yaml").write_text("include: [../other/compose.yaml]\nservices:\n  agent:\n    image: x\n")
+    report = reach(folder / "compose.yaml", assume=KNOWN)
+    assert verdict(report, "agent", D.SIBLINGS)[0] is V.UNKNOWN
+    assert not report.complete

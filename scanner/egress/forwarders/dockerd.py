@@ -29,7 +29,7 @@ def read(run: Run) -> Forwarder | None:
         if by_entrypoint:
             folder = run.env("DOCKER_TLS_CERTDIR")
             said = any(key == "DOCKER_TLS_CERTDIR" for key, _ in container.environment)
-            tls = tls or not said or bool(folder)
+            tls = tls or bool(folder) or not (said or _is_old(container.image.value if container.image else ""))
             listens.append(("tcp", 2376 if tls else 2375))
             origin = run.env_origin("DOCKER_TLS_CERTDIR") if said else origin
     if not listens:
@@ -42,6 +42,14 @@ def read(run: Run) -> Forwarder | None:
         return replace(asked, keys=keys)
     words = f"an engine that takes orders from anybody on TCP {listens[0][1]}"
     return run.result("engine", ENGINE, words, origin, listens=listens, unix_sockets=sockets)
+
+
+def _is_old(image: str) -> bool:
+    """Whether the tag is of a release that made no certificates of its own (before 19.03: hub.docker.com/_/docker)."""
+    found = re.match(r"v?(\d{2})\.(\d{1,2})|v?(\d{2})(?![\d.])", image.rpartition("/")[2].partition("@")[0].partition(":")[2])
+    if found is None:
+        return False
+    return (int(found[1] or found[3]), int(found[2] or 99)) < (19, 3)
 
 
 def is_engine_image(run: Run) -> bool:

@@ -131,6 +131,7 @@ KNOWN = {
     "socket proxy, reading": (container("tecnativa/docker-socket-proxy", env={"CONTAINERS": "1"}), "engine", (Permit(("engine: reading version, events, containers",)),), (("tcp", 2375),)),
     "socket proxy, writing": (container("ghcr.io/tecnativa/docker-socket-proxy:0.3", env={"CONTAINERS": "1", "POST": "1"}), "engine", ENGINE, (("tcp", 2375),)),
     "dind": (container("docker:27-dind", env={"DOCKER_TLS_CERTDIR": ""}), "engine", ENGINE, (("tcp", 2375),)),
+    "dind of old": (container("docker:18.09-dind"), "engine", ENGINE, (("tcp", 2375),)),
     "dockerd": (container("docker:dind", "dockerd -H tcp://0.0.0.0:1234 -H unix:///x.sock"), "engine", ENGINE, (("tcp", 1234),)),
     "docker's client": (container("docker:cli"), "none", (), ()),
     "podman": (container("quay.io/podman/stable", "podman system service --time=0 tcp:0.0.0.0:8888"), "engine", ENGINE, (("tcp", 8888),)),
