@@ -28,7 +28,7 @@ CLOSABLE = (
 CUTS = 64
 """Up to so many sandboxes each get a cut of their own; of more, one of each kind of reach."""
 
-WHOLE = 256
+WHOLE = 100
 """Up to so many sandboxes are reported with their graph and all listed paths; of more, with the plainest path alone."""
 PAIRS = 250_000
 """Containers judged times containers that each may meet: what is done at all, 500 of one launch or some of more."""

@@ -46,7 +46,9 @@ def read(run: Run) -> Forwarder | None:
 
 def _is_old(image: str) -> bool:
     """Whether the tag is of a release that made no certificates of its own (before 19.03: hub.docker.com/_/docker)."""
-    found = re.match(r"v?(\d{2})\.(\d{1,2})|v?(\d{2})(?![\d.])", image.rpartition("/")[2].partition("@")[0].partition(":")[2])
+    found = re.match(
+        r"v?(\d{2})\.(\d{1,2})|v?(\d{2})(?![\d.])", image.rpartition("/")[2].partition("@")[0].partition(":")[2]
+    )
     if found is None:
         return False
     return (int(found[1] or found[3]), int(found[2] or 99)) < (19, 3)
