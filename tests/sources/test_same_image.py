@@ -24,8 +24,8 @@ BASE = f"sandscan-test-base-{os.getpid()}:1"
 DOCKERFILE = rf"""FROM {BASE}
 ENV POOL=none "WITH SPACE"="a b"
 LABEL team="sand" unusual="ü\n"
-COPY same /opt/same
-COPY same /opt/same
+COPY same /same
+COPY same /same
 COPY other /data/gone/other
 EXPOSE 22 8080/udp
 VOLUME /data
