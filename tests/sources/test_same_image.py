@@ -29,7 +29,7 @@ COPY same /same
 COPY other /data/gone/other
 EXPOSE 22 8080/udp
 VOLUME /data
-WORKDIR /opt
+WORKDIR /bin
 USER 1000:1000
 STOPSIGNAL SIGKILL
 ONBUILD RUN echo child
@@ -121,7 +121,7 @@ class TestTheSameImage:
         assert "COPY" in (layers[2].created_by or "")
         assert layers[2].diff_id == layers[3].diff_id, "the same file copied twice is the same layer twice"
         assert len(layers) == 5
-        assert (config.user, config.working_dir, config.stop_signal) == ("1000:1000", "/opt", "SIGKILL")
+        assert (config.user, config.working_dir, config.stop_signal) == ("1000:1000", "/bin", "SIGKILL")
         assert config.entrypoint + config.cmd == ("/opt/run", "--fast")
         assert config.env == ("PATH=/bin", "POOL=none", "WITH SPACE=a b")
         assert config.labels == (("team", "sand"), ("unusual", "ü\\n"))
