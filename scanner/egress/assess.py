@@ -130,11 +130,11 @@ def name_of(sandbox: Sandbox) -> str:
 def graph_of(launch: Launch, sandbox: Sandbox, asked: Asked) -> Graph:
     """The sandbox's graph by the semantics of its platform."""
     if isinstance(sandbox, Container):
-        from scanner.egress.docker import container_graph
+        from scanner.egress.docker.graph import container_graph
 
         return container_graph(launch, sandbox, asked.assumed, asked.ruleset)
     if isinstance(sandbox, Pod):
-        from scanner.egress.kubernetes import pod_graph
+        from scanner.egress.kubernetes.graph import pod_graph
 
         return pod_graph(launch, sandbox, asked.assumed)
     from scanner.egress.hosted import hosted_graph

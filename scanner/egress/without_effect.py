@@ -42,9 +42,9 @@ def of_container(container: Container, answers: Sequence[Answer], assumed: Assum
 
 def _of_firewall(container: Container, assumed: Assumed) -> Iterator[Remark]:
     """A firewall script that looks like an allow-list, and what it leaves to anybody."""
-    from scanner.egress.firewall_script import undone
-    from scanner.egress.own_rules import own_firewall
+    from scanner.egress.docker.own_rules import own_firewall
     from scanner.egress.permits import classify
+    from scanner.egress.scripts.firewall_script import undone
 
     own = own_firewall((container,), assumed)
     if own is None:

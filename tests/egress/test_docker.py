@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from scanner.egress.assumptions import Assumed
 from scanner.egress.builder import to
-from scanner.egress.docker import container_graph
+from scanner.egress.docker.engines import KINDS
+from scanner.egress.docker.graph import container_graph
 from scanner.egress.edits import apply
-from scanner.egress.engines import KINDS
 from scanner.egress.firewall import read_ruleset
 from scanner.egress.paths import answers
 from scanner.model.egress import Answer, Destination, Edge, Graph

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.egress.firewall import Flow, read_ruleset
-from scanner.egress.firewall_script import ScriptFirewall, script_permits, undone
 from scanner.egress.permits import classify, simplify
-from scanner.egress.shell import Unreadable, read
+from scanner.egress.scripts.firewall_script import ScriptFirewall, script_permits, undone
+from scanner.egress.scripts.shell import Unreadable, read
 from scanner.model.egress import Destination, Permit, Verdict
 from scanner.model.launch import Confinement, Container, Default, Place, Said, Script
 from tests.engine_fixture import missing, program

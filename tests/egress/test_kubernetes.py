@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from scanner.egress.assumptions import parse
 from scanner.egress.edits import apply
-from scanner.egress.kubernetes import pod_graph
+from scanner.egress.kubernetes.graph import pod_graph
 from scanner.egress.paths import answers
 from scanner.egress.permits import simplify
 from scanner.launch.kubernetes import FORMAT

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scanner.egress.assumptions import parse
-from scanner.egress.docker import container_graph
+from scanner.egress.docker.graph import container_graph
 from scanner.egress.firewall import read_ruleset
 from scanner.egress.paths import answers
 from scanner.launch import compose, docker_run

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from scanner.egress.firewall import Flow, Outcome, Part, Ruleset, ruleset
 from scanner.egress.permits import simplify, union
-from scanner.egress.scripted import GATEWAY, NEIGHBOURS, OWN, RESOLVER, Machine
+from scanner.egress.scripts.scripted import GATEWAY, NEIGHBOURS, OWN, RESOLVER, Machine
 from scanner.errors import ParseError
 from scanner.model import printable
 from scanner.model.egress import Permit

@@ -1,6 +1,6 @@
 """The host's firewall as it was given, put between a launch's networks and what they would reach.
 
-Without `--ruleset` the engine's own rules are all there is, and `scanner.egress.networks` knows those. A dump that holds the
+Without `--ruleset` the engine's own rules are all there is, and `scanner.egress.docker.networks` knows those. A dump that holds the
 engine's chains is the whole answer; a few rules of a person's come in addition, by way of DOCKER-USER and INPUT. What a
 text does not speak of (IPv6 in a dump of iptables-save) is left to the engine.
 """
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from scanner.egress.docker.networks import DEFAULT_BRIDGE, ICC, LANS, MASQUERADE, PREFIX, switched
+from scanner.egress.docker.scene import Scene
 from scanner.egress.firewall import OUTSIDE, Flow, Outcome, Part, Ruleset
 from scanner.egress.firewall.model import Verb
 from scanner.egress.firewall.space import cidrs
-from scanner.egress.networks import DEFAULT_BRIDGE, ICC, LANS, MASQUERADE, PREFIX, switched
 from scanner.egress.permits import Ranges, address_range, intersect, ranges_of, simplify, without
-from scanner.egress.scene import Scene
 from scanner.model.egress import Permit
 from scanner.model.launch import Missing, Network, Place
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from scanner.egress.builder import NAMES
-from scanner.egress.engines import ELSEWHERE, LOOPBACK, Engine
-from scanner.egress.networks import DEFAULT_BRIDGE, LOCAL_POOLS, Lets
+from scanner.egress.docker.engines import ELSEWHERE, LOOPBACK, Engine
+from scanner.egress.docker.networks import DEFAULT_BRIDGE, LOCAL_POOLS, Lets
 from scanner.egress.permits import intersect
 from scanner.model.egress import Permit
 from scanner.model.launch import Attachment, Container, Network, Origin

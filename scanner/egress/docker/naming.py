@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from scanner.egress import networks, remedies, siblings
 from scanner.egress.builder import EVERYWHERE, NAMES, to
-from scanner.egress.engines import Engine
+from scanner.egress.docker import networks, remedies, siblings
+from scanner.egress.docker.engines import Engine
+from scanner.egress.docker.guard import Guard
+from scanner.egress.docker.resolver import ASKING, Asked, Link, Neighbour, asked, resolver
+from scanner.egress.docker.scene import Attached
+from scanner.egress.docker.sketch import QUESTIONS, Sketch
 from scanner.egress.forwarders import forwarder_of
-from scanner.egress.guard import Guard
 from scanner.egress.permits import intersect
-from scanner.egress.resolver import ASKING, Asked, Link, Neighbour, asked, resolver
-from scanner.egress.scene import Attached
-from scanner.egress.sketch import QUESTIONS, Sketch
 from scanner.model.egress import Destination, Permit
 from scanner.model.launch import Container, Missing, Said
 

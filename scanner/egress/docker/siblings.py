@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterable, Iterator
 
-from scanner.egress.networks import DEFAULT_BRIDGE, LOCAL_POOLS
+from scanner.egress.docker.networks import DEFAULT_BRIDGE, LOCAL_POOLS
 from scanner.model.launch import Container, Launch, Missing, MountKind, Network, Published, Said
 
 _MODES = ("none", "host", "bridge", "default", "networks")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from scanner.egress.builder import EVERYWHERE_IPV4, HOST
-from scanner.egress.engines import Engine
+from scanner.egress.docker.engines import Engine
 from scanner.model.egress import Permit
 from scanner.model.launch import Attachment, Default, Missing, Network, Origin, Said
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from scanner.egress.builder import ENGINE, EVERYWHERE, HOST, NAMES, Builder, to
-from scanner.egress.guard import OPEN, Guard, guard_of
-from scanner.egress.hostrules import HostRules
+from scanner.egress.docker.guard import OPEN, Guard, guard_of
+from scanner.egress.docker.hostrules import HostRules
+from scanner.egress.docker.resolver import Asked
+from scanner.egress.docker.scene import Scene
 from scanner.egress.permits import intersect
-from scanner.egress.resolver import Asked
-from scanner.egress.scene import Scene
 from scanner.egress.takeover import taken
 from scanner.model.egress import Destination, Mode, Permit
 from scanner.model.launch import Container, Missing, Network, Origin

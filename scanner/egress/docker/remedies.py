@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from scanner.egress import networks, siblings
-from scanner.egress.scene import Attached
-from scanner.egress.sketch import Sketch
+from scanner.egress.docker import networks, siblings
+from scanner.egress.docker.scene import Attached
+from scanner.egress.docker.sketch import Sketch
 from scanner.model.evidence import Json
 from scanner.model.launch import Container, Network, Origin, Place
 

@@ -8,13 +8,26 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from scanner.egress import shell
 from scanner.egress.firewall.iptables import HOOKS, BadRule, IpSet, check_jumps, element, read_rule
 from scanner.egress.firewall.iptables import read as read_saved
 from scanner.egress.firewall.model import PRIORITIES, Chain, Rule, Table, Verb
 from scanner.egress.firewall.nft import Commands
 from scanner.egress.firewall.space import EVERY_ADDRESS, NAMES, Spans, network
-from scanner.egress.shell import AndOr, Case, For, Function, Group, If, Node, Pipeline, Simple, While, Word, literal
+from scanner.egress.scripts import shell
+from scanner.egress.scripts.shell import (
+    AndOr,
+    Case,
+    For,
+    Function,
+    Group,
+    If,
+    Node,
+    Pipeline,
+    Simple,
+    While,
+    Word,
+    literal,
+)
 from scanner.errors import ParseError
 from scanner.model import printable
 from scanner.model.launch import Origin, Place

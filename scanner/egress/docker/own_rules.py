@@ -10,18 +10,19 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scanner.egress import networks, takeover
+from scanner.egress import takeover
 from scanner.egress.assumptions import Assumed
 from scanner.egress.builder import EVERYWHERE
+from scanner.egress.docker import networks
+from scanner.egress.docker.guard import Guard, Passed
+from scanner.egress.docker.resolver import Asked
+from scanner.egress.docker.scene import Scene
 from scanner.egress.firewall import OUTSIDE, Flow, Outcome, Part, Ruleset
 from scanner.egress.firewall.space import EVERY_ADDRESS, NAMES, NAMES_END, Spans, network, spans, without
-from scanner.egress.firewall_script import INTERFACE, ScriptFirewall, script_permits
 from scanner.egress.forwarders import permits_of
-from scanner.egress.guard import Guard, Passed
 from scanner.egress.permits import address_range, intersect, ranges_of, simplify, subtract, union
-from scanner.egress.resolver import Asked
-from scanner.egress.scene import Scene
-from scanner.egress.scripted import FIREWALL, GATEWAY, NEIGHBOURS, OWN, RESOLVER
+from scanner.egress.scripts.firewall_script import INTERFACE, ScriptFirewall, script_permits
+from scanner.egress.scripts.scripted import FIREWALL, GATEWAY, NEIGHBOURS, OWN, RESOLVER
 from scanner.model.egress import Permit
 from scanner.model.launch import Container, Missing, Network, Script
 

@@ -24,8 +24,7 @@ from scanner.egress.assumptions import Assumed
 from scanner.egress.builder import EVERYWHERE, HOST, NAMES, Builder, to
 from scanner.egress.edits import policy_id
 from scanner.egress.forwarders import Forwarder, forwarder_of
-from scanner.egress.permits import REGIONS, Ranges, Space, address_range, common, within
-from scanner.egress.policies import (
+from scanner.egress.kubernetes.policies import (
     ALL_PORTS,
     API_SERVER,
     OTHER_NODES,
@@ -42,6 +41,7 @@ from scanner.egress.policies import (
     targets,
     together,
 )
+from scanner.egress.permits import REGIONS, Ranges, Space, address_range, common, within
 from scanner.model.egress import Destination, Graph, Mode, Permit
 from scanner.model.evidence import Json
 from scanner.model.launch import (

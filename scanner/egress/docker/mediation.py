@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from scanner.egress import remedies, siblings, takeover
+from scanner.egress import takeover
 from scanner.egress.builder import NAMES, to
+from scanner.egress.docker import remedies, siblings
+from scanner.egress.docker.guard import OPEN
+from scanner.egress.docker.resolver import DOCKER0
+from scanner.egress.docker.sketch import Sketch
 from scanner.egress.forwarders import Forwarder, forwarder_of
-from scanner.egress.guard import OPEN
 from scanner.egress.permits import address_range
-from scanner.egress.resolver import DOCKER0
-from scanner.egress.sketch import Sketch
 from scanner.model.egress import Destination, Mode, Permit
 from scanner.model.launch import Container, Missing, MountKind, Origin
 

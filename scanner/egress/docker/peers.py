@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scanner.egress import mediation, networks, remedies, siblings
 from scanner.egress.builder import to
-from scanner.egress.guard import Passed
-from scanner.egress.networks import Peers
-from scanner.egress.scene import Attached
-from scanner.egress.sketch import Sketch
+from scanner.egress.docker import mediation, networks, remedies, siblings
+from scanner.egress.docker.guard import Passed
+from scanner.egress.docker.networks import Peers
+from scanner.egress.docker.scene import Attached
+from scanner.egress.docker.sketch import Sketch
 from scanner.model.egress import Destination, Permit
 from scanner.model.launch import Container, Missing, Network, Origin
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scanner.egress.resolver import Asked
-from scanner.egress.scene import Scene
+from scanner.egress.docker.resolver import Asked
+from scanner.egress.docker.scene import Scene
 from scanner.model.egress import Permit
 from scanner.model.launch import Container, Missing, Network, Origin
 
 if TYPE_CHECKING:
-    from scanner.egress.own_rules import Own
+    from scanner.egress.docker.own_rules import Own
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,6 @@ def guard_of(scene: Scene, owner: Container) -> Guard:
     """The rules that stand in the namespace of a container. What follows scripts is loaded where there are some."""
     if not any(c.scripts for c in scene.launch.containers):
         return OPEN
-    from scanner.egress.own_rules import rules_of
+    from scanner.egress.docker.own_rules import rules_of
 
     return rules_of(scene, owner) or OPEN

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
-from scanner.egress import networks, siblings
 from scanner.egress.assumptions import Assumed
-from scanner.egress.engines import Engine, possible, told_apart
-from scanner.egress.networks import Flags, Lets
-from scanner.egress.resolver import Neighbour
+from scanner.egress.docker import networks, siblings
+from scanner.egress.docker.engines import Engine, possible, told_apart
+from scanner.egress.docker.networks import Flags, Lets
+from scanner.egress.docker.resolver import Neighbour
 from scanner.model.launch import Attachment, Container, Launch, Missing, Network, Said
 
 T = TypeVar("T", bound=Hashable)

@@ -12,15 +12,15 @@ edits of remedies.py.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scanner.egress import mediation, naming, networks, peers, remedies, rights, siblings
 from scanner.egress.assumptions import Assumed
 from scanner.egress.builder import EVERYWHERE, HOST, to
-from scanner.egress.engines import Engine
+from scanner.egress.docker import mediation, naming, networks, peers, remedies, rights, siblings
+from scanner.egress.docker.engines import Engine
+from scanner.egress.docker.guard import OPEN, Guard, Passed
+from scanner.egress.docker.hostrules import HostRules
+from scanner.egress.docker.scene import Attached, Scene
+from scanner.egress.docker.sketch import ADDRESSED, Sketch
 from scanner.egress.firewall import Ruleset
-from scanner.egress.guard import OPEN, Guard, Passed
-from scanner.egress.hostrules import HostRules
-from scanner.egress.scene import Attached, Scene
-from scanner.egress.sketch import ADDRESSED, Sketch
 from scanner.model.egress import Destination, Graph, Mode, Permit
 from scanner.model.launch import Container, Launch, Missing, Network
 
@@ -78,7 +78,7 @@ def _unguarded(sketch: Sketch, container: Container) -> None:
     own = _guard(sketch, container).own
     if own is None:
         return
-    from scanner.egress.firewall_script import undone
+    from scanner.egress.scripts.firewall_script import undone
 
     undo = undone(container, sketch.scene.assumed.flag(f"root.{container.name}"))
     node = f"unguarded:{container.name}"

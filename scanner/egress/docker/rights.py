@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from scanner.egress import naming, peers, remedies, siblings, takeover
+from scanner.egress import takeover
 from scanner.egress.builder import to
-from scanner.egress.engines import Engine
+from scanner.egress.docker import naming, peers, remedies, siblings
+from scanner.egress.docker.engines import Engine
+from scanner.egress.docker.scene import Attached
+from scanner.egress.docker.sketch import Sketch
 from scanner.egress.forwarders import forwarder_of
-from scanner.egress.scene import Attached
-from scanner.egress.sketch import Sketch
 from scanner.model.egress import Destination, Mode, Permit
 from scanner.model.launch import Container, Missing, Network
 
