@@ -64,7 +64,7 @@ def open_launch(paths: Sequence[str], options: ReadOptions, runner: str | None =
     Raises TargetError (nothing there, or nothing in it), ParseError (broken or of no known format, with line and column),
     LimitError, UsageError (files that do not belong together).
     """
-    if not paths:
+    if not paths or "" in paths:
         raise UsageError("no launch file was named")
     folder = Path(paths[0])
     if len(paths) == 1 and paths[0] != "-" and folder.is_dir():

@@ -161,6 +161,7 @@ def test_an_unsettled_question_is_settled_by_who_knows(tmp_path):
     ("paths", "error", "words"),
     [
         ((), UsageError, "nothing to judge"),
+        (("",), UsageError, "no launch file"),
         (("missing.yaml",), TargetError, "missing.yaml"),
         (("broken.yaml",), ParseError, "broken.yaml:3:1: no YAML"),
         (("words.txt",), ParseError, "words.txt"),
