@@ -52,9 +52,13 @@ def cheapest(graph: Graph, closes: Sequence[Destination], rebuild: Rebuild, keep
         if way is not None:
             wanted = frozenset(a for edge in way for a in edge.actions if a in actions)
             if not wanted:
-                return Cut(tuple(closes), (), 0, verified=False, possible=False, why_not=_words(way))
-            clauses.append(_Clause(frozenset(), wanted))
-            continue
+                wanted = _closing(way, actions.values(), rebuild, closes, keep)
+                if not wanted:
+                    return Cut(tuple(closes), (), 0, verified=False, possible=False, why_not=_words(way))
+            if not wanted & chosen:
+                clauses.append(_Clause(frozenset(), wanted))
+                continue
+            # the way's edges do not know the action that closes it: the launch itself is asked
         picked = tuple(actions[a] for a in sorted(chosen))
         drawn = _redrawn(rebuild, picked, chosen, closes, keep)
         way = _open_way(drawn, closes, keep)
@@ -76,6 +80,22 @@ def cheapest(graph: Graph, closes: Sequence[Destination], rebuild: Rebuild, keep
         verified=False,
         possible=False,
         why_not="the search for a cut was given up: too many paths",
+    )
+
+
+def _closing(
+    way: Sequence[Edge],
+    actions: Iterable[Action],
+    rebuild: Rebuild,
+    closes: Sequence[Destination],
+    keep: Sequence[Permit],
+) -> frozenset[str]:
+    """The actions each of which closes the way's destination, though none of the way's edges knows it."""
+    there = [d for d in closes if way[-1].target == f"destination:{d.value}"]
+    return frozenset(
+        a.id
+        for a in actions
+        if _open_way(_redrawn(rebuild, (a,), frozenset((a.id,)), there, keep), there, keep) is None
     )
 
 

@@ -1,5 +1,6 @@
 """From graphs to answers: what passes along paths, what hangs on missing facts, and which edits close at least cost."""
 
+from dataclasses import replace
 from itertools import chain, combinations
 
 import pytest
@@ -170,6 +171,22 @@ def test_a_path_that_no_edit_removes_is_named():
     cut = cheapest(b.graph(), [D.INTERNET], unchanged(b.graph()))
     assert not cut.possible
     assert "shares the host's network" in cut.why_not
+
+
+def test_an_edit_that_closes_a_path_which_does_not_know_it_is_found():
+    b = two_networks()
+    b.edge("container:agent", to(D.DNS), "resolve", "names leave", permits=NAMES)
+    graph = b.graph()
+
+    def rebuild(actions):
+        ids = [a.id for a in actions]
+        after = removed(graph, ids)
+        kept = after.edges if "internal-b" not in ids else tuple(e for e in after.edges if e.kind != "resolve")
+        return replace(after, edges=kept)
+
+    cut = cheapest(graph, [D.DNS], rebuild)
+    assert [a.id for a in cut.actions] == ["internal-b"]
+    assert cut.verified
 
 
 def test_edits_that_open_something_else_are_not_believed():
