@@ -22,7 +22,6 @@ from scanner.model import (
     Launch,
     Network,
     Peer,
-    Pod,
     PodContainer,
     Policy,
     PolicyRule,
@@ -171,8 +170,3 @@ def _with_policy(launch: Launch, edit: Mapping[str, Json]) -> Launch:
         EDIT,
     )
     return replace(launch, cluster=replace(cluster, policies=(*cluster.policies, policy)))
-
-
-def pod_of(launch: Launch, namespace: str, name: str) -> Pod | None:
-    pods = launch.cluster.pods if launch.cluster is not None else ()
-    return next((p for p in pods if (p.namespace, p.name) == (namespace, name)), None)

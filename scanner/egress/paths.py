@@ -44,16 +44,6 @@ def answers(graph: Graph) -> tuple[Answer, ...]:
     return tuple(_answer(graph, destination, passing) for destination in Destination)
 
 
-def verdict_of(graph: Graph, destination: Destination) -> Verdict:
-    """The verdict alone, without listing paths."""
-    return _verdict(graph, destination, _spread(graph).get(_id(destination), {}))[0]
-
-
-def permits_to(graph: Graph, destination: Destination) -> tuple[Permit, ...]:
-    """All that may reach a destination, by any mode, missing facts counted as if they held."""
-    return tuple(p for passing in _spread(graph).get(_id(destination), {}).values() for p in passing or ())
-
-
 def _id(destination: Destination) -> str:
     return f"destination:{destination.value}"
 

@@ -35,10 +35,6 @@ def read_nft(run: Run) -> Forwarder | None:
     return run.nothing("its rules forward nothing")
 
 
-def read_sysctl(run: Run) -> Forwarder | None:
-    return run.nothing("it sets kernel parameters")
-
-
 PLUGIN = Program(
     "iptables",
     images=(),
