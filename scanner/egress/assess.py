@@ -35,6 +35,9 @@ PAIRS = 250_000
 MOST = 2_000
 """Containers of a launch of which even one is judged."""
 
+RESOLVERS = frozenset(("kube-system", "openshift-dns"))
+"""Namespaces whose pods resolve a cluster's names."""
+
 Sandbox = Container | Pod | Hosted
 
 
@@ -150,7 +153,7 @@ def _cuts(launch: Launch, sandbox: Sandbox, graph: Graph, found: Sequence[Answer
     wanted = [a.destination for a in found if a.destination in closes and a.verdict is not Verdict.CLOSED]
     if not wanted:
         return ()
-    rebuild = _rebuild(launch, sandbox, asked)
+    rebuild = _rebuild(launch, sandbox, graph, asked)
     whole = cheapest(graph, wanted, rebuild, asked.keep)
     if whole.possible:
         return (whole,)
@@ -162,10 +165,13 @@ def _cuts(launch: Launch, sandbox: Sandbox, graph: Graph, found: Sequence[Answer
     return (*joint, *(alone[d] for d in wanted if not alone[d].possible))
 
 
-def _rebuild(launch: Launch, sandbox: Sandbox, asked: Asked) -> Callable[[Sequence[Action]], Graph]:
+def _rebuild(launch: Launch, sandbox: Sandbox, graph: Graph, asked: Asked) -> Callable[[Sequence[Action]], Graph]:
+    """What draws the sandbox's graph anew after edits: of the whole launch, but for a pod of a large cluster of the part of it
+    that decides."""
     name = name_of(sandbox)
-    if isinstance(sandbox, Pod) and Destination.SIBLINGS not in asked.closes and not asked.keep:
-        launch = _about(launch, sandbox)
+    alone = Destination.SIBLINGS not in asked.closes and not asked.keep
+    if isinstance(sandbox, Pod) and alone and len(sandboxes_of(launch)) > CUTS:
+        launch = _about(launch, sandbox, graph)
 
     def rebuild(actions: Sequence[Action]) -> Graph:
         edited = apply(launch, actions)
@@ -175,12 +181,16 @@ def _rebuild(launch: Launch, sandbox: Sandbox, asked: Asked) -> Callable[[Sequen
     return rebuild
 
 
-def _about(launch: Launch, pod: Pod) -> Launch:
-    """What of a cluster decides what one pod sends to other than its siblings: itself, and the policies that may select it."""
+def _about(launch: Launch, pod: Pod, graph: Graph) -> Launch:
+    """What of a cluster decides what one pod sends to other than its siblings: itself, whoever passes its traffic on or
+    resolves names for it, and the policies that may select them."""
     cluster = launch.cluster
     assert cluster is not None
-    policies = tuple(p for p in cluster.policies if p.namespace in (None, "", pod.namespace))
-    return replace(launch, cluster=replace(cluster, pods=(pod,), policies=policies))
+    passing = {node.id.removeprefix("forwarder:") for node in graph.nodes}
+    pods = tuple(p for p in cluster.pods if p is pod or p.namespace in RESOLVERS or name_of(p) in passing)
+    namespaces = {None, "", *(p.namespace for p in pods)}
+    policies = tuple(p for p in cluster.policies if p.namespace in namespaces)
+    return replace(launch, cluster=replace(cluster, pods=pods, policies=policies))
 
 
 def _remarks(sandbox: Sandbox, found: Sequence[Answer], assumed: Assumed) -> tuple[Remark, ...]:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from scanner import network, reach, scan
+from scanner.egress.assess import Asked, assess
 from scanner.egress.assumptions import parse
-from scanner.egressing import EgressOptions, fix, judge_launch, kept, with_launch
+from scanner.egress.edits import apply
+from scanner.egressing import EgressOptions, fix, judge_launch, kept, read_launch, with_launch
 from scanner.errors import ParseError, TargetError, UsageError
 from scanner.model import Confidence, LaunchLocation, Severity
 from scanner.model.egress import Destination, Permit, Verdict
@@ -240,3 +242,29 @@ def test_what_an_unread_file_starts_is_a_sibling_that_nobody_knows(tmp_path):
     report = reach(folder / "compose.yaml", assume=KNOWN)
     assert verdict(report, "agent", D.SIBLINGS)[0] is V.UNKNOWN
     assert not report.complete
+
+
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {{name: {0}, namespace: a, labels: {{app: {0}}}}}\nspec: {{containers: [{{name: m, {1}}}]}}\n"
+THROUGH_A_PROXY = "---\n".join(
+    (
+        POD.format("agent", "image: x"),
+        POD.format("proxy", "image: alpine/socat, args: ['TCP-LISTEN:8888,fork', 'TCP:203.0.113.9:443']"),
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: a}\nspec:\n",
+    )
+) + (
+    "  podSelector: {matchLabels: {app: agent}}\n  policyTypes: [Egress]\n  egress:\n"
+    "  - to: [{podSelector: {matchLabels: {app: proxy}}}]\n  - to: [{ipBlock: {cidr: 198.51.100.0/24}}]\n"
+)
+
+
+@pytest.mark.parametrize("others", [0, 100])
+def test_a_verified_cut_closes_the_whole_launch_and_not_the_pod_alone(tmp_path, others):
+    """A neighbour that passes traffic on counts, in a large cluster too."""
+    more = "".join("---\n" + POD.format(f"p{n}", "image: x") for n in range(others))
+    (tmp_path / "pods.yaml").write_text(THROUGH_A_PROXY + more)
+    paths, options = [str(tmp_path / "pods.yaml")], EgressOptions(sandboxes=("a/agent",), to=(D.INTERNET,))
+    [cut] = judge_launch(paths, options).egress.sandboxes[0].cuts
+    assert cut.verified
+    launch, assumed = read_launch(paths, options)
+    egress, _, _ = assess(apply(launch, cut.actions), Asked(assumed, cuts=False, sandboxes=("a/agent",)))
+    assert egress.sandboxes[0].answer(D.INTERNET).verdict is V.CLOSED
