@@ -135,8 +135,7 @@ def with_launch(report: Report, paths: Sequence[str], options: EgressOptions) ->
 def read_launch(paths: Sequence[str], options: EgressOptions) -> tuple[Launch, Assumed]:
     """The launch that files, folders, running containers (`container:NAME`), command lines or a runner alone describe, and
     what is taken for granted: what the user said, and what a live engine tells of itself where the user said nothing."""
-    environment = {**options.environment, **options.assumed.environment}
-    reading = ReadOptions(environment=environment, profiles=options.profiles)
+    reading = _reading(options)
     assumed = options.assumed
     live = [path for path in paths if path.startswith("container:")]
     if options.commands:
@@ -163,6 +162,10 @@ def read_launch(paths: Sequence[str], options: EgressOptions) -> tuple[Launch, A
 
         launch = apply(launch, options.runner, reading)
     return _settled(launch, assumed), assumed
+
+
+def _reading(options: EgressOptions) -> ReadOptions:
+    return ReadOptions({**options.environment, **options.assumed.environment}, options.profiles)
 
 
 def _running(names: Sequence[str], reading: ReadOptions, assumed: Assumed) -> tuple[Launch, Assumed]:
@@ -239,8 +242,7 @@ def _proven(report: Report, texts: Mapping[str, str], launch: Launch, options: E
     from scanner.launch.runners import apply
 
     assert report.egress is not None
-    environment = {**options.environment, **options.assumed.environment}
-    reading = ReadOptions(environment=environment, profiles=options.profiles)
+    reading = _reading(options)
     try:
         inputs = [Input(name, texts[name], Path(name)) for name in launch.files]
         mended = read_inputs(inputs, reading)

@@ -31,8 +31,9 @@ class Assumed:
         version = self.values.get("engine.version")
         if version is None:
             return None
-        numbers = [int(n) for n in re.findall(r"\d+", re.split(r"[-+~]", version)[0])][:3]
-        return (*numbers, *(0,) * (3 - len(numbers)))  # type: ignore[return-value]
+        numbers = [int(n) for n in re.findall(r"\d+", re.split(r"[-+~]", version)[0])]
+        major, minor, patch, *_ = (*numbers, 0, 0, 0)
+        return major, minor, patch
 
     @property
     def environment(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ the line. An edit that has no place in a file (the host's firewall, another engi
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from scanner.errors import ParseError
@@ -293,19 +293,9 @@ _COMPOSE_NAMES = {
 def _network(launch: Launch, key: str, field: str, value: Json, texts: Mapping[str, str]) -> tuple[str, str] | None:
     if launch.format != "compose":
         return None
-    for name in reversed(launch.files):
-        if name not in texts:
-            continue
-        for root in _documents(texts[name], name):
-            networks = root.get("networks")
-            at = networks.key(key) if networks is not None else None
-            if networks is None or at is None:
-                continue
-            entry = networks.get(key)
-            assert entry is not None
-            if field.startswith("com.docker."):
-                return name, _set_in(texts[name], at, entry, ("driver_opts", field), value)
-            return name, _set_in(texts[name], at, entry, (_COMPOSE_NAMES.get(field, field),), value)
+    for name, said_at, entry in _entries(launch, texts, "networks", key):
+        path = ("driver_opts", field) if field.startswith("com.docker.") else (_COMPOSE_NAMES.get(field, field),)
+        return name, _set_in(texts[name], said_at, entry, path, value)
     last = next((f for f in reversed(launch.files) if f in texts), None)
     if last is None:
         return None
@@ -322,30 +312,25 @@ def _network(launch: Launch, key: str, field: str, value: Json, texts: Mapping[s
 def _service(launch: Launch, service: str, field: str, value: Json, texts: Mapping[str, str]) -> tuple[str, str] | None:
     if launch.format != "compose":
         return None
+    name, at, entry = next(_entries(launch, texts, "services", service), (None, None, None))
+    if name is None or at is None or entry is None:
+        return None
+    text = texts[name]
+    key, old = entry.key("networks"), entry.get("networks")
+    if field == "network_mode" and key is not None and old is not None and len(entry.pairs or ()) > 1:
+        text = _without(text, entry, key, old)
+        name, at, entry = next(_entries(launch, {name: text}, "services", service))
+    return name, _set_in(text, at, entry, (_COMPOSE_NAMES.get(field, field),), value)
+
+
+def _entries(launch: Launch, texts: Mapping[str, str], section: str, key: str) -> Iterator[tuple[str, Node, Node]]:
+    """(file, the key, its value) wherever a section says something of a key, the file that counts most first."""
     for name in reversed(launch.files):
-        if name not in texts:
-            continue
-        for root in _documents(texts[name], name):
-            services = root.get("services")
-            at = services.key(service) if services is not None else None
-            if services is None or at is None:
-                continue
-            entry = services.get(service)
-            assert entry is not None
-            text = texts[name]
-            if field == "network_mode" and entry.key("networks") is not None:
-                key, old = entry.key("networks"), entry.get("networks")
-                assert key is not None
-                assert old is not None
-                text = _without(text, entry, key, old) if len(entry.pairs or ()) > 1 else text
-                again = next(d for d in _documents(text, name) if d.get("services") is not None)
-                services = again.get("services")
-                assert services is not None
-                entry, at = services.get(service), services.key(service)
-                assert entry is not None
-                assert at is not None
-            return name, _set_in(text, at, entry, (_COMPOSE_NAMES.get(field, field),), value)
-    return None
+        for root in _documents(texts[name], name) if name in texts else ():
+            there = root.get(section)
+            at, entry = (there.key(key), there.get(key)) if there is not None else (None, None)
+            if at is not None and entry is not None:
+                yield name, at, entry
 
 
 def _set_in(text: str, key: Node, entry: Node, path: Sequence[str], value: Json) -> str:
