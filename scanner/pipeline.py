@@ -89,10 +89,15 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
     Raises TargetError (missing, or nothing that can be scanned), SourceError (cannot be opened), RuleError (a rule does
     not compile). Whatever fails later is a notification, and the report is incomplete.
     """
+    with open_target(argument, options.source) as opened:
+        return scan_opened(opened, options, progress)
+
+
+def scan_opened(opened: OpenImage, options: Options, progress: Callable[[Step], None] = lambda _: None) -> Report:
+    """The report on a target that is open already; it stays open. Raises RuleError and TargetError, as `scan` does."""
     started, clock = datetime.now(UTC), time.monotonic()
     ruleset = load_rules(options.rules)
     with ExitStack() as stack:
-        opened = stack.enter_context(open_target(argument, options.source))
         found = detectors()
         engine = _Starter(ruleset, found, options, _is_large(opened), stack)
         records, notes, cached = _layers(opened, engine, options.cache, progress)

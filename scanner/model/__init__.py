@@ -2,7 +2,16 @@
 
 from scanner.model.entry import Entry, Kind, State
 from scanner.model.evidence import Evidence, Json, Level, Notification
-from scanner.model.finding import ConfigLocation, FileLocation, Finding, FlowStep, LaunchLocation, Location, fingerprint
+from scanner.model.finding import (
+    ConfigLocation,
+    FileLocation,
+    Finding,
+    FlowStep,
+    LaunchLocation,
+    Location,
+    ProcessLocation,
+    fingerprint,
+)
 from scanner.model.image import Descriptor, Image, ImageConfig, Layer, Target
 from scanner.model.launch import (
     Attachment,
@@ -88,6 +97,7 @@ __all__ = [
     "Policy",
     "PolicyRule",
     "PortRange",
+    "ProcessLocation",
     "Published",
     "Report",
     "Rule",

@@ -143,8 +143,27 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """What a run tried of a destination: to `target` (`pool.example:3333`), by `protocol`, `count` times.
+
+    `outcome` joins it with the prediction: `possible` (a path lets it through), `closed` (none does), `unknown`; `because` is
+    the barrier or the path that decides, in words.
+    """
+
+    target: str
+    protocol: str
+    count: int
+    outcome: str
+    because: str
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
-    """From the agent to a destination. `verdict` is what this path alone gives; `permits` what passes along it."""
+    """From the agent to a destination. `verdict` is what this path alone gives; `permits` what passes along it.
+
+    `tried`: whether a run went (or would have gone) this way; None where no run was watched.
+    """
 
     id: str
     destination: Destination
@@ -154,13 +173,15 @@ class Path:
     permits: tuple[Permit, ...]
     missing: tuple[Missing, ...] = ()
     tool: Tool | None = None
+    tried: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The verdict on one destination: all paths counted, and by plain sockets alone (`direct`).
 
-    `allows` lists exactly what passes; `missing` what an unknown hangs on; `because` the barriers where it is closed.
+    `allows` lists exactly what passes; `missing` what an unknown hangs on; `because` the barriers where it is closed; `tried` what a
+    run tried of it (None where no run was watched).
     """
 
     destination: Destination
@@ -171,6 +192,7 @@ class Answer:
     paths: tuple[Path, ...] = ()
     because: tuple[Barrier, ...] = ()
     paths_left_out: int = 0
+    tried: tuple[Tried, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,26 @@ class LaunchLocation:
             return self.file.encode("utf-8", "backslashreplace")
 
 
-Location = FileLocation | ConfigLocation | LaunchLocation
+@dataclass(frozen=True, slots=True)
+class ProcessLocation:
+    """A process of a container: `pid` as the host counts (None: the container as a whole), `command` its words with secrets
+    masked, `executable` as the container sees it."""
+
+    container: str
+    pid: int | None = None
+    command: tuple[str, ...] = ()
+    executable: bytes | None = None
+
+    @property
+    def display(self) -> bytes:
+        """`container:NAME`, or `container:NAME/PID/EXECUTABLE`: one word that is unique in a report and stays readable."""
+        whole = f"container:{self.container}".encode("utf-8", "surrogateescape")
+        if self.pid is None:
+            return whole
+        return whole + b"/%d" % self.pid + (b"/" + self.executable.lstrip(b"/") if self.executable else b"")
+
+
+Location = FileLocation | ConfigLocation | LaunchLocation | ProcessLocation
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from scanner.model.finding import Finding
 from scanner.model.image import Image, Target
 from scanner.model.means import Means
 from scanner.model.rule import Rule, Severity
+from scanner.model.run import Run
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Report:
     """One target's report. `findings` are sorted worst first; `rules` lists every rule that was looked for.
 
     `egress` is what a launch's sandboxes reach; None where no launch was judged. Without an image, `image` has no layers.
+    `run` is what was seen of a running, finished or observed container; None where none was looked at.
     `started` is RFC 3339 in UTC; it and `statistics["seconds"]` are all that differs between two scans of the same input.
     """
 
@@ -41,6 +43,7 @@ class Report:
     statistics: Mapping[str, Json] = field(default_factory=dict)
     schema_version: str = SCHEMA_VERSION
     egress: Egress | None = None
+    run: Run | None = None
 
     @property
     def complete(self) -> bool:

@@ -1,0 +1,1 @@
+"""What a run changed: files before and after, compared by content."""
