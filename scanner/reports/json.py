@@ -29,6 +29,7 @@ from scanner.model import (
     Means,
     MeansKind,
     Notification,
+    ProcessLocation,
     Report,
     Rule,
     Severity,
@@ -62,7 +63,7 @@ from scanner.reports.plugin import Format, RenderOptions
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the report."""
-    text = resources.files("scanner.reports").joinpath("schema/report-1.2.json").read_text("utf-8")
+    text = resources.files("scanner.reports").joinpath("schema/report-1.3.json").read_text("utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
 
@@ -162,6 +163,13 @@ def _location(location: Location) -> Json:
         return {"config": location.field}
     if isinstance(location, LaunchLocation):
         return {"file": location.file, "line": location.line, "column": location.column}
+    if isinstance(location, ProcessLocation):
+        return {
+            "container": location.container,
+            "pid": location.pid,
+            "command": location.command,
+            "executable": _name(location.executable),
+        }
     return {
         **_path(location.path, location.inner),
         "layer": _layer(location.layer),
@@ -191,6 +199,10 @@ def _notification(notification: Notification) -> Json:
         "layer": notification.layer,
         "count": notification.count,
     }
+
+
+def _name(raw: bytes | None) -> Json:
+    return None if raw is None else raw.decode("utf-8", "surrogateescape")
 
 
 def _path(file: bytes | None, inner: tuple[bytes, ...]) -> dict[str, Json]:
@@ -544,6 +556,8 @@ def _with_path(make: Callable[..., Any]) -> Callable[..., Any]:
 def _where(value: Any) -> Any:
     if isinstance(value, dict) and "config" in value:
         return _CONFIG_LOCATION(value)
+    if isinstance(value, dict) and "container" in value:
+        return _PROCESS_LOCATION(value)
     return _LAUNCH_LOCATION(value) if isinstance(value, dict) and "column" in value else _FILE_LOCATION(value)
 
 
@@ -577,6 +591,9 @@ _CONFIG_LOCATION = _object(lambda *, config: ConfigLocation(config), config=_tex
 _FILE_LOCATION = _object(_with_path(FileLocation), layer=_LAYER, **_PLACE)
 _EVIDENCE = _object(_with_path(Evidence), detector=_text, kind=_text, excerpt=_text, facts=_free, **_PLACE)
 _LAUNCH_LOCATION = _object(LaunchLocation, file=_text, line=_integer(1), column=_integer(1))
+_PROCESS_LOCATION = _object(
+    ProcessLocation, container=_text, pid=_optional(_integer(0)), command=_texts, executable=_optional(_bytes)
+)
 _FLOW_STEP = _object(FlowStep, location=_optional(_where), message=_text, kind=_text)
 _FINDING = _object(
     Finding,

@@ -24,6 +24,7 @@ from scanner.model import (
     Level,
     Location,
     Notification,
+    ProcessLocation,
     Report,
     Rule,
     Severity,
@@ -295,6 +296,8 @@ def _message(finding: Finding, report: Report, related: Sequence["sarif_om.Locat
         where = f"{words.layer(primary.layer)} of {words.repository(report)}" + (f", made by: {maker}" if maker else "")
     elif isinstance(primary, ConfigLocation):
         where = f"the image {words.repository(report)}"
+    elif isinstance(primary, ProcessLocation):
+        where = f"the container {printable(primary.container)}"
     else:
         where = "the launch"
     lines.append(f"Where: {words.place(primary)} in {where}")
@@ -335,6 +338,15 @@ def _location(location: Location, report: Report, number: int | None = None) -> 
         physical = _physical(_uri(report, b"image-config.json"))
     elif isinstance(location, LaunchLocation):
         return _numbered(number, words.place(location), _in_launch(location))
+    elif isinstance(location, ProcessLocation):
+        # A process has no file of its own: its program's stands in, without the number that differs each time.
+        whole = location.pid is None
+        logical = sarif_om.LogicalLocation(
+            name=printable(location.container) if whole else str(location.pid),
+            fully_qualified_name=printable(location.display, words.PATH_LIMIT),
+            kind="container" if whole else "process",
+        )
+        physical = _physical(_uri(report, location.executable or b"container"))
     else:
         layer = location.layer
         logical = sarif_om.LogicalLocation(

@@ -14,6 +14,7 @@ from scanner.model import (
     Location,
     MeansKind,
     Notification,
+    ProcessLocation,
     Report,
     Rule,
     Severity,
@@ -50,12 +51,22 @@ def path(raw: bytes) -> str:
 
 
 def place(location: Location) -> str:
-    """Path with line or offset, the field of the image's config, or `file:line:column` of a launch file."""
+    """Path with line or offset, the field of the image's config, `file:line:column` of a launch file, or `PID command`."""
     if isinstance(location, ConfigLocation):
         return f"image config, {printable(location.field)}"
     if isinstance(location, LaunchLocation):
         return f"{path(location.display)}:{location.line}:{location.column}"
+    if isinstance(location, ProcessLocation):
+        return process(location)
     return path(location.display) + position(location.line, location.offset)
+
+
+def process(location: ProcessLocation) -> str:
+    """`4711 ssh -N -R 2222:localhost:22`; the container's name where no process is meant."""
+    if location.pid is None:
+        return f"container {printable(location.container)}"
+    said = " ".join(location.command) or (location.executable or b"").decode("utf-8", "backslashreplace")
+    return f"{location.pid} {printable(said, 400)}".rstrip()
 
 
 def position(line: int | None, offset: int | None) -> str:

@@ -22,6 +22,7 @@ from scanner.model import (
     Missing,
     Notification,
     Place,
+    ProcessLocation,
     Report,
     Rule,
     Severity,
@@ -86,6 +87,13 @@ locations = st.one_of(
     st.builds(FileLocation, path=paths, layer=layers, inner=inners, line=lines, offset=offsets),
     st.builds(ConfigLocation, field=texts),
     st.builds(LaunchLocation, file=texts, line=st.integers(1, 2**31), column=st.integers(1, 2**31)),
+    st.builds(
+        ProcessLocation,
+        container=texts,
+        pid=st.none() | st.integers(0, 2**22),
+        command=tuples,
+        executable=st.none() | paths,
+    ),
 )
 evidence = st.builds(
     Evidence,
