@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 def network(graph: Graph) -> "nx.MultiDiGraph[Any]":
     """Nodes by their ids with `kind` and `label`, edges with `kind`, `mode`, `why`, `certain` and the Edge itself as `edge`.
 
+    What a run tried is there too, as edges of the kind `observed`: leave them out before you ask what is possible.
+
     >>> network(Graph("a", (), ())).number_of_edges()
     0
     """
@@ -19,7 +21,7 @@ def network(graph: Graph) -> "nx.MultiDiGraph[Any]":
     result: nx.MultiDiGraph[Any] = nx.MultiDiGraph(start=graph.start)
     for node in graph.nodes:
         result.add_node(node.id, kind=node.kind, label=node.label)
-    for edge in graph.edges:
+    for edge in (*graph.edges, *graph.observed):
         result.add_edge(
             edge.source,
             edge.target,

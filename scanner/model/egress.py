@@ -121,7 +121,10 @@ class Barrier:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """One sandbox's reach. `start` is the agent's node, `siblings` the names of what else the launch starts."""
+    """One sandbox's reach. `start` is the agent's node, `siblings` the names of what else the launch starts.
+
+    `observed` are edges from the start to what a run tried (kind `observed`); no verdict rests on them.
+    """
 
     start: str
     nodes: tuple[Node, ...]
@@ -129,6 +132,7 @@ class Graph:
     barriers: tuple[Barrier, ...] = ()
     actions: tuple[Action, ...] = ()
     siblings: tuple[str, ...] = ()
+    observed: tuple[Edge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
