@@ -1,10 +1,12 @@
 """A connection to the container engine: where it is, and what to say if nothing answers there."""
 
 import os
+import re
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from scanner.errors import SourceError
+from scanner.errors import SourceError, TargetError
 from scanner.model import printable
 from scanner.sources.failures import reason
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 ANSWER_SECONDS = 60
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
+"""What a container, a network or a volume may be called, ids included (moby, daemon/names)."""
 
 
 def _endpoint() -> str:
@@ -43,6 +47,28 @@ def connect(aim: str, otherwise: str, resources: ExitStack) -> "tuple[docker.Doc
         ) from e
     resources.callback(client.close)
     return client, endpoint
+
+
+def ask(endpoint: str, question: Callable[[], Any], wanted: str | None = None) -> dict[str, Any] | None:
+    """The engine's answer; None where it knows no such thing (it may be gone by now), unless that is the thing `wanted`."""
+    import docker.errors
+    import requests
+
+    try:
+        answer = question()
+    except docker.errors.NotFound as e:
+        if wanted is None:
+            return None
+        raise TargetError(
+            f"the engine at {printable(endpoint)} has no container {wanted}; docker ps --all lists those that it has"
+        ) from e
+    except docker.errors.APIError as e:
+        raise SourceError(f"the engine at {printable(endpoint)} does not tell: {printable(str(e))}") from e
+    except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as e:
+        raise SourceError(f"the engine at {printable(endpoint)} went away: {reason(e)}") from e
+    if not isinstance(answer, dict) or (wanted is not None and not isinstance(answer.get("Id"), str)):
+        raise SourceError(f"the engine at {printable(endpoint)} answers in words that are not Docker's")
+    return answer
 
 
 def _has(error: BaseException | None, kind: type[BaseException]) -> bool:

@@ -6,23 +6,21 @@ are read alike. API: moby, api/swagger.yaml.
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from scanner.errors import SourceError, TargetError
+from scanner.errors import TargetError
 from scanner.model import printable
-from scanner.sources.engine import connect
-from scanner.sources.failures import reason
+from scanner.sources.engine import NAME, ask, connect
 
 if TYPE_CHECKING:
     import docker
 
 SHARERS = 500
 """Containers that are asked about besides the one that was named."""
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
 _VERSION = re.compile(r"\d{2}(\.\d{1,4}){0,2}([-+~].{0,80})?")
 _PORT = re.compile(r"tcp://.*:(\d{1,5})/?")
 
@@ -42,7 +40,7 @@ def inspect_container(name: str) -> Live:
 
     Raises TargetError where there is none, SourceError where no engine answers or it goes away.
     """
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise TargetError(f"container:{printable(name)}: this is no container's name or id")
     shown = printable(name)
     with ExitStack() as stack:
@@ -52,7 +50,7 @@ def inspect_container(name: str) -> Live:
             stack,
         )
         api: Any = client.api
-        first = _ask(endpoint, partial(api.inspect_container, name), shown)
+        first = ask(endpoint, partial(api.inspect_container, name), shown)
         assert first is not None
         containers = {str(first["Id"]): first}
         networks: dict[str, dict[str, Any]] = {}
@@ -60,33 +58,11 @@ def inspect_container(name: str) -> Live:
         volumes = [
             found
             for volume in _volumes(containers.values())
-            if (found := _ask(endpoint, partial(api.inspect_volume, volume))) is not None
+            if (found := ask(endpoint, partial(api.inspect_volume, volume))) is not None
         ]
         facts = _facts(client, endpoint)
     objects = [*containers.values(), *networks.values(), *volumes]
     return Live(json.dumps(objects, indent=2, ensure_ascii=True) + "\n", facts, left_out)
-
-
-def _ask(endpoint: str, question: Callable[[], Any], wanted: str | None = None) -> dict[str, Any] | None:
-    """The engine's answer; None where it knows no such thing (it may be gone by now), unless that is the thing `wanted`."""
-    import docker.errors
-    import requests
-
-    try:
-        answer = question()
-    except docker.errors.NotFound as e:
-        if wanted is None:
-            return None
-        raise TargetError(
-            f"the engine at {printable(endpoint)} has no container {wanted}; docker ps --all lists those that it has"
-        ) from e
-    except docker.errors.APIError as e:
-        raise SourceError(f"the engine at {printable(endpoint)} does not tell: {printable(str(e))}") from e
-    except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as e:
-        raise SourceError(f"the engine at {printable(endpoint)} went away: {reason(e)}") from e
-    if not isinstance(answer, dict) or (wanted is not None and not isinstance(answer.get("Id"), str)):
-        raise SourceError(f"the engine at {printable(endpoint)} answers in words that are not Docker's")
-    return answer
 
 
 def _gather(api: Any, endpoint: str, containers: dict[str, dict[str, Any]], networks: dict[str, dict[str, Any]]) -> int:
@@ -97,13 +73,13 @@ def _gather(api: Any, endpoint: str, containers: dict[str, dict[str, Any]], netw
     [first] = containers
     owner = _owner(containers[first])
     if owner is not None:
-        found = _ask(endpoint, partial(api.inspect_container, owner))
+        found = ask(endpoint, partial(api.inspect_container, owner))
         if found is not None:
             containers[str(found["Id"])] = found
     wanted: dict[str, None] = {}
     for container in tuple(containers.values()):
         for network in _network_ids(container):
-            if network not in networks and (found := _ask(endpoint, partial(api.inspect_network, network))) is not None:
+            if network not in networks and (found := ask(endpoint, partial(api.inspect_network, network))) is not None:
                 networks[network] = found
                 wanted.update(dict.fromkeys(found.get("Containers") or ()))
     for other in _listed(api, endpoint):
@@ -112,18 +88,18 @@ def _gather(api: Any, endpoint: str, containers: dict[str, dict[str, Any]], netw
             wanted.setdefault(str(other.get("Id")))
     others = [one for one in wanted if one not in containers]
     for identifier in others[:SHARERS]:
-        found = _ask(endpoint, partial(api.inspect_container, identifier))
+        found = ask(endpoint, partial(api.inspect_container, identifier))
         if found is None:
             continue
         containers[str(found["Id"])] = found
         for network in _network_ids(found):
-            if network not in networks and (told := _ask(endpoint, partial(api.inspect_network, network))) is not None:
+            if network not in networks and (told := ask(endpoint, partial(api.inspect_network, network))) is not None:
                 networks[network] = told
     return max(0, len(others) - SHARERS)
 
 
 def _listed(api: Any, endpoint: str) -> list[dict[str, Any]]:
-    found = _ask(endpoint, lambda: {"all": api.containers(all=False)})
+    found = ask(endpoint, lambda: {"all": api.containers(all=False)})
     listed = found["all"] if found is not None else []
     return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
@@ -131,13 +107,13 @@ def _listed(api: Any, endpoint: str) -> list[dict[str, Any]]:
 def _owner(container: dict[str, Any]) -> str | None:
     mode = str((container.get("HostConfig") or {}).get("NetworkMode", ""))
     kind, _, whose = mode.partition(":")
-    return whose if kind == "container" and _NAME.fullmatch(whose) else None
+    return whose if kind == "container" and NAME.fullmatch(whose) else None
 
 
 def _network_ids(container: dict[str, Any]) -> list[str]:
     networks = (container.get("NetworkSettings") or {}).get("Networks") or {}
     found = [str((settings or {}).get("NetworkID") or name) for name, settings in networks.items()]
-    return [one for one in found if _NAME.fullmatch(one)]
+    return [one for one in found if NAME.fullmatch(one)]
 
 
 def _volumes(containers: Iterable[dict[str, Any]]) -> list[str]:
@@ -146,7 +122,7 @@ def _volumes(containers: Iterable[dict[str, Any]]) -> list[str]:
         str(mount.get("Name")): None
         for container in containers
         for mount in container.get("Mounts") or ()
-        if isinstance(mount, dict) and mount.get("Type") == "volume" and _NAME.fullmatch(str(mount.get("Name")))
+        if isinstance(mount, dict) and mount.get("Type") == "volume" and NAME.fullmatch(str(mount.get("Name")))
     }
     return list(names)
 
@@ -154,8 +130,8 @@ def _volumes(containers: Iterable[dict[str, Any]]) -> list[str]:
 def _facts(client: "docker.DockerClient", endpoint: str) -> dict[str, str]:
     """What of the engine decides reach and stands in no container's description."""
     api: Any = client.api
-    version = _ask(endpoint, api.version) or {}
-    info = _ask(endpoint, api.info) or {}
+    version = ask(endpoint, api.version) or {}
+    info = ask(endpoint, api.info) or {}
     facts: dict[str, str] = {}
     names = [str(c.get("Name")) for c in version.get("Components") or () if isinstance(c, dict)]
     if "Podman Engine" not in names and _VERSION.fullmatch(str(version.get("Version"))):
@@ -170,7 +146,7 @@ def _facts(client: "docker.DockerClient", endpoint: str) -> dict[str, str]:
         told = dict(p for p in firewall.get("Info") or () if isinstance(p, list) and len(p) == 2)
         if told.get("EnableUserlandProxy") in ("true", "false"):
             facts["engine.userland-proxy"] = told["EnableUserlandProxy"]
-    bridge = _ask(endpoint, partial(api.inspect_network, "bridge"))
+    bridge = ask(endpoint, partial(api.inspect_network, "bridge"))
     icc = ((bridge or {}).get("Options") or {}).get("com.docker.network.bridge.enable_icc")
     if icc in ("true", "false"):
         facts["engine.icc"] = icc
