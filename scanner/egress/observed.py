@@ -36,7 +36,10 @@ _HOST_NAMES = ("host.docker.internal", "gateway.docker.internal", "host.containe
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """Where a try was meant to go. `host` is what a permit may name (`host` and `names` by the graph's conventions)."""
+    """Where a try was meant to go. `host` is what a permit may name (`host` and `names` by the graph's conventions).
+
+    `through`: a proxy was asked to lead there; the ways through proxies count for nothing else.
+    """
 
     destination: Destination
     host: str
@@ -45,6 +48,7 @@ class Aim:
     port: int | None
     service: str = ""
     count: int = 1
+    through: bool = False
 
     @property
     def permit(self) -> Permit:
@@ -125,7 +129,9 @@ def _of_attempts(run: Run, siblings: Sequence[str], gateways: Collection[str]) -
             literal = _is_address(host)
             behind = _aim("tcp", Endpoint(host, port), None if literal else host, siblings, gateways, "", attempt.count)
             if behind is not None:
-                yield behind
+                yield replace(
+                    behind, label=f"{behind.label} through {attempt.name or attempt.target.address}", through=True
+                )
 
 
 def _through(attempt: Attempt) -> tuple[str, int | None] | None:
@@ -210,11 +216,20 @@ def _answered(answer: Answer, found: Sequence[Aim], run: Run) -> Answer:
 
 def _passes(path: Path, aim: Aim) -> bool:
     """Whether the path lets through what was tried. Part of a destination may stand under a name of its own."""
+    if path.mode is Mode.MEDIATED and not aim.through:
+        return False
     if aim.destination in (Destination.HOST, Destination.DNS, Destination.ENGINE):
         kept = [p for p in path.permits if p.protocol in ("any", aim.protocol, "unix")]
         ports = (aim.port,) if aim.port else ()
         return any(not ports or any(a <= q <= b for a, b in p.ports for q in ports) for p in kept)
-    return bool(intersect(path.permits, (aim.permit,)))
+    permits = path.permits
+    if address_range(aim.host) is not None:  # a name on a list may lead anywhere: it is no leave for an address
+        permits = tuple(
+            replace(p, hosts=hosts)
+            for p in permits
+            if (hosts := tuple(h for h in p.hosts if address_range(h) is not None))
+        )
+    return bool(intersect(permits, (aim.permit,)))
 
 
 def _outcome(answer: Answer, aim: Aim, run: Run) -> Tried:

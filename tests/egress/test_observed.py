@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 
 from scanner import network, reach
 from scanner.egress.observed import EDGES, destination_of, join
-from scanner.model.egress import Destination, Egress, SandboxReach, Verdict
+from scanner.model.egress import Destination, Egress, Mode, SandboxReach, Verdict
 from scanner.model.run import Attempt, Endpoint, How, Namespace, Query, Run, Socket
 
 ROME = Path(__file__).parents[2] / "fixtures/rome-launch/compose.yaml"
 SSH = Attempt(1.0, "tcp", Endpoint("203.0.113.7", 22), service="ssh", count=3)
 POOL = Attempt(2.0, "tcp", Endpoint("198.18.0.9", 3333), name="pool.example", service="stratum")
 METADATA = Attempt(3.0, "tcp", Endpoint("169.254.169.254", 80), service="http")
-PROXIED = Attempt(
-    4.0, "tcp", Endpoint("198.18.0.4", 8888), name="proxy", service="http", details={"target": "pypi.org:443"}
+PROXIED = tuple(
+    Attempt(4.0, "tcp", Endpoint("198.18.0.4", 8888), name="proxy", service="http", details={"target": target})
+    for target in ("models.example.com:443", "203.0.113.7:22")
 )
 
 
@@ -112,11 +113,26 @@ def test_a_sibling_that_was_asked_by_name_is_possible_and_another_port_of_the_ho
     assert [t.target for t in agent.answer(Destination.HOST).tried or ()] == ["172.17.0.1:2375"]
 
 
-def test_what_a_proxy_was_asked_for_counts_as_tried_as_well(predicted: Egress) -> None:
-    sandbox = joined(predicted, observed(PROXIED), "sandbox")
+def test_what_a_proxy_was_asked_for_is_judged_by_the_proxys_own_list(tmp_path: Path) -> None:
+    """Without the engine's socket, the proxy is the only way: what is on its list passes, an address does not."""
+    for name in ("tinyproxy.conf", "allowed"):
+        (tmp_path / name).write_text((ROME.parent / name).read_text())
+    text = ROME.read_text()
+    assert "      - /var/run/docker.sock:/var/run/docker.sock:ro\n" in text
+    (tmp_path / "compose.yaml").write_text(text.replace("      - /var/run/docker.sock:/var/run/docker.sock:ro\n", ""))
+    egress = reach(tmp_path / "compose.yaml").egress
+    assert egress is not None
 
-    assert outcomes(sandbox, Destination.SIBLINGS) == [("proxy:8888", 1, "possible")]
-    assert [t.target for t in sandbox.answer(Destination.INTERNET).tried or ()] == ["pypi.org:443"]
+    sandbox = joined(egress, observed(*PROXIED, SSH), "sandbox")
+
+    assert outcomes(sandbox, Destination.SIBLINGS) == [("proxy:8888", 2, "possible")]
+    assert outcomes(sandbox, Destination.INTERNET) == [
+        ("203.0.113.7:22", 3, "closed"),
+        ("203.0.113.7:22 through proxy", 1, "closed"),
+        ("models.example.com:443 through proxy", 1, "possible"),
+    ]
+    [path] = [p for p in sandbox.answer(Destination.INTERNET).paths if p.mode is Mode.MEDIATED]
+    assert path.tried is True
 
 
 def test_names_that_were_asked_for_count_towards_dns_by_the_server(closed: Egress) -> None:
