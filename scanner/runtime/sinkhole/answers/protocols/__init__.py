@@ -1,0 +1,1 @@
+"""One file for each protocol, found by walking: what its first bytes look like, and what to answer."""
