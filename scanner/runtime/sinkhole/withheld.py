@@ -67,11 +67,7 @@ CAPABILITIES = _GIVEN | frozenset(_OUT)
 MOUNTS = 64
 _KEPT = ("/dev", "/proc", "/sys")
 _SHARED = "/dev/shm"  # noqa: S108 - of the guest
-_HOST_UNREAD = Withheld(
-    "working directory, read-only root, init, ulimits, limits of CPU and memory",
-    "they are not read from launches: the image's own hold, and the limits of the observation",
-)
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 _UNREAD = Withheld(
     "working directory, read-only root, init, ulimits, limits of CPU and memory",
     "they are not read from launches: the image's own hold, and the limits of the observation",
