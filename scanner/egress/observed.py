@@ -5,7 +5,7 @@ looked up before says more than the address that it led to.
 """
 
 import ipaddress
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from scanner.egress.builder import to
@@ -136,8 +136,9 @@ def _of_attempts(run: Run, siblings: Sequence[str], gateways: Collection[str]) -
 
 def _through(attempt: Attempt) -> tuple[str, int | None] | None:
     """Where a proxy was asked to lead (HTTP CONNECT, SOCKS)."""
-    target = attempt.details.get("target")
-    if not isinstance(target, str) or attempt.service not in ("http", "socks4", "socks5"):
+    asked = next((d for key in ("proxy", "socks") if isinstance(d := attempt.details.get(key), Mapping)), {})
+    target = asked.get("target")
+    if not isinstance(target, str):
         return None
     host, colon, port = target.rpartition(":")
     if not colon or not port.isdigit() or (":" in host and not host.startswith("[")):

@@ -18,7 +18,9 @@ SSH = Attempt(1.0, "tcp", Endpoint("203.0.113.7", 22), service="ssh", count=3)
 POOL = Attempt(2.0, "tcp", Endpoint("198.18.0.9", 3333), name="pool.example", service="stratum")
 METADATA = Attempt(3.0, "tcp", Endpoint("169.254.169.254", 80), service="http")
 PROXIED = tuple(
-    Attempt(4.0, "tcp", Endpoint("198.18.0.4", 8888), name="proxy", service="http", details={"target": target})
+    Attempt(
+        4.0, "tcp", Endpoint("198.18.0.4", 8888), name="proxy", service="tls", details={"proxy": {"target": target}}
+    )
     for target in ("models.example.com:443", "203.0.113.7:22")
 )
 
