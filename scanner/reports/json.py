@@ -6,7 +6,6 @@ as a lone surrogate (`\\udc80` to `\\udcff`, Python's surrogateescape), so that 
 
 import json
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from importlib import resources
 from typing import Any, NoReturn
 
@@ -54,10 +53,13 @@ from scanner.model.egress import (
     Question,
     SandboxReach,
     Tool,
+    Tried,
     Verdict,
 )
 from scanner.model.launch import Default, Missing, Origin, Place
-from scanner.reports.jsontext import DEPTH, canonical, dumps
+from scanner.reports import json_run
+from scanner.reports import jsonread as r
+from scanner.reports.jsontext import canonical, dumps
 from scanner.reports.plugin import Format, RenderOptions
 
 
@@ -85,11 +87,12 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # JS
             },
             "image": _image(report.image),
             "complete": report.complete,
-            "findings": [_finding(one) for one in report.findings],
+            "findings": [finding(one) for one in report.findings],
             "launch": _launch(report.egress),
             "sandboxes": map(_sandbox, report.egress.sandboxes if report.egress else ()),
+            "run": None if report.run is None else json_run.run(report.run),
             "means": [_means(one) for one in report.means],
-            "notifications": [_notification(one) for one in report.notifications],
+            "notifications": [notification(one) for one in report.notifications],
             "statistics": canonical(report.statistics),
             "rules": [_rule(one) for one in report.rules],
         }
@@ -123,7 +126,7 @@ def _layer(layer: Layer) -> Json:
     return {"index": layer.index, "diff_id": layer.diff_id, "created_by": layer.created_by}
 
 
-def _finding(finding: Finding) -> Json:
+def finding(finding: Finding) -> Json:
     return {
         "rule_id": finding.rule_id,
         "severity": finding.severity,
@@ -168,7 +171,7 @@ def _location(location: Location) -> Json:
             "container": location.container,
             "pid": location.pid,
             "command": location.command,
-            "executable": _name(location.executable),
+            "executable": json_run.name(location.executable),
         }
     return {
         **_path(location.path, location.inner),
@@ -190,7 +193,7 @@ def _evidence(evidence: Evidence) -> Json:
     }
 
 
-def _notification(notification: Notification) -> Json:
+def notification(notification: Notification) -> Json:
     return {
         "stage": notification.stage,
         "level": notification.level,
@@ -199,10 +202,6 @@ def _notification(notification: Notification) -> Json:
         "layer": notification.layer,
         "count": notification.count,
     }
-
-
-def _name(raw: bytes | None) -> Json:
-    return None if raw is None else raw.decode("utf-8", "surrogateescape")
 
 
 def _path(file: bytes | None, inner: tuple[bytes, ...]) -> dict[str, Json]:
@@ -268,8 +267,8 @@ def _answer(answer: Answer) -> Json:
         "destination": answer.destination,
         "verdict": answer.verdict,
         "direct": answer.direct,
-        "allows": [_permit(one) for one in answer.allows],
-        "missing": [_missing(one) for one in answer.missing],
+        "allows": [permit(one) for one in answer.allows],
+        "missing": [missing(one) for one in answer.missing],
         "because": [_barrier(one) for one in answer.because],
         "paths": [
             {
@@ -278,8 +277,8 @@ def _answer(answer: Answer) -> Json:
                 "verdict": one.verdict,
                 "mode": one.mode,
                 "steps": [_step(step) for step in one.steps],
-                "permits": [_permit(permit) for permit in one.permits],
-                "missing": [_missing(gap) for gap in one.missing],
+                "permits": [permit(passes) for passes in one.permits],
+                "missing": [missing(gap) for gap in one.missing],
                 "tool": None
                 if one.tool is None
                 else {
@@ -288,10 +287,23 @@ def _answer(answer: Answer) -> Json:
                     "place": one.tool.place,
                     "words": one.tool.words,
                 },
+                "tried": one.tried,
             }
             for one in answer.paths
         ],
         "paths_left_out": answer.paths_left_out,
+        "tried": None if answer.tried is None else [tried(one) for one in answer.tried],
+    }
+
+
+def tried(value: Tried) -> Json:
+    return {
+        "target": value.target,
+        "protocol": value.protocol,
+        "service": value.service,
+        "count": value.count,
+        "outcome": value.outcome,
+        "because": value.because,
     }
 
 
@@ -304,8 +316,8 @@ def _step(edge: Edge) -> Json:
         "location": _origin(edge.origin),
         "needs": edge.needs,
         "why": edge.why,
-        "permits": None if edge.permits is None else [_permit(one) for one in edge.permits],
-        "missing": [_missing(one) for one in edge.missing],
+        "permits": None if edge.permits is None else [permit(one) for one in edge.permits],
+        "missing": [missing(one) for one in edge.missing],
         "actions": edge.actions,
     }
 
@@ -314,7 +326,7 @@ def _barrier(barrier: Barrier) -> Json:
     return {"from": barrier.source, "to": barrier.target, "why": barrier.why, "location": _origin(barrier.origin)}
 
 
-def _permit(permit: Permit) -> Json:
+def permit(permit: Permit) -> Json:
     return {
         "hosts": permit.hosts,
         "protocol": permit.protocol,
@@ -324,7 +336,7 @@ def _permit(permit: Permit) -> Json:
     }
 
 
-def _missing(missing: Missing) -> Json:
+def missing(missing: Missing) -> Json:
     return {"key": missing.key, "why": missing.why, "location": _origin(missing.origin)}
 
 
@@ -361,21 +373,7 @@ def _origin(origin: Origin | None) -> Json:
 # ---- reading
 
 
-class _Wrong(Exception):
-    """`message` about the value at `path`, which grows from the inside out."""
-
-    def __init__(self, message: str, path: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.path = path
-
-    def inside(self, step: str) -> "_Wrong":
-        return _Wrong(self.message, step + self.path)
-
-
-_OLDER = ("1.1",)
-Reader = Callable[[Any], Any]
-"""Takes a value of a JSON document and returns what it stands for, or raises _Wrong."""
+_OLDER = ("1.1", "1.2")
 
 
 def load(text: str) -> Report:
@@ -389,7 +387,7 @@ def load(text: str) -> Report:
         )
     try:
         fields = _REPORT(document if version == SCHEMA_VERSION else _newer(document))
-    except _Wrong as e:
+    except r.Wrong as e:
         raise ReportError(f"this is no report that sandscan wrote: {printable(e.path.lstrip('.'))} {e.message}") from e
     complete = fields.pop("complete")
     launch, sandboxes = fields.pop("launch"), fields.pop("sandboxes")
@@ -404,14 +402,34 @@ def load(text: str) -> Report:
 
 
 def _newer(document: dict[str, Any]) -> dict[str, Any]:
-    """A report of version 1.1, which knew no launches, as one of this version."""
-    for name in ("launch", "sandboxes"):
+    """A report of version 1.1, which knew no launches, or 1.2, which knew no runs, as one of this version."""
+    version = document["schema_version"]
+    added: dict[str, Any] = {"run": None}
+    if version == "1.1":
+        added |= {"launch": None, "sandboxes": []}
+    for name in added:
         if name in document:
-            raise _Wrong(f"is not known to version {document['schema_version']}", f".{name}")
-    findings = document.get("findings")
-    if isinstance(findings, list):
-        findings = [{**one, "flow": one.get("flow", [])} if isinstance(one, dict) else one for one in findings]
-    return {**document, "schema_version": SCHEMA_VERSION, "findings": findings, "launch": None, "sandboxes": []}
+            raise r.Wrong(f"is not known to version {version}", f".{name}")
+    newer = {**document, **added, "schema_version": SCHEMA_VERSION}
+    if version == "1.1":
+        newer["findings"] = _each(document.get("findings"), lambda one: {**one, "flow": one.get("flow", [])})
+    newer["sandboxes"] = _each(newer.get("sandboxes"), _newer_sandbox)
+    return newer
+
+
+def _newer_sandbox(sandbox: dict[str, Any]) -> dict[str, Any]:
+    """What a run tried of it was not asked before version 1.3."""
+
+    def answer(one: dict[str, Any]) -> dict[str, Any]:
+        paths = _each(one.get("paths"), lambda path: {**path, "tried": path.get("tried")})
+        return {**one, "tried": one.get("tried"), "paths": paths}
+
+    return {**sandbox, "verdicts": _each(sandbox.get("verdicts"), answer)}
+
+
+def _each(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """Every object of an array changed; what is no array or no object is left for the reader to refuse."""
+    return [change(one) if isinstance(one, dict) else one for one in value] if isinstance(value, list) else value
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -430,116 +448,16 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-def _of(kind: type, article: str) -> Reader:
-    def read(value: Any) -> Any:
-        if type(value) is not kind:
-            raise _Wrong(f"is not {article}")
-        return value
-
-    return read
-
-
-def _integer(least: int) -> Reader:
-    def read(value: Any) -> Any:
-        if type(value) is not int or value < least:
-            raise _Wrong(f"is not a whole number from {least}")
-        return value
-
-    return read
-
-
-def _optional(reader: Reader) -> Reader:
-    return lambda value: None if value is None else reader(value)
-
-
-def _one_of(kind: type[StrEnum]) -> Reader:
-    known = {one.value: one for one in kind}
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, str) or value not in known:
-            raise _Wrong(f"is not one of {', '.join(known)}")
-        return known[value]
-
-    return read
-
-
-def _array(reader: Reader, least: int = 0) -> Reader:
-    def read(value: Any) -> Any:
-        if not isinstance(value, list) or len(value) < least:
-            raise _Wrong("is not an array" if least == 0 else f"is not an array of {least} or more")
-        items = []
-        for item in value:
-            try:
-                items.append(reader(item))
-            except _Wrong as e:
-                raise e.inside(f"[{len(items)}]") from None
-        return tuple(items)
-
-    return read
-
-
-def _object(make: Callable[..., Any], **readers: Reader) -> Reader:
-    """Reads an object that has exactly these fields and calls `make` with them."""
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise _Wrong("is not an object")
-        if value.keys() != readers.keys():
-            unknown = ", ".join(sorted(value.keys() - readers.keys()))
-            missing = ", ".join(sorted(readers.keys() - value.keys()))
-            raise _Wrong(f"lacks {missing}" if missing else f"has fields that are not known here: {printable(unknown)}")
-        fields = {}
-        for name, reader in readers.items():
-            try:
-                fields[name] = reader(value[name])
-            except _Wrong as e:
-                raise e.inside(f".{name}") from None
-        return make(**fields)
-
-    return read
-
-
-def _bytes(value: Any) -> Any:
-    try:
-        return _text(value).encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError as e:
-        raise _Wrong("is not a path: it holds half of a surrogate pair") from e
-
-
-def _free(value: Any) -> Any:
-    """An object of facts, as deep as `canonical` leaves it."""
-    if not isinstance(value, dict):
-        raise _Wrong("is not an object")
-    if _depth(value) > DEPTH:
-        raise _Wrong("is nested too deeply")
-    return value
-
-
 def _statistics(value: Any) -> Any:
     for name, kind in (("files", int), ("bytes", int), ("seconds", float)):
-        number = _free(value).get(name)
+        number = r.free(value).get(name)
         if number is not None and (type(number) not in {int, kind} or number < 0):
-            raise _Wrong("is not a number from 0", f".{name}")
+            raise r.Wrong("is not a number from 0", f".{name}")
     return value
-
-
-def _depth(value: Any) -> int:
-    depth, level = 0, [value]
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        depth += 1
-        level = [item for one in level for item in (one.values() if isinstance(one, dict) else one)]
-    return depth
 
 
 def _labels(value: Any) -> Any:
-    return tuple((name, _at(f".{name}", _text, text)) for name, text in _of(dict, "an object")(value).items())
-
-
-def _at(step: str, reader: Reader, value: Any) -> Any:
-    try:
-        return reader(value)
-    except _Wrong as e:
-        raise e.inside(step) from None
+    return tuple((name, r.at(f".{name}", r.text, text)) for name, text in r.of(dict, "an object")(value).items())
 
 
 def _with_path(make: Callable[..., Any]) -> Callable[..., Any]:
@@ -547,7 +465,7 @@ def _with_path(make: Callable[..., Any]) -> Callable[..., Any]:
 
     def read(path: str | None, file: bytes | None, inner: tuple[bytes, ...], **fields: Any) -> Any:
         if path != _path(file, inner)["path"] or (file is None and inner):
-            raise _Wrong("is not file and inner joined by !/", ".path")
+            raise r.Wrong("is not file and inner joined by !/", ".path")
         return make(path=file, inner=inner, **fields)
 
     return read
@@ -568,207 +486,217 @@ def _who(value: Any) -> Any:
 def _span(value: Any) -> Any:
     """A range of ports: the first and the last."""
     if not isinstance(value, list) or len(value) != 2:
-        raise _Wrong("is not a pair of ports")
-    return tuple(_at(f"[{i}]", _integer(0), one) for i, one in enumerate(value))
+        raise r.Wrong("is not a pair of ports")
+    return tuple(r.at(f"[{i}]", r.integer(0), one) for i, one in enumerate(value))
 
 
-def _renamed(make: Callable[..., Any], **names: str) -> Callable[..., Any]:
-    """`make` is called with fields under the model's names where the document has others."""
-    return lambda **fields: make(**{names.get(name, name): value for name, value in fields.items()})
-
-
-_text = _of(str, "a string")
-_texts = _array(_text)
-_LAYER = _object(Layer, index=_integer(0), diff_id=_optional(_text), created_by=_optional(_text))
-_PLACE: Mapping[str, Reader] = {
-    "path": _text,
-    "file": _bytes,
-    "inner": _array(_bytes),
-    "line": _optional(_integer(1)),
-    "offset": _optional(_integer(0)),
+_LAYER = r.record(Layer, index=r.integer(0), diff_id=r.optional(r.text), created_by=r.optional(r.text))
+_PLACE: Mapping[str, r.Reader] = {
+    "path": r.text,
+    "file": r.raw,
+    "inner": r.array(r.raw),
+    "line": r.optional(r.integer(1)),
+    "offset": r.optional(r.integer(0)),
 }
-_CONFIG_LOCATION = _object(lambda *, config: ConfigLocation(config), config=_text)
-_FILE_LOCATION = _object(_with_path(FileLocation), layer=_LAYER, **_PLACE)
-_EVIDENCE = _object(_with_path(Evidence), detector=_text, kind=_text, excerpt=_text, facts=_free, **_PLACE)
-_LAUNCH_LOCATION = _object(LaunchLocation, file=_text, line=_integer(1), column=_integer(1))
-_PROCESS_LOCATION = _object(
-    ProcessLocation, container=_text, pid=_optional(_integer(0)), command=_texts, executable=_optional(_bytes)
+_CONFIG_LOCATION = r.record(lambda *, config: ConfigLocation(config), config=r.text)
+_FILE_LOCATION = r.record(_with_path(FileLocation), layer=_LAYER, **_PLACE)
+_EVIDENCE = r.record(_with_path(Evidence), detector=r.text, kind=r.text, excerpt=r.text, facts=r.free, **_PLACE)
+_LAUNCH_LOCATION = r.record(LaunchLocation, file=r.text, line=r.integer(1), column=r.integer(1))
+_PROCESS_LOCATION = r.record(
+    ProcessLocation, container=r.text, pid=r.optional(r.integer(0)), command=r.texts, executable=r.optional(r.raw)
 )
-_FLOW_STEP = _object(FlowStep, location=_optional(_where), message=_text, kind=_text)
-_FINDING = _object(
+_FLOW_STEP = r.record(FlowStep, location=r.optional(_where), message=r.text, kind=r.text)
+_FINDING = r.record(
     Finding,
-    rule_id=_text,
-    severity=_one_of(Severity),
-    confidence=_one_of(Confidence),
-    message=_text,
-    state=_one_of(State),
-    hidden_by=_optional(_integer(0)),
-    locations=_array(_where, least=1),
-    details=_free,
-    evidence=_array(_EVIDENCE),
-    flow=_array(_FLOW_STEP),
-    fingerprint=_text,
+    rule_id=r.text,
+    severity=r.one_of(Severity),
+    confidence=r.one_of(Confidence),
+    message=r.text,
+    state=r.one_of(State),
+    hidden_by=r.optional(r.integer(0)),
+    locations=r.array(_where, least=1),
+    details=r.free,
+    evidence=r.array(_EVIDENCE),
+    flow=r.array(_FLOW_STEP),
+    fingerprint=r.text,
 )
-_MEANS = _object(
+_MEANS = r.record(
     Means,
-    kind=_one_of(MeansKind),
-    name=_text,
-    version=_optional(_text),
-    owner=_optional(_text),
+    kind=r.one_of(MeansKind),
+    name=r.text,
+    version=r.optional(r.text),
+    owner=r.optional(r.text),
     location=_where,
-    details=_free,
+    details=r.free,
 )
-_NOTIFICATION = _object(
+_NOTIFICATION = r.record(
     _with_path(Notification),
-    stage=_text,
-    level=_one_of(Level),
-    message=_text,
-    path=_optional(_text),
-    file=_optional(_bytes),
-    inner=_array(_bytes),
-    layer=_optional(_integer(0)),
-    count=_integer(1),
+    stage=r.text,
+    level=r.one_of(Level),
+    message=r.text,
+    path=r.optional(r.text),
+    file=r.optional(r.raw),
+    inner=r.array(r.raw),
+    layer=r.optional(r.integer(0)),
+    count=r.integer(1),
 )
-_RULE = _object(
+_RULE = r.record(
     Rule,
-    id=_text,
-    name=_text,
-    severity=_one_of(Severity),
-    description=_text,
-    help=_text,
-    references=_texts,
-    attack=_texts,
+    id=r.text,
+    name=r.text,
+    severity=r.one_of(Severity),
+    description=r.text,
+    help=r.text,
+    references=r.texts,
+    attack=r.texts,
 )
-_CONFIG = _object(
+_CONFIG = r.record(
     ImageConfig,
-    user=_text,
-    env=_texts,
-    entrypoint=_texts,
-    cmd=_texts,
-    working_dir=_text,
-    exposed_ports=_texts,
-    volumes=_texts,
+    user=r.text,
+    env=r.texts,
+    entrypoint=r.texts,
+    cmd=r.texts,
+    working_dir=r.text,
+    exposed_ports=r.texts,
+    volumes=r.texts,
     labels=_labels,
-    healthcheck=_texts,
-    on_build=_texts,
-    stop_signal=_text,
+    healthcheck=r.texts,
+    on_build=r.texts,
+    stop_signal=r.text,
 )
-_IMAGE = _object(
+_IMAGE = r.record(
     Image,
-    id=_optional(_text),
-    platform=_text,
-    created=_optional(_text),
+    id=r.optional(r.text),
+    platform=r.text,
+    created=r.optional(r.text),
     config=_CONFIG,
-    layers=_array(_LAYER),
+    layers=r.array(_LAYER),
 )
-_DEFAULT = _object(lambda *, default: Default(default), default=_text)
-_PLACE_IN_LAUNCH = _object(Place, file=_text, line=_integer(1), column=_integer(1))
-_ORIGIN = _optional(_who)
-_PERMIT = _object(
-    Permit, hosts=_texts, protocol=_text, ports=_array(_span), excepts=_texts, reply=_of(bool, "true or false")
-)
-_GAP = _object(_renamed(Missing, location="origin"), key=_text, why=_text, location=_ORIGIN)
-_BARRIER = _object(
-    _renamed(Barrier, to="target", location="origin", **{"from": "source"}),
-    to=_text,
-    why=_text,
+_DEFAULT = r.record(lambda *, default: Default(default), default=r.text)
+_PLACE_IN_LAUNCH = r.record(Place, file=r.text, line=r.integer(1), column=r.integer(1))
+_ORIGIN = r.optional(_who)
+_PERMIT = r.record(Permit, hosts=r.texts, protocol=r.text, ports=r.array(_span), excepts=r.texts, reply=r.flag)
+_GAP = r.record(r.renamed(Missing, location="origin"), key=r.text, why=r.text, location=_ORIGIN)
+_BARRIER = r.record(
+    r.renamed(Barrier, to="target", location="origin", **{"from": "source"}),
+    to=r.text,
+    why=r.text,
     location=_ORIGIN,
-    **{"from": _text},
+    **{"from": r.text},
 )
-_EDGE = _object(
-    _renamed(Edge, edge="kind", to="target", location="origin", **{"from": "source"}),
-    edge=_text,
-    to=_text,
-    mode=_one_of(Mode),
+_EDGE = r.record(
+    r.renamed(Edge, edge="kind", to="target", location="origin", **{"from": "source"}),
+    edge=r.text,
+    to=r.text,
+    mode=r.one_of(Mode),
     location=_ORIGIN,
-    needs=_texts,
-    why=_text,
-    permits=_optional(_array(_PERMIT)),
-    missing=_array(_GAP),
-    actions=_texts,
-    **{"from": _text},
+    needs=r.texts,
+    why=r.text,
+    permits=r.optional(r.array(_PERMIT)),
+    missing=r.array(_GAP),
+    actions=r.texts,
+    **{"from": r.text},
 )
-_PATH = _object(
+_PATH = r.record(
     Path,
-    id=_text,
-    destination=_one_of(Destination),
-    verdict=_one_of(Verdict),
-    mode=_one_of(Mode),
-    steps=_array(_EDGE),
-    permits=_array(_PERMIT),
-    missing=_array(_GAP),
-    tool=_optional(_object(Tool, effort=_integer(0), name=_optional(_text), place=_optional(_text), words=_text)),
+    id=r.text,
+    destination=r.one_of(Destination),
+    verdict=r.one_of(Verdict),
+    mode=r.one_of(Mode),
+    steps=r.array(_EDGE),
+    permits=r.array(_PERMIT),
+    missing=r.array(_GAP),
+    tool=r.optional(
+        r.record(Tool, effort=r.integer(0), name=r.optional(r.text), place=r.optional(r.text), words=r.text)
+    ),
+    tried=r.optional(r.flag),
 )
-_ANSWER = _object(
+_ANSWER = r.record(
     Answer,
-    destination=_one_of(Destination),
-    verdict=_one_of(Verdict),
-    direct=_one_of(Verdict),
-    allows=_array(_PERMIT),
-    missing=_array(_GAP),
-    because=_array(_BARRIER),
-    paths=_array(_PATH),
-    paths_left_out=_integer(0),
-)
-_ACTION = _object(
-    _renamed(Action, location="origin"),
-    id=_text,
-    title=_text,
-    cost=_integer(0),
-    location=_ORIGIN,
-    edit=_free,
-    breaks=_text,
-)
-_CUT = _object(
-    Cut,
-    closes=_array(_one_of(Destination)),
-    actions=_array(_ACTION),
-    cost=_integer(0),
-    verified=_of(bool, "true or false"),
-    possible=_of(bool, "true or false"),
-    why_not=_text,
-)
-_SANDBOX = _object(
-    _renamed(SandboxReach, location="origin", verdicts="answers"),
-    name=_text,
-    kind=_text,
-    image=_optional(_text),
-    location=_who,
-    verdicts=_array(_ANSWER),
-    cuts=_array(_CUT),
-    questions=_array(_object(Question, name=_text, answer=_text, words=_text, path=_optional(_text))),
-    graph=_object(
-        Graph,
-        start=_text,
-        nodes=_array(_object(_renamed(Node, location="origin"), id=_text, kind=_text, label=_text, location=_ORIGIN)),
-        edges=_array(_EDGE),
-        barriers=_array(_BARRIER),
-        actions=_array(_ACTION),
-        siblings=_texts,
+    destination=r.one_of(Destination),
+    verdict=r.one_of(Verdict),
+    direct=r.one_of(Verdict),
+    allows=r.array(_PERMIT),
+    missing=r.array(_GAP),
+    because=r.array(_BARRIER),
+    paths=r.array(_PATH),
+    paths_left_out=r.integer(0),
+    tried=r.optional(
+        r.array(
+            r.record(
+                Tried,
+                target=r.text,
+                protocol=r.text,
+                service=r.text,
+                count=r.integer(1),
+                outcome=r.text,
+                because=r.text,
+            )
+        )
     ),
 )
-_LAUNCH = _object(
-    dict,
-    format=_text,
-    files=_texts,
-    runner=_text,
-    assumptions=_array(_object(lambda *, key, value: (key, value), key=_text, value=_text)),
+_ACTION = r.record(
+    r.renamed(Action, location="origin"),
+    id=r.text,
+    title=r.text,
+    cost=r.integer(0),
+    location=_ORIGIN,
+    edit=r.free,
+    breaks=r.text,
 )
-_REPORT = _object(
+_CUT = r.record(
+    Cut,
+    closes=r.array(r.one_of(Destination)),
+    actions=r.array(_ACTION),
+    cost=r.integer(0),
+    verified=r.flag,
+    possible=r.flag,
+    why_not=r.text,
+)
+_SANDBOX = r.record(
+    r.renamed(SandboxReach, location="origin", verdicts="answers"),
+    name=r.text,
+    kind=r.text,
+    image=r.optional(r.text),
+    location=_who,
+    verdicts=r.array(_ANSWER),
+    cuts=r.array(_CUT),
+    questions=r.array(r.record(Question, name=r.text, answer=r.text, words=r.text, path=r.optional(r.text))),
+    graph=r.record(
+        Graph,
+        start=r.text,
+        nodes=r.array(
+            r.record(r.renamed(Node, location="origin"), id=r.text, kind=r.text, label=r.text, location=_ORIGIN)
+        ),
+        edges=r.array(_EDGE),
+        barriers=r.array(_BARRIER),
+        actions=r.array(_ACTION),
+        siblings=r.texts,
+    ),
+)
+_LAUNCH = r.record(
     dict,
-    schema_version=_text,
-    tool=_object(Scanner, name=_text, version=_text, ruleset=_text),
-    started=_text,
-    target=_object(Target, source=_text, name=_text, repository=_text, manifest=_optional(_text)),
+    format=r.text,
+    files=r.texts,
+    runner=r.text,
+    assumptions=r.array(r.record(lambda *, key, value: (key, value), key=r.text, value=r.text)),
+)
+_REPORT = r.record(
+    dict,
+    schema_version=r.text,
+    tool=r.record(Scanner, name=r.text, version=r.text, ruleset=r.text),
+    started=r.text,
+    target=r.record(Target, source=r.text, name=r.text, repository=r.text, manifest=r.optional(r.text)),
     image=_IMAGE,
-    complete=_of(bool, "true or false"),
-    findings=_array(_FINDING),
-    launch=_optional(_LAUNCH),
-    sandboxes=_array(_SANDBOX),
-    means=_array(_MEANS),
-    notifications=_array(_NOTIFICATION),
+    complete=r.flag,
+    findings=r.array(_FINDING),
+    launch=r.optional(_LAUNCH),
+    sandboxes=r.array(_SANDBOX),
+    run=r.optional(json_run.RUN),
+    means=r.array(_MEANS),
+    notifications=r.array(_NOTIFICATION),
     statistics=_statistics,
-    rules=_array(_RULE),
+    rules=r.array(_RULE),
 )
 
 PLUGIN = Format("json", "everything, for other programs and for `sandscan convert`", (".json",), render)

