@@ -69,6 +69,7 @@ class Helper(IntEnum):
     PROBE_READ_USER_STR = 114
     PROBE_READ_KERNEL_STR = 115
     SK_ASSIGN = 124
+    RINGBUF_OUTPUT = 130
     RINGBUF_RESERVE = 131
     RINGBUF_SUBMIT = 132
     RINGBUF_DISCARD = 133
@@ -77,6 +78,8 @@ class Helper(IntEnum):
 class MapType(IntEnum):
     HASH = 1
     ARRAY = 2
+    PERCPU_ARRAY = 6
+    LRU_HASH = 9
     SOCKMAP = 15
     RINGBUF = 27
 
@@ -101,7 +104,7 @@ class _Command(IntEnum):
 
 
 _SIZES: Final = {1: 0x10, 2: 0x08, 4: 0x00, 8: 0x18}
-_ALU: Final = {"add": 0x00, "sub": 0x10, "or": 0x40, "and": 0x50, "lsh": 0x60, "rsh": 0x70, "mov": 0xB0}
+_ALU: Final = {"add": 0x00, "sub": 0x10, "mul": 0x20, "or": 0x40, "and": 0x50, "lsh": 0x60, "rsh": 0x70, "mov": 0xB0}
 _JUMPS: Final = {"==": 0x10, ">": 0x20, ">=": 0x30, "!=": 0x50, "<": 0xA0, "<=": 0xB0}
 
 
@@ -124,6 +127,9 @@ class Assembly:
 
     def subtract(self, target: Register, value: Register | int) -> None:
         self._alu("sub", target, value)
+
+    def multiply(self, target: Register, value: Register | int) -> None:
+        self._alu("mul", target, value)
 
     def both(self, target: Register, value: Register | int) -> None:
         """Bitwise and."""
@@ -159,6 +165,11 @@ class Assembly:
         """target = the map behind that descriptor."""
         self._put(0x18, target, 1, 0, fd)
         self._put(0)
+
+    def constant(self, target: Register, value: int) -> None:
+        """target = a number of 64 bits."""
+        self._put(0x18, target, 0, 0, _signed(value))
+        self._put(0, imm=_signed(value >> 32))
 
     def call(self, helper: Helper) -> None:
         self._put(0x85, imm=helper)
@@ -206,6 +217,11 @@ class Assembly:
 
     def _put(self, opcode: int, dst: int = 0, src: int = 0, offset: int = 0, imm: int = 0) -> None:
         self._code += struct.pack("=BBhi", opcode, dst | src << 4, offset, imm)
+
+
+def _signed(value: int) -> int:
+    """The low 32 bits, as the immediate of an instruction holds them."""
+    return ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
 
 
 def create_map(kind: MapType, key_size: int, value_size: int, entries: int) -> int:
