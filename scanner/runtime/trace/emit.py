@@ -3,7 +3,20 @@
 Stack of a program: FP-8 is scratch of these functions; FP-16 a key of 32 bits. All of them lose R0 to R5.
 """
 
-from scanner.runtime.trace.bpf import FP, R0, R1, R2, R3, R4, Assembly, Helper, MapType, Register, create_map, get_element
+from scanner.runtime.trace.bpf import (
+    FP,
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    Assembly,
+    Helper,
+    MapType,
+    Register,
+    create_map,
+    get_element,
+)
 from scanner.runtime.trace.btf import Types
 
 SCRATCH = -8
@@ -24,7 +37,7 @@ def read(asm: Assembly, target: Register, pointer: Register, offset: int, size: 
 
 
 def copy(asm: Assembly, helper: Helper, target: Register, place: int, pointer: Register, size: int) -> None:
-    """The `size` bytes at `pointer` (R3 to R9) to target + place; R0 is what the helper returns."""
+    """The `size` bytes at `pointer` (not R0) to target + place; R0 is what the helper returns."""
     asm.move(R3, pointer)
     asm.move(R1, target)
     asm.add(R1, place)

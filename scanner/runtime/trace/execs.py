@@ -54,7 +54,7 @@ _PATH = _HEADER.size
 _NAME = _PATH + PATH_KEPT
 _ARGUMENTS = _NAME + NAME_KEPT
 _RECORD = -64
-"""Where the short records of fork and exit lie on the stack; the key at FP-16 is theirs no more."""
+"""Where the short records of fork and exit lie on the stack: up to the key at FP-16."""
 
 _TGID = 1
 """PIDTYPE_TGID, include/linux/pid_types.h: where signal_struct.pids has the process."""
