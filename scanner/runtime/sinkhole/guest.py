@@ -1,0 +1,665 @@
+"""The two containers of an observation: the pause, which holds the network and PID namespaces, and the guest, which joins them.
+
+The guest shares the pause's PID namespace, so that the kernel kills all of it when the pause ends, and the pause ends with us:
+its standard input is a connection of ours to the engine. What the guest sees of that: process 1 is `pause`, its own first
+process has another number, and orphans are reaped as `docker run --init` would. Programs that insist on being process 1
+(systemd, s6) say so and end. Without it a guest would outlive a killed observer, cut off, until the next start.
+
+API: moby, api/swagger.yaml; the frames of an attached container's output: ContainerAttach, "Stream format".
+"""
+
+import os
+import platform
+import secrets
+import select
+import signal
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from scanner.errors import SourceError, TargetError
+from scanner.model import printable
+from scanner.runtime.sinkhole import pause
+from scanner.runtime.sinkhole.addresses import RESOLVER
+from scanner.runtime.sinkhole.seccomp import profile
+from scanner.runtime.sinkhole.sweep import LABEL, owner
+from scanner.runtime.sinkhole.withheld import Settings
+from scanner.sources.container import EngineContainer, find_container, is_process_of
+from scanner.sources.engine import ask
+from scanner.sources.failures import reason
+
+if TYPE_CHECKING:
+    import docker
+
+OUTPUT = 64 << 10
+"""Bytes of the guest's output that are kept; the rest is read, counted and let go."""
+_TURN = 0.2
+_GONE_SECONDS = 20.0
+_LEAST = 4096
+"""What a file counts at least: an empty one takes an inode."""
+_DEEP = 200
+_FLOOR = 256 << 20
+"""Free bytes of the engine's disk below which a guest is stopped, whoever filled it."""
+_RECEIVE = 1 << 18
+_FRAME = 8
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of a guest: wall-clock seconds, processors, bytes of memory (its tmpfs included; no swap), processes and threads, bytes on disk."""
+
+    seconds: float = 60
+    cpus: float = 2
+    memory: int = 2 << 30
+    pids: int = 512
+    disk: int = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Where a run stands, for whoever waits: seconds left, bytes of output and of disk so far."""
+
+    left: float
+    output: int
+    disk: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: `exit_code` None where it was stopped, `stopped` then says why. Times are seconds since the epoch."""
+
+    started: float
+    ended: float
+    exit_code: int | None
+    stopped: str
+    output: bytes
+    output_lost: int
+    notes: tuple[str, ...] = ()
+
+
+class Pause(AbstractContextManager["Pause"]):
+    """The pause container from entering to leaving; nothing of it is left then, nor of a guest in it.
+
+    `pid` is the host's number of its process. Raises SourceError where it cannot be started, or where its process or network is not
+    what it has to be; then nothing is left either.
+    """
+
+    def __init__(self, client: "docker.DockerClient", endpoint: str, settings: Settings) -> None:
+        self._api: Any = client.api
+        self.endpoint = endpoint
+        self.client = client
+        self._settings = settings
+        self.name = f"sandscan-{secrets.token_hex(6)}"
+        self.id = ""
+        self.pid = 0
+        self._handle = -1
+        self._held = ExitStack()
+
+    def __enter__(self) -> "Pause":
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> None:
+        config = {
+            "Image": _pause_image(self._api, self.endpoint),
+            "Labels": {LABEL: owner()},
+            "User": pause.USER,
+            "OpenStdin": True,
+            "StdinOnce": True,
+            "AttachStdin": True,
+            "HostConfig": {
+                "NetworkMode": "none",
+                "Dns": [RESOLVER],
+                "DnsSearch": ["."],
+                "ExtraHosts": [f"{name}:{address}" for name, address in self._settings.hosts],
+                "CapDrop": ["ALL"],
+                "ReadonlyRootfs": True,
+                "SecurityOpt": ["no-new-privileges", f"seccomp={profile(())}"],
+                "LogConfig": {"Type": "none"},
+                "Memory": 32 << 20,
+                "MemorySwap": 32 << 20,
+                "PidsLimit": 16,
+                "AutoRemove": True,
+            },
+        }
+        if self._settings.hostname is not None:
+            config["Hostname"] = self._settings.hostname
+        self.id = _created(self._api, self.endpoint, config, f"{self.name}-pause")
+        # attached before it starts: from its first read on, its input ends with us
+        self._held.enter_context(_attached(self._api, self.endpoint, self.id, stdin=1))
+        _asked(self.endpoint, "start the pause container", partial(self._api.start, self.id))
+        self.pid = _pid(self._api, self.endpoint, self.id)
+        if not is_process_of(self.pid, self.id):
+            raise SourceError(
+                f"the engine at {printable(self.endpoint)} runs its containers where this machine does not see their processes "
+                "(a virtual machine, a container of its own): run sandscan where the engine runs"
+            )
+        self._handle = os.pidfd_open(self.pid)
+        self._held.callback(os.close, self._handle)
+        if self.namespace == Path("/proc/self/ns/net").stat().st_ino:
+            raise SourceError("the engine gave the pause container this machine's own network; nothing is run in it")
+        if _status(self.pid).get("Seccomp") != "2":
+            raise SourceError("the engine runs containers without a seccomp filter; nothing is run without one")
+
+    @property
+    def namespace(self) -> int:
+        """The inode of its network namespace."""
+        return Path(f"/proc/{self.pid}/ns/net").stat().st_ino
+
+    @property
+    def handle(self) -> int:
+        """A pidfd of its process: readable once it is dead."""
+        return self._handle
+
+    def kill(self) -> None:
+        """End every process in it, by the kernel alone: no engine is asked."""
+        if self._handle >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Remove it; may be called twice. What an engine that went away keeps, the next start removes."""
+        self.kill()
+        self._handle = -1
+        if self.id:
+            _removed(self._api, self.id)
+            self.id = ""
+        self._held.close()
+
+
+class Guest(AbstractContextManager["Guest"]):
+    """The observed container: created on entering, gone on leaving, with its volumes. `run` starts it and waits for its end.
+
+    Raises SourceError where the engine does not make or start it.
+    """
+
+    def __init__(
+        self, within: Pause, image: Mapping[str, Any], settings: Settings, limits: Limits, command: tuple[str, ...] = ()
+    ) -> None:
+        self._within = within
+        self._api: Any = within.client.api
+        self._endpoint = within.endpoint
+        self._image = image
+        self._settings = settings
+        self._command = command or settings.command
+        self._limits = limits
+        self._held = ExitStack()
+        self.name = f"{within.name}-guest"
+        self.id = ""
+        self.pid = 0
+        self.is_frozen = False
+
+    def __enter__(self) -> "Guest":
+        try:
+            self.id = _created(self._api, self._endpoint, self._config(), self.name)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _config(self) -> dict[str, Any]:
+        settings, limits = self._settings, self._limits
+        label = {LABEL: owner()}
+        declared = (self._image.get("Config") or {}).get("Volumes") or {}
+        hidden = {path for path, _ in settings.tmpfs}
+        volumes = [v for v in dict.fromkeys((*declared, *settings.volumes)) if v not in hidden]
+        options = [f"seccomp={profile(settings.capabilities)}"]
+        if settings.no_new_privileges:
+            options.append("no-new-privileges")
+        config: dict[str, Any] = {
+            "Image": str(self._image["Id"]),
+            "Labels": label,
+            "AttachStdout": True,
+            "AttachStderr": True,
+            "Env": [f"{name}={value}" for name, value in settings.environment],
+            "HostConfig": {
+                "NetworkMode": f"container:{self._within.id}",
+                "PidMode": f"container:{self._within.id}",
+                "IpcMode": "private",
+                "CapDrop": ["ALL"],
+                "CapAdd": sorted(settings.capabilities),
+                "SecurityOpt": options,
+                "LogConfig": {"Type": "none"},
+                "RestartPolicy": {"Name": "no"},
+                "NanoCpus": int(limits.cpus * 1e9),
+                "Memory": limits.memory,
+                "MemorySwap": limits.memory,
+                "PidsLimit": limits.pids,
+                "Ulimits": [
+                    {"Name": "core", "Soft": 0, "Hard": 0},
+                    {"Name": "fsize", "Soft": limits.disk, "Hard": limits.disk},
+                ],
+                "Mounts": [
+                    *(
+                        {
+                            "Type": "tmpfs",
+                            "Target": path,
+                            "ReadOnly": read_only,
+                            "TmpfsOptions": {"SizeBytes": limits.memory // 2, "Mode": 0o1777},
+                        }
+                        for path, read_only in settings.tmpfs
+                    ),
+                    # named as ours by a label, so that none is left behind: an anonymous one would have none
+                    *({"Type": "volume", "Target": path, "VolumeOptions": {"Labels": label}} for path in volumes),
+                ],
+            },
+        }
+        if self._command is not None:
+            config["Cmd"] = list(self._command)
+        if settings.entrypoint is not None:
+            config["Entrypoint"] = list(settings.entrypoint)
+        if settings.user is not None:
+            config["User"] = settings.user
+        return config
+
+    def run(self, watch: Callable[[Moment], str] = lambda _: "") -> Ended:
+        """Start it and wait until it ends or has to be stopped. `watch` is called some times a second and may say why to stop.
+
+        A guest that has to be stopped is frozen, not killed: what it holds can still be looked at. Raises SourceError.
+        """
+        output = _Output(self._held.enter_context(_attached(self._api, self._endpoint, self.id, stdout=1, stderr=1)))
+        self._held.callback(output.close)
+        started = time.time()
+        clock = time.monotonic()
+        _asked(self._endpoint, "start the guest", partial(self._api.start, self.id))
+        stopped, notes = "", []
+        with ExitStack() as here:
+            self.pid = _pid(self._api, self._endpoint, self.id)
+            found = find_container(self.id, here)
+            disk = _Disk(self._places(found), self._limits.disk, self._within.pid)
+            here.callback(disk.close)
+            if found.upper is None:
+                notes.append(
+                    "what the guest writes on disk cannot be measured here: each file is limited, and the disk's free space watched"
+                )
+            handle = self._verified(here) if self.pid else -1
+            while handle >= 0 and not stopped:
+                left = clock + self._limits.seconds - time.monotonic()
+                ready, _, _ = select.select([handle, self._within.handle], [], [], max(0.0, min(_TURN, left)))
+                if handle in ready:
+                    break
+                if self._within.handle in ready:
+                    stopped = "its pause container was ended by somebody else"
+                elif left <= 0:
+                    stopped = f"time limit of {self._limits.seconds:g} s"
+                else:
+                    stopped = disk.over or watch(Moment(left, output.total, disk.used))
+        if stopped:
+            self._freeze(notes)
+        state = self._state(wait=not stopped)
+        ended = time.time()
+        if not stopped and state.get("OOMKilled") is True:
+            stopped = f"memory limit of {self._limits.memory >> 20} MiB"
+        output.settle(_TURN if self.is_frozen else 5 * _TURN)
+        code = state.get("ExitCode")
+        return Ended(
+            started,
+            ended,
+            code if isinstance(code, int) and not stopped else None,
+            stopped,
+            bytes(output.kept),
+            output.total - len(output.kept),
+            tuple(notes),
+        )
+
+    def _verified(self, resources: ExitStack) -> int:
+        """A pidfd of its first process, which is in the pause's namespaces and under a filter; -1 where it has ended already."""
+        try:
+            handle = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return -1
+        resources.callback(os.close, handle)
+        try:
+            ours = is_process_of(self.pid, self.id)
+            network = Path(f"/proc/{self.pid}/ns/net").stat().st_ino
+            filtered = _status(self.pid).get("Seccomp")
+        except OSError:
+            return handle  # it has ended, or is about to: the pidfd says so
+        if ours and (network != self._within.namespace or filtered != "2"):
+            self._within.kill()
+            raise SourceError(
+                "the engine started the guest outside the sinkhole or without its seccomp filter; it was killed at once"
+            )
+        return handle if ours else -1
+
+    def _places(self, found: EngineContainer) -> list[Path]:
+        """What of the host's disk the guest writes to: its upper directory, its volumes, and the files the engine mounts into it."""
+        places = [found.upper] if found.upper is not None else []
+        places += (Path(m.source) for m in found.mounts if m.kind == "volume" and m.source.startswith("/"))
+        stated = (found.inspected.get(key) for key in ("HostsPath", "HostnamePath", "ResolvConfPath"))
+        return [*places, *(Path(path) for path in stated if isinstance(path, str) and path.startswith("/"))]
+
+    def _freeze(self, notes: list[str]) -> None:
+        import docker.errors
+        import requests
+
+        try:
+            self._api.pause(self.id)
+            self.is_frozen = True
+        except docker.errors.APIError as e:
+            if self._state(wait=False).get("Running") is True:
+                notes.append(f"the guest could not be frozen and was killed, its memory unseen: {printable(str(e))}")
+        except (docker.errors.DockerException, requests.RequestException, OSError) as e:
+            notes.append(f"the engine went away before the guest was frozen; it was killed: {reason(e)}")
+        if not self.is_frozen:
+            self._within.kill()
+
+    def _state(self, *, wait: bool) -> Mapping[str, Any]:
+        """What the engine says of its end, waited for where it has ended."""
+        end = time.monotonic() + _GONE_SECONDS
+        while True:
+            told = ask(self._endpoint, partial(self._api.inspect_container, self.id)) or {}
+            state: Mapping[str, Any] = told.get("State") or {}
+            if not wait or state.get("Running") is not True:
+                return state
+            if time.monotonic() > end:
+                raise SourceError(f"the engine at {printable(self._endpoint)} does not notice that the guest has ended")
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """Kill and remove it with its volumes; may be called twice."""
+        if self.id:
+            _removed(self._api, self.id)
+            self.id = ""
+        self._held.close()
+
+
+class Frames:
+    """Takes the stream of an attached container apart: frames of eight bytes of header (stream, three zeros, length) and content."""
+
+    def __init__(self) -> None:
+        self._header = bytearray()
+        self._left = 0
+
+    def feed(self, data: memoryview) -> Iterator[memoryview]:
+        """The content within the next bytes of the stream, cut as it comes."""
+        at = 0
+        while at < len(data):
+            if self._left:
+                piece = data[at : at + self._left]
+                self._left -= len(piece)
+                at += len(piece)
+                yield piece
+                continue
+            part = data[at : at + _FRAME - len(self._header)]
+            self._header += part
+            at += len(part)
+            if len(self._header) == _FRAME:
+                self._left = int.from_bytes(self._header[4:], "big")
+                self._header.clear()
+
+
+class _Output:
+    """Reads an attached container's output to its end, in a thread of its own, so that the guest never waits for a reader."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.kept = bytearray()
+        self.total = 0
+        self._connection = connection
+        self._thread = threading.Thread(target=self._read, daemon=True, name="guest output")
+        self._thread.start()
+
+    def _read(self) -> None:
+        frames = Frames()
+        buffer = memoryview(bytearray(_RECEIVE))
+        with suppress(OSError):
+            while size := self._connection.recv_into(buffer):
+                for piece in frames.feed(buffer[:size]):
+                    self.kept += piece[: OUTPUT - len(self.kept)]
+                    self.total += len(piece)
+
+    def settle(self, seconds: float) -> None:
+        """Wait for what is on its way: to the end of the output, but not for ever."""
+        self._thread.join(seconds)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._thread.join(5)
+
+
+class _Disk:
+    """Measures what the guest wrote, again and again, in a thread of its own. `over` says why to stop, "" as long as there is no reason."""
+
+    def __init__(self, places: list[Path], limit: int, pause_pid: int) -> None:
+        self.used = 0
+        self.over = ""
+        self._places = places
+        self._limit = limit
+        self._pause = pause_pid
+        self._free = self._room()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="guest disk")
+        self._thread.start()
+
+    def _watch(self) -> None:
+        wait = _TURN
+        while not self._stop.wait(wait):
+            clock = time.monotonic()
+            used = usage(self._places, self._limit)
+            room = self._room()
+            if self._free - room > self._limit // 2 > used:
+                used += _unlinked(self._pause)
+            self.used = used
+            if used > self._limit:
+                self.over = f"disk limit of {self._limit >> 20} MiB"
+            elif room < _FLOOR:
+                self.over = "the engine's disk is nearly full"
+            wait = max(_TURN, 3 * (time.monotonic() - clock))
+
+    def _room(self) -> int:
+        for place in self._places:
+            with suppress(OSError):
+                found = os.statvfs(place)
+                return found.f_bavail * found.f_frsize
+        return 1 << 62
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(5)
+
+
+def usage(places: list[Path], limit: int) -> int:
+    """Bytes that the files below take on disk, each at least 4 KiB; counting ends once they are more than the limit.
+
+    No link is followed. What lies deeper than 200 directories is not counted: the free space of the disk is watched as well.
+    """
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    for place in places:
+        total += _below(place, limit - total, seen)
+    return total
+
+
+def _below(place: Path, limit: int, seen: set[tuple[int, int]]) -> int:
+    try:
+        top = place.lstat()
+        if not stat.S_ISDIR(top.st_mode):
+            return top.st_blocks * 512
+        levels = [_Level(os.open(place, _DIRECTORY))]
+    except OSError:
+        return 0
+    total = 0
+    try:
+        while levels and total <= limit:
+            entry = next(levels[-1].entries, None)
+            if entry is None:
+                levels.pop().close()
+                continue
+            with suppress(OSError):  # it may be gone by now
+                found = entry.stat(follow_symlinks=False)
+                known = (found.st_dev, found.st_ino)
+                if found.st_nlink == 1 or stat.S_ISDIR(found.st_mode) or known not in seen:
+                    total += max(found.st_blocks * 512, _LEAST)
+                if stat.S_ISDIR(found.st_mode) and len(levels) < _DEEP:
+                    levels.append(_Level(os.open(entry.name, _DIRECTORY, dir_fd=levels[-1].fd)))
+                elif found.st_nlink > 1:
+                    seen.add(known)
+    finally:
+        for level in levels:
+            level.close()
+    return total
+
+
+class _Level:
+    """An open directory on the way down."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.entries = os.scandir(fd)
+
+    def close(self) -> None:
+        self.entries.close()
+        os.close(self.fd)
+
+
+def _unlinked(pause_pid: int) -> int:
+    """Bytes on disk of files that processes in the pause's PID namespace hold open and that no name leads to any more."""
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    try:
+        inside = Path(f"/proc/{pause_pid}/ns/pid").stat().st_ino
+    except OSError:
+        return 0
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        with suppress(OSError):
+            if (process / "ns/pid").stat().st_ino != inside:
+                continue
+            root = (process / "root/").stat().st_dev
+            for fd in (process / "fd").iterdir():
+                with suppress(OSError):
+                    found = fd.stat()
+                    known = (found.st_dev, found.st_ino)
+                    if (
+                        stat.S_ISREG(found.st_mode)
+                        and not found.st_nlink
+                        and found.st_dev == root
+                        and known not in seen
+                    ):
+                        seen.add(known)
+                        total += found.st_blocks * 512
+    return total
+
+
+def _pause_image(api: Any, endpoint: str) -> str:
+    """The id of the pause image, imported where the engine does not have it yet."""
+    machine = platform.machine()
+    name, digest = f"{pause.REPOSITORY}:{machine}", pause.digest(machine)
+    for attempt in range(2):
+        found = ask(endpoint, partial(api.inspect_image, name)) or {}
+        if ((found.get("Config") or {}).get("Labels") or {}).get(pause.LABEL) == digest:
+            return str(found["Id"])
+        if attempt == 0:
+            changes = [f"LABEL {pause.LABEL}={digest}", f'ENTRYPOINT ["/{pause.PROGRAM}"]']
+            load = partial(api.import_image_from_data, pause.tree(machine), pause.REPOSITORY, machine, changes=changes)
+            _asked(endpoint, "import the pause image", load)
+    raise SourceError(f"the engine at {printable(endpoint)} does not hold the pause image that was imported: {name}")
+
+
+def _created(api: Any, endpoint: str, config: Mapping[str, Any], name: str) -> str:
+    made = _asked(endpoint, f"make the container {name}", partial(api.create_container_from_config, config, name))
+    identifier = made.get("Id") if isinstance(made, dict) else None
+    if not isinstance(identifier, str) or not identifier:
+        raise SourceError(f"the engine at {printable(endpoint)} answers in words that are not Docker's")
+    return identifier
+
+
+def _asked(endpoint: str, aim: str, request: Callable[[], Any]) -> Any:
+    """The engine's answer to a request that changes something."""
+    import docker.errors
+    import requests
+
+    try:
+        return request()
+    except docker.errors.NotFound as e:
+        raise TargetError(
+            f"the engine at {printable(endpoint)} does not {aim}: {printable(str(e.explanation or e))}"
+        ) from e
+    except docker.errors.APIError as e:
+        raise SourceError(
+            f"the engine at {printable(endpoint)} does not {aim}: {printable(str(e.explanation or e))}"
+        ) from e
+    except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as e:
+        raise SourceError(f"the engine at {printable(endpoint)} went away while it was to {aim}: {reason(e)}") from e
+
+
+def _attached(api: Any, endpoint: str, identifier: str, **streams: int) -> "_Attached":
+    found = _asked(endpoint, "attach to a container", lambda: api.attach_socket(identifier, {"stream": 1, **streams}))
+    return _Attached(found)
+
+
+class _Attached(AbstractContextManager[socket.socket]):
+    """The connection that an attached container speaks over, closed on leaving."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
+        self._socket: socket.socket = getattr(wrapped, "_sock", wrapped)
+        self._socket.settimeout(None)
+
+    def __enter__(self) -> socket.socket:
+        return self._socket
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._wrapped.close()
+        self._socket.close()
+
+
+def _pid(api: Any, endpoint: str, identifier: str) -> int:
+    """The host's number of a started container's first process; 0 where it has ended already."""
+    told = ask(endpoint, partial(api.inspect_container, identifier), identifier) or {}
+    pid = (told.get("State") or {}).get("Pid")
+    return pid if isinstance(pid, int) and pid > 0 else 0
+
+
+def _status(pid: int) -> dict[str, str]:
+    """/proc/PID/status (proc(5))."""
+    lines = Path(f"/proc/{pid}/status").read_text("utf-8", "replace").splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def _removed(api: Any, identifier: str) -> None:
+    """Kill and remove a container with its volumes, and wait until it is gone. An engine that does not: the next start does it."""
+    import docker.errors
+    import requests
+
+    end = time.monotonic() + _GONE_SECONDS
+    while time.monotonic() < end:
+        try:
+            api.remove_container(identifier, v=True, force=True)
+        except docker.errors.NotFound:
+            return
+        except docker.errors.APIError as e:
+            if e.status_code != 409:  # 409: it is being removed
+                return
+        except (docker.errors.DockerException, requests.RequestException, OSError):
+            return
+        time.sleep(0.02)
