@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures import build, miners, negatives, rome, wallet, wrapped
-from fixtures.elf import EXIT
+from fixtures import build, miners, negatives, rome, rome_run, wallet, wrapped
+from fixtures.elf import EXIT, WAIT
 from scanner import scan
 from scanner.model import Confidence, FileLocation, Finding, Severity, State
 from scanner.onepass import REPLAY as KNOWN_REPLAY
@@ -89,6 +89,19 @@ def test_every_program_only_exits() -> None:
 
     assert len(programs) > 30
     assert {executable_bytes(data) for data in programs.values()} == {EXIT}
+
+
+def test_the_episodes_program_only_waits_and_its_script_names_nobody() -> None:
+    files = rome_run.files()
+    programs = [data for _, data in files.values() if data.startswith(b"\x7fELF")]
+    script = files["opt/agent/episode.py"][1].decode()
+    reserved = ipaddress.ip_network("203.0.113.0/24")
+
+    assert [executable_bytes(data) for data in programs] == [WAIT]
+    assert ipaddress.ip_address(rome_run.SERVER) in reserved
+    assert rome_run.POOL[0].endswith(".example")
+    assert set(re.findall(r"\b\d+\.\d+\.\d+\.\d+\b", script)) == {rome_run.SERVER, "169.254.169.254"}
+    compile(script, "episode.py", "exec")
 
 
 def test_every_address_is_reserved_for_documentation_or_local() -> None:
