@@ -19,6 +19,8 @@ from scanner.runtime.sinkhole.answers.values import SILENT, Context, Heard, Limi
 __all__ = ["Context", "Heard", "Keys", "Limits", "Spoken", "converse", "datagram", "recognise"]
 
 _PACKAGE = "scanner.runtime.sinkhole.answers.protocols"
+_ENOUGH = 64
+"""Bytes after which a stream that nobody knows stays unknown."""
 _LOOKED_AT = 16 << 10
 """Bytes that a recogniser sees; a TLS hello with post-quantum keys has two thousand."""
 
@@ -58,17 +60,21 @@ def unknown(data: bytes) -> Heard:
 async def converse(connection: socket.socket, first: bytes, heard: Heard, context: Context) -> Spoken:
     """Answer a client until it has nothing more to say or a limit is reached, and close the connection.
 
-    `connection` does not block and is ours from now on; `first` were peeked from it and are read again. What is heard is told
+    `connection` does not block and is ours from now on. `first` were peeked from it and are read again, `heard` is what they
+    are; where they are none, the client has been given its time, and the server speaks first at once. What is heard is told
     by `context.tell`, `service` and `layers` with it. Raises nothing but what cancels the task.
     """
     pipe = Connection(connection, context.limits)
-    talk = Talk(context, Stream(pipe), _go_on)
+    talk = Talk(context, Stream(pipe), _go_on, waited=not first)
     try:
+        if heard.service != SILENT.service:
+            talk.context.tell(heard.details)
         await _go_on(talk)
         end = "answered"
     except Over as over:
         end = over.reason
-    except Exception as error:  # noqa: BLE001 -- a fault of ours costs this conversation, and is told
+    except Exception as error:
+        # a fault of ours costs this conversation, and is told
         end = "answered"
         context.tell({"problem": f"{type(error).__name__} in {'/'.join(talk.layers) or 'recognition'}"})
     finally:
@@ -83,14 +89,14 @@ async def _go_on(talk: Talk) -> None:
     """Hear what the stream begins with, and let who knows it answer; the server speaks first where the client does not."""
     stream, limits = talk.stream, talk.context.limits
     port = talk.context.target.port or 0
-    try:
-        if not stream.ahead:
-            await stream.more(limits.silence)
-    except Over as over:
-        if over.reason != "silence":
-            raise
+    silent = talk.waited or not (stream.ahead or await _within(talk, limits.silence))
+    talk.waited = False
+    if silent:
         await greet(talk, port)
     heard = recognise(bytes(stream.ahead), port)
+    # a few bytes may be the beginning of anything
+    while heard.service == "unknown" and len(stream.ahead) < _ENOUGH and await _within(talk, limits.silence):
+        heard = recognise(bytes(stream.ahead), port)
     talk.heard(heard)
     if talk.depth >= limits.depth:
         talk.unanswered(f"more than {limits.depth} streams inside of streams")
@@ -102,3 +108,14 @@ async def _go_on(talk: Talk) -> None:
     # nobody knows it: what else comes is counted, and not kept
     while True:
         await stream.some()
+
+
+async def _within(talk: Talk, seconds: float) -> bool:
+    """Whether more bytes came in that time. Raises Over where nothing will come any more and there is nothing to judge."""
+    try:
+        await talk.stream.more(seconds)
+    except Over as over:
+        if over.reason not in ("silence", "closed") or (over.reason == "closed" and not talk.stream.ahead):
+            raise
+        return False
+    return True

@@ -22,11 +22,15 @@ def shown(value: str | bytes, limit: int = 200) -> str:
 
 @dataclass
 class Talk:
-    """One conversation: the stream it goes over, what was told so far. `inside` leads on to what lies in the stream."""
+    """One conversation: the stream it goes over, what was told so far. `inside` leads on to what lies in the stream.
+
+    `waited`: the client had its time to speak and did not; `greeted` is then what it was told first."""
 
     context: Context
     stream: Stream
     converse: Callable[["Talk"], Awaitable[None]]
+    waited: bool = False
+    greeted: bytes = b""
     depth: int = 0
     layers: tuple[str, ...] = ()
     told: dict[str, dict[str, Json]] = field(default_factory=dict)
@@ -63,6 +67,7 @@ class Talk:
     async def inside(self, stream: Stream, target: Endpoint | None = None) -> None:
         """Converse with what lies inside: in TLS, or behind a proxy that was asked for `target`."""
         self.stream = stream
+        self.greeted = b""
         self.depth += 1
         if target is not None:
             self.context = replace(self.context, target=target, name=target.address)

@@ -9,8 +9,8 @@ from scanner.runtime.sinkhole.answers.values import Limits
 _CHUNK = 16 << 10
 
 
-class Over(Exception):  # noqa: N818 -- no error: a conversation is over, for `reason`
-    """Nothing more can be said: closed, reset, silence, time limit, read limit, write limit, answered."""
+class Over(Exception):
+    """A conversation is over, which is no error. `reason`: closed, reset, silence, time limit, read limit, write limit, answered."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

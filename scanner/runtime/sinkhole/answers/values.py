@@ -37,7 +37,8 @@ class Context:
     """Whom the client wanted, and how to tell what it says.
 
     `name` is what was looked up and led to `target`. `tell` is called with top-level keys of the details, each whole: a key told
-    again replaces what it said before. Two keys are no details: `service` replaces the attempt's.
+    again replaces what it said before. One key is no detail: `service` replaces the attempt's.
+    `resolve` answers a DNS query that came another way than by port 53 (None: no query of ours); without it every name is empty.
     """
 
     target: Endpoint
@@ -45,6 +46,7 @@ class Context:
     tell: Callable[[Mapping[str, Json]], None]
     keys: Keys
     limits: Limits = Limits()
+    resolve: Callable[[bytes], bytes | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
