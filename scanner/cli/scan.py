@@ -125,7 +125,7 @@ def scan(
     if launches:
         report = with_launch(report, launches, judged)
     gently()
-    emit(_only(report, Severity(severity)), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
+    emit(only(report, Severity(severity)), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
     if not quiet:
         warn(report)
     return exit_code(report, fail_on)
@@ -139,7 +139,7 @@ def exit_code(report: Report, fail_on: str) -> int:
     return int(fail_on != "never" and worst is not None and worst.rank >= Severity(fail_on).rank)
 
 
-def _only(report: Report, least: Severity) -> Report:
+def only(report: Report, least: Severity) -> Report:
     """The report without what is less severe; how many were left out stays in its statistics."""
     kept = tuple(f for f in report.findings if f.severity.rank >= least.rank)
     if len(kept) == len(report.findings):

@@ -1,0 +1,170 @@
+"""`sandscan diff`: what a run changed, judged by the rules on images and by those on changes."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scanner.cli.launching import egress_options, launch_options
+from scanner.cli.options import LEVELS, color, outputs, parse_limits, use_color, user_rules, width
+from scanner.errors import UsageError
+from scanner.model import Limits, Severity
+
+EPILOG = """\b
+AFTER, what the run left:
+  container:ID           a container of the local engine, running or stopped; BEFORE is its own image if left out
+  upper:DIR              an overlay's upper directory
+  rootfs:DIR|FILE        a tree, or docker export
+  anything scan takes    an image, such as one that docker commit made
+BEFORE is any image that scan takes.
+
+\b
+Examples:
+  sandscan diff container:abc
+  sandscan diff container:abc --episode 4711 -o jsonl=changes.jsonl -o text
+  sandscan diff docker:app:1 rootfs:export.tar
+  sandscan diff app:1 upper:/var/lib/docker/overlay2/ID/diff
+  sandscan diff app:1 app:2 --expect '/work/**' --fail-on medium
+  sandscan diff container:abc --policy expected.yaml
+
+\b
+A policy file:
+  expect:
+    - path: /work/**                  * and ? stay within a folder, ** does not
+      change: [added, modified]       also metadata, deleted; all if left out
+      reason: the task's own folder
+      rules: [drift/*]                what is not reported there; drift/* if left out
+Set-user-id bits, capabilities, accounts, keys, preloading and the rules on images stay unless an entry
+names the rule in full. What is expected stays in the report's list of changes, with the reason.
+
+\b
+Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no such target,
+3 incomplete (something could not be read: never taken for clean)."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("targets", nargs=-1, required=True, metavar="[BEFORE] AFTER")
+@outputs
+@click.option(
+    "--expect", "expected", multiple=True, metavar="GLOB", help="A path that the run is meant to change. Repeatable."
+)
+@click.option("--policy", "policies", multiple=True, metavar="FILE", help="Expected changes as YAML. Repeatable.")
+@click.option("--episode", metavar="ID", help="Your own word for the run, to match it with an agent's trace.")
+@click.option(
+    "--fail-on",
+    type=click.Choice([*LEVELS, "never"]),
+    default="high",
+    show_default=True,
+    help="Exit 1 if a finding is at least this severe.",
+)
+@click.option(
+    "--severity", type=click.Choice(LEVELS), default="note", show_default=True, help="Leave out what is less severe."
+)
+@click.option(
+    "--launch",
+    "launches",
+    multiple=True,
+    metavar="FILE",
+    help="A launch file of the container: what it reaches goes into the same report. Repeatable.",
+)
+@launch_options
+@user_rules
+@click.option(
+    "--platform", metavar="OS/ARCH", help="Of a multi-platform image, such as linux/arm64.  [default: this machine's]"
+)
+@click.option(
+    "--engine-access",
+    type=click.Choice(["auto", "api", "direct"]),
+    default="auto",
+    show_default=True,
+    help="Read what a local engine holds through its API, or as root straight from its directories.",
+)
+@click.option("--insecure-registry", is_flag=True, help="Speak plain HTTP to a registry that is not on this machine.")
+@click.option("--no-cache", is_flag=True, help="Read every layer again and keep nothing.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=N",
+    callback=parse_limits,
+    help="Raise or lower a limit; --limit ? lists them.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="All evidence and every notification, nothing folded.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error.")
+@click.option("--no-progress", is_flag=True, help="No progress bar.")
+@color
+def diff(
+    targets: tuple[str, ...],
+    outputs: tuple[str, ...],
+    expected: tuple[str, ...],
+    policies: tuple[str, ...],
+    episode: str | None,
+    fail_on: str,
+    severity: str,
+    launches: tuple[str, ...],
+    rules: tuple[str, ...],
+    platform: str | None,
+    engine_access: str,
+    insecure_registry: bool,
+    no_cache: bool,
+    limits: Limits,
+    verbose: bool,
+    quiet: bool,
+    no_progress: bool,
+    color: str,
+    **launch: Any,
+) -> int:
+    """What did the run change? Files by content, whatever their size and time say, judged as in an image, and for what
+    a run should not do: new programs, rights, accounts, keys, start-up files, preloaded code, deleted traces."""
+    if len(targets) > 2:
+        raise UsageError("name one AFTER, or a BEFORE and an AFTER: sandscan diff [BEFORE] AFTER")
+    before, after = (None, targets[0]) if len(targets) == 1 else targets
+    if before is None and not after.startswith("container:"):
+        raise UsageError(
+            "only a container knows what it was made from; name an image before: sandscan diff IMAGE AFTER"
+        )
+
+    from scanner.cache import Cache
+    from scanner.cli.output import check, emit
+    from scanner.cli.progress import bar
+    from scanner.cli.scan import exit_code, only, warn
+    from scanner.cli.stop import gently
+    from scanner.pipeline import Options
+    from scanner.runtime.diff import DiffOptions
+    from scanner.runtime.diff import diff as run
+    from scanner.runtime.drift.policy import of_globs, read_policy
+    from scanner.sources.plugin import SourceOptions
+
+    wanted = check(outputs, launched=bool(launches), run=True)
+    if not launches and (given := [name for name, value in launch.items() if value]):
+        raise UsageError(f"--{given[0].replace('_', '-')} says something of a launch; name it with --launch FILE")
+    policy = of_globs(expected)
+    for file in policies:
+        policy += read_policy(Path(file))
+    judged = None
+    if launches:
+        from scanner.egressing import read_launch
+
+        judged = egress_options(**launch)
+        read_launch(launches, judged)  # a broken file is said before anything is read, not after
+    options = DiffOptions(
+        scanning=Options(
+            source=SourceOptions(platform, engine_access, insecure_registry, limits),
+            rules=tuple(Path(r) for r in rules),
+            limits=limits,
+            cache=None if no_cache else Cache(),
+        ),
+        policy=policy,
+        episode=episode,
+        launches=launches,
+        egress=judged,
+    )
+    shown = sys.stderr.isatty() and not quiet and not no_progress
+    with bar(shown, use_color(color, sys.stderr)) as progress:
+        report = run(before, after, options, progress)
+    gently()
+    emit(only(report, Severity(severity)), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
+    if not quiet:
+        warn(report)
+    return exit_code(report, fail_on)
