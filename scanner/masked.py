@@ -5,7 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scanner.credentials import mask, mask_items
-from scanner.model import Evidence, Finding, Image, Json, Means, Notification, Target
+from scanner.model import (
+    Evidence,
+    Finding,
+    FlowStep,
+    Image,
+    Json,
+    Location,
+    Means,
+    Notification,
+    ProcessLocation,
+    Target,
+)
+from scanner.model.run import Attempt, FileChange, Namespace, Process, Query, Run, Socket, Withheld
 
 _DEEP = 32
 _BETWEEN = "\x1f"
@@ -54,13 +66,24 @@ def _of_tools(value: str) -> str:
 
 
 def finding(value: Finding) -> Finding:
-    """The finding with masked words; its place, its rule and its fingerprint stay."""
+    """The finding with masked words; its place (a process's command line apart), its rule and its fingerprint stay."""
     return replace(
         value,
         message=text(value.message),
+        locations=tuple(map(_place, value.locations)),
         details=_facts(value.details),
         evidence=tuple(map(evidence, value.evidence)),
+        flow=tuple(map(_step, value.flow)),
     )
+
+
+def _place(value: Location) -> Location:
+    return replace(value, command=words(value.command)) if isinstance(value, ProcessLocation) else value
+
+
+def _step(value: FlowStep) -> FlowStep:
+    place = None if value.location is None else _place(value.location)
+    return replace(value, location=place, message=text(value.message))
 
 
 def evidence(value: Evidence) -> Evidence:
@@ -101,6 +124,58 @@ def image(value: Image) -> Image:
             labels=tuple(map(_label, config.labels)),
         ),
     )
+
+
+def run(value: Run) -> Run:
+    """The run with masked words: command lines, environments, what was said to others, what was written."""
+    return replace(
+        value,
+        subject=text(value.subject),
+        episode=None if value.episode is None else text(value.episode),
+        image=None if value.image is None else text(value.image),
+        command=words(value.command),
+        changes=tuple(map(_change, value.changes)),
+        processes=tuple(map(_process, value.processes)),
+        sockets=tuple(map(_socket, value.sockets)),
+        namespace=None if value.namespace is None else _network(value.namespace),
+        queries=tuple(map(_query, value.queries)),
+        attempts=tuple(map(_attempt, value.attempts)),
+        withheld=tuple(Withheld(text(one.what), text(one.why)) for one in value.withheld),
+        unseen=tuple(map(text, value.unseen)),
+        stopped=text(value.stopped),
+        output=_octets(value.output),
+    )
+
+
+def _change(value: FileChange) -> FileChange:
+    expected = None if value.expected is None else text(value.expected)
+    return replace(value, place=text(value.place), expected=expected)
+
+
+def _process(value: Process) -> Process:
+    return replace(value, command=words(value.command), environment=words(value.environment))
+
+
+def _socket(value: Socket) -> Socket:
+    return replace(value, says=text(value.says)) if value.says else value
+
+
+def _network(value: Namespace) -> Namespace:
+    return replace(value, firewall=None if value.firewall is None else text(value.firewall))
+
+
+def _query(value: Query) -> Query:
+    return replace(value, name=text(value.name))
+
+
+def _attempt(value: Attempt) -> Attempt:
+    name = None if value.name is None else text(value.name)
+    return replace(value, name=name, details=_facts(value.details), first=_octets(value.first))
+
+
+def _octets(value: bytes) -> bytes:
+    """Bytes whose text holds no secret; those that are no UTF-8 stay as they are."""
+    return text(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape") if value else value
 
 
 def _continued(entrypoint: Sequence[str], cmd: Sequence[str]) -> tuple[str, ...]:

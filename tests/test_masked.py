@@ -67,7 +67,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return scan(f"archive:{file}", Options())
 
 
-@pytest.mark.parametrize("form", [f for f in plugins("scanner.reports") if not f.needs_launch], ids=lambda f: f.name)
+@pytest.mark.parametrize("form", [f for f in plugins("scanner.reports") if not f.draws], ids=lambda f: f.name)
 @pytest.mark.parametrize("verbose", [False, True])
 def test_no_report_shows_a_secret(report: Report, form: Format, verbose: bool) -> None:
     text = form.render(report, RenderOptions(200, verbose=verbose))

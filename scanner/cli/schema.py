@@ -1,4 +1,4 @@
-"""`sandscan schema`: the JSON Schema of the JSON report."""
+"""`sandscan schema`: the JSON Schema of the JSON report, or of one line of `-o jsonl`."""
 
 import json
 
@@ -6,8 +6,10 @@ import click
 
 
 @click.command()
-def schema() -> None:
+@click.option("--lines", is_flag=True, help="That of one line of -o jsonl.")
+def schema(lines: bool) -> None:
     """Print the JSON Schema that every `-o json` report validates against."""
-    from scanner.reports.json import schema as report_schema
+    from scanner.reports import json as report
+    from scanner.reports import jsonl
 
-    click.echo(json.dumps(report_schema(), indent=2))
+    click.echo(json.dumps(jsonl.schema() if lines else report.schema(), indent=2))

@@ -10,7 +10,7 @@ from scanner.model import Report
 from scanner.model.egress import Mode, SandboxReach, Verdict
 from scanner.reports import reach, words
 from scanner.reports.drawing import Dot, Line, drawing
-from scanner.reports.plugin import Format, RenderOptions
+from scanner.reports.plugin import Format, Part, RenderOptions
 
 COLOR = {Verdict.OPEN: "#b3261e", Verdict.LIMITED: "#8a5a00", Verdict.UNKNOWN: "#7b3fb8", Verdict.CLOSED: "#1a6b35"}
 MODE = {Mode.DIRECT: "#57606a", Mode.MEDIATED: "#8a5a00", Mode.PIVOT: "#b3261e"}
@@ -69,4 +69,6 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;") + '"'
 
 
-PLUGIN = Format("dot", "the graph of what sandboxes reach, for Graphviz", (".dot", ".gv"), render, needs_launch=True)
+PLUGIN = Format(
+    "dot", "the graph of what sandboxes reach, for Graphviz", (".dot", ".gv"), render, draws=frozenset({Part.LAUNCH})
+)

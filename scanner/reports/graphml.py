@@ -10,7 +10,7 @@ from scanner.model import Report, printable
 from scanner.model.egress import SandboxReach
 from scanner.reports import reach
 from scanner.reports.drawing import Drawing, drawing
-from scanner.reports.plugin import Format, RenderOptions
+from scanner.reports.plugin import Format, Part, RenderOptions
 
 NODES, EDGES = 10_000, 50_000
 KEYS = {
@@ -74,5 +74,9 @@ def escaped(text: str) -> str:
 
 
 PLUGIN = Format(
-    "graphml", "the graph of what sandboxes reach, for graph programs", (".graphml",), render, needs_launch=True
+    "graphml",
+    "the graph of what sandboxes reach, for graph programs",
+    (".graphml",),
+    render,
+    draws=frozenset({Part.LAUNCH}),
 )

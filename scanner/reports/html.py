@@ -15,7 +15,7 @@ from scanner.model.egress import Answer, Cut, Destination, Path, SandboxReach, V
 from scanner.reports import reach, words
 from scanner.reports.jsontext import dumps
 from scanner.reports.picture import Picture, picture
-from scanner.reports.plugin import Format, RenderOptions
+from scanner.reports.plugin import Format, Part, RenderOptions
 
 BUDGET = 8_000_000
 """Characters of details; sandboxes beyond are in the matrix alone."""
@@ -227,4 +227,6 @@ def _graph(drawn: Picture) -> Json:
     }
 
 
-PLUGIN = Format("html", "a page with the graph, the paths and the cut", (".html", ".htm"), render, needs_launch=True)
+PLUGIN = Format(
+    "html", "a page with the graph, the paths and the cut", (".html", ".htm"), render, draws=frozenset(Part)
+)

@@ -126,7 +126,7 @@ def _layer(layer: Layer) -> Json:
     return {"index": layer.index, "diff_id": layer.diff_id, "created_by": layer.created_by}
 
 
-def finding(finding: Finding) -> Json:
+def finding(finding: Finding) -> dict[str, Json]:
     return {
         "rule_id": finding.rule_id,
         "severity": finding.severity,
@@ -193,7 +193,7 @@ def _evidence(evidence: Evidence) -> Json:
     }
 
 
-def notification(notification: Notification) -> Json:
+def notification(notification: Notification) -> dict[str, Json]:
     return {
         "stage": notification.stage,
         "level": notification.level,

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from scanner.model import FileLocation, Finding, Notification, Report, Rule, printable
 from scanner.model.egress import Answer, Destination, Egress, SandboxReach, Verdict
-from scanner.reports import reach, words
+from scanner.model.run import FileChange, Run
+from scanner.reports import reach, timeline, watched, words
 from scanner.reports.plugin import Format, RenderOptions
 
 LIMIT = 1_000_000
@@ -23,6 +24,8 @@ SANDBOXES = 50
 """Rows of the matrix, and sandboxes that are told one by one; sandboxes with the same verdicts share a row."""
 NAMES = 10
 PERMITS = 10
+MOMENTS = 30
+"""Moments, targets and folders of a run."""
 TAIL = 2_000
 """Bytes kept free for the sentences that say what was left out."""
 
@@ -34,6 +37,8 @@ def render(report: Report, options: RenderOptions) -> str:
         page.add(line)
     if report.egress is not None:
         _egress(page, report.egress, options)
+    if report.run is not None:
+        _run(page, report, report.run, options)
     if findings:
         _table(page, findings, report, options)
     _notices(page, report, options)
@@ -115,21 +120,28 @@ def _matrix_row(group: list[SandboxReach]) -> str:
     names = ", ".join(_code(reach.name(one.name)) for one in group[:NAMES])
     more = f" and {len(group) - NAMES:,} more" if len(group) > NAMES else ""
     by_destination = {one.destination: one for one in group[0].answers}
-    cells = [_verdict(by_destination[one]) if one in by_destination else "" for one in Destination]
+    cells = [_cell(by_destination[one]) if one in by_destination else "" for one in Destination]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in (names + more, *cells)) + " |\n"
+
+
+def _cell(answer: Answer) -> str:
+    shown = reach.verdict(answer)
+    trial = "" if answer.tried is None else ", tried" if answer.tried else ", not tried"
+    return (shown if answer.verdict is Verdict.CLOSED else f"**{shown}**") + trial
 
 
 def _verdict(answer: Answer) -> str:
     shown = reach.verdict(answer)
-    return shown if answer.verdict is Verdict.CLOSED else f"**{shown}**"
+    trial = f", {said}" if (said := reach.trial(answer)) else ""
+    return (shown if answer.verdict is Verdict.CLOSED else f"**{shown}**") + trial
 
 
 def _sandbox(sandbox: SandboxReach, options: RenderOptions) -> str:
     lines = [_text(reach.about(sandbox)), ""]
-    reached = [one for one in sandbox.answers if one.verdict is not Verdict.CLOSED]
+    reached = [one for one in sandbox.answers if one.verdict is not Verdict.CLOSED or one.tried]
     for some in reach.alike(reached, every=options.verbose):
         lines += _reached(some, options)
-    if closed := [one for one in sandbox.answers if one.verdict is Verdict.CLOSED]:
+    if closed := [one for one in sandbox.answers if one not in reached]:
         lines.append(f"- {reach.names_of(closed)}: closed")
     lines += [f"- what is missing can be given: {_code(one)}" for one in reach.supplies(sandbox)]
     for cut in sandbox.cuts:
@@ -154,6 +166,8 @@ def _reached(some: Sequence[Answer], options: RenderOptions) -> Iterator[str]:
             yield f"  - and {len(answer.allows) - len(permits):,} more"
     for missing in answer.missing:
         yield f"  - missing: {_text(reach.gap(missing))}"
+    for tried in reach.tries(answer, every=options.verbose):
+        yield f"  - tried: {_text(tried)}"
     paths = reach.worst(answer, every=options.verbose)
     for path in paths:
         yield f"  - path: {_text(reach.path(path))}"
@@ -161,6 +175,70 @@ def _reached(some: Sequence[Answer], options: RenderOptions) -> Iterator[str]:
             yield f"    {number}. {_text(reach.step(step))}"
     if rest := len(answer.paths) - len(paths) + answer.paths_left_out:
         yield f"  - {words.many(rest, 'more path')}"
+
+
+def _run(page: _Page, report: Report, run: Run, options: RenderOptions) -> None:
+    """What a run did: the head, what was tried, what changed, the moments that matter, what could not be seen."""
+    page.add("## The run\n\n")
+    for name, value in watched.head(run):
+        page.add(f"- {name}: {_text(value)}\n")
+    for title, lines in (
+        ("withheld", [f"{printable(one.what)}: {words.plain(one.why, 500)}" for one in run.withheld]),
+        ("**not seen**", [words.plain(one, 500) for one in run.unseen]),
+    ):
+        for line in lines[:NOTICES]:
+            page.add(f"- {title}: {_text(line)}\n", LIMIT // 4)
+    page.add("\n")
+    most = 20 * MOMENTS if options.verbose else MOMENTS
+    aims = watched.aims(run)
+    rows = [
+        (
+            _code(one.target),
+            _text(watched.spoke(one)),
+            _codes(one.who),
+            _text("; ".join(one.told[:3])),
+            _code(one.first) if one.first else "",
+            _text(watched.clock(one.began, run.started)),
+        )
+        for one in aims[:most]
+    ]
+    _rows(page, "Tried to reach", ("Target", "As", "By", "Says", "First bytes", "At"), rows, len(aims), "target")
+    unexpected = [one for one in run.changes if one.expected is None]
+    folders = watched.folders(unexpected, most)
+    changed = [
+        (_code(printable(b"/" + folder, words.PATH_LIMIT)), _text(watched.kinds(some)), _codes(_names(some, folder)))
+        for folder, some in list(folders.items())[:most]
+    ]
+    _rows(page, "Changed", ("Folder", "How", "What"), changed, len(folders), "folder")
+    if expected := [one for one in run.changes if one.expected is not None]:
+        page.add(f"{len(expected):,} changes were expected: {_text('; '.join(watched.expected(expected)))}.\n\n")
+    told = [one for one in timeline.telling(run, report) if one.time is not None]
+    moments = [(_text(watched.clock(one.time, run.started)), _text(one.sentence)) for one in told[:most]]
+    _rows(page, "When", ("Time (UTC)", "What"), moments, len(told), "moment")
+
+
+def _names(changes: Sequence[FileChange], folder: bytes) -> list[str]:
+    return [printable(one.path[len(folder) :].lstrip(b"/"), 300) for one in changes]
+
+
+def _codes(values: Sequence[str]) -> str:
+    shown = ", ".join(_code(one) for one in values[:EXCERPTS])
+    return shown + (f" and {len(values) - EXCERPTS:,} more" if len(values) > EXCERPTS else "")
+
+
+def _rows(page: _Page, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], count: int, what: str) -> None:
+    """A table, if there is anything in it, and how much of it is not."""
+    if not rows:
+        return
+    page.add(f"### {title}\n\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}\n")
+    told = 0
+    for row in rows:
+        if not page.add("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n", LIMIT // 3):
+            break
+        told += 1
+    page.close("\n")
+    if told < count:
+        page.close(_left_out(count - told, what, "not in this table"))
 
 
 def _table(page: _Page, findings: list[Finding], report: Report, options: RenderOptions) -> None:

@@ -10,7 +10,7 @@ from scanner.model import Report
 from scanner.model.egress import SandboxReach
 from scanner.reports import reach, words
 from scanner.reports.drawing import Line, drawing
-from scanner.reports.plugin import Format, RenderOptions
+from scanner.reports.plugin import Format, Part, RenderOptions
 
 EDGES = 500
 CHARACTERS = 50_000
@@ -80,5 +80,9 @@ def _text(text: str, limit: int) -> str:
 
 
 PLUGIN = Format(
-    "mermaid", "the graph of what sandboxes reach, for Markdown", (".mmd", ".mermaid"), render, needs_launch=True
+    "mermaid",
+    "the graph of what sandboxes reach, for Markdown",
+    (".mmd", ".mermaid"),
+    render,
+    draws=frozenset({Part.LAUNCH}),
 )

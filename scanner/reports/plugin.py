@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from scanner.model import Report
 
@@ -19,15 +20,23 @@ class RenderOptions:
     explain: str | None = None
 
 
+class Part(StrEnum):
+    """What not every report has: LAUNCH what the sandboxes of a launch reach, RUN what a run did."""
+
+    LAUNCH = "launch"
+    RUN = "run"
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """`name` as in `-o name`; `suffixes` recognise it from a file's name; `render` gives the whole text, newline at its end.
 
-    `needs_launch`: it draws what a launch's sandboxes reach; `render` raises UsageError for a report without.
+    `draws`: one of these must be there, for it shows nothing else; `render` raises UsageError for a report without. Empty:
+    it takes any report.
     """
 
     name: str
     summary: str
     suffixes: tuple[str, ...]
     render: Callable[[Report, RenderOptions], str]
-    needs_launch: bool = False
+    draws: frozenset[Part] = frozenset()

@@ -19,6 +19,7 @@ from scanner.model.egress import (
     Permit,
     Question,
     SandboxReach,
+    Tried,
     Verdict,
 )
 from scanner.reports import words
@@ -102,11 +103,11 @@ _RANK = {Verdict.OPEN: 3, Verdict.UNKNOWN: 2, Verdict.LIMITED: 1, Verdict.CLOSED
 
 
 def groups(sandboxes: Iterable[SandboxReach]) -> list[list[SandboxReach]]:
-    """Sandboxes with the same verdicts together, the widest first."""
-    alike: dict[tuple[tuple[Verdict, Verdict], ...], list[SandboxReach]] = {}
+    """Sandboxes with the same verdicts, of which the same was tried, together; the widest first."""
+    alike: dict[tuple[tuple[tuple[Verdict, Verdict], ...], tuple[str, ...]], list[SandboxReach]] = {}
     for one in sandboxes:
-        alike.setdefault(row(one), []).append(one)
-    return [group for _, group in sorted(alike.items(), key=lambda item: _width(item[0]), reverse=True)]
+        alike.setdefault((row(one), tuple(map(trial, one.answers))), []).append(one)
+    return [group for _, group in sorted(alike.items(), key=lambda item: _width(item[0][0]), reverse=True)]
 
 
 def _width(verdicts: Sequence[tuple[Verdict, Verdict]]) -> tuple[int, int]:
@@ -154,8 +155,57 @@ def gap(missing: Missing) -> str:
 
 
 def path(value: Path) -> str:
-    """`limited, through a proxy or relay; connects as it is: curl (usr/bin/curl)`."""
-    return f"{value.verdict}, {MODES[value.mode]}" + (f"; {tool(value)}" if value.tool else "")
+    """`limited, through a proxy or relay; connects as it is: curl (usr/bin/curl); tried`."""
+    went = "" if value.tried is None else f"; {_maybe(value.verdict)}{' and tried' if value.tried else ', not tried'}"
+    return f"{value.verdict}, {MODES[value.mode]}" + (f"; {tool(value)}" if value.tool else "") + went
+
+
+TRIED = 8
+"""Targets of one answer that are named."""
+
+
+def trial(answer: Answer) -> str:
+    """Whether a run tried it: `possible and tried`, `possible, not tried`, `tried, but closed`, `not tried`; nothing where no
+    run was watched."""
+    if answer.tried is None:
+        return ""
+    if not answer.tried:
+        return "not tried" if answer.verdict is Verdict.CLOSED else f"{_maybe(answer.verdict)}, not tried"
+    outcomes = {one.outcome for one in answer.tried}
+    if "possible" in outcomes:
+        return "possible and tried"
+    return "tried, but closed" if outcomes == {"closed"} else "tried, and not known whether possible"
+
+
+def _maybe(verdict: Verdict) -> str:
+    return "perhaps possible" if verdict is Verdict.UNKNOWN else "possible"
+
+
+def tried(one: Tried) -> str:
+    """`tcp to pool.example:3333, stratum, 3 times: possible, because …`; `…: tried, but closed by …`."""
+    service = f", {printable(one.service, 40)}" if one.service else ""
+    times = f", {one.count:,} times" if one.count > 1 else ""
+    why = words.plain(one.because, SENTENCE)
+    outcome = {
+        "possible": f"possible and tried{f': {why}' if why else ''}",
+        "closed": f"tried, but closed{f' by: {why}' if why else ''}",
+        "unknown": f"tried, not known whether possible{f': {why}' if why else ''}",
+    }.get(one.outcome, f"{words.plain(one.outcome, 60)}{f': {why}' if why else ''}")
+    return f"{printable(one.protocol, 20)} to {printable(one.target)}{service}{times}: {outcome}"
+
+
+def tries(answer: Answer, *, every: bool) -> list[str]:
+    """What was tried of it, in words, the most often tried first."""
+    found = sorted(answer.tried or (), key=lambda one: -one.count)
+    shown = found if every else found[:TRIED]
+    return [tried(one) for one in shown] + (
+        [f"and {len(found) - len(shown):,} more"] if len(found) > len(shown) else []
+    )
+
+
+def outcomes(sandbox: SandboxReach) -> list[str]:
+    """`internet: possible and tried`: of each destination; empty where no run was watched."""
+    return [f"{one.destination.value}: {said}" for one in sandbox.answers if (said := trial(one))]
 
 
 def tool(value: Path) -> str:
@@ -195,7 +245,16 @@ def alike(answers: Iterable[Answer], *, every: bool) -> list[list[Answer]]:
         told = tuple((path(way), tuple(steps(way))) for way in worst(one, every=every))
         passes = one.allows if one.verdict is Verdict.LIMITED else ()
         gaps = tuple(map(gap, one.missing))
-        key = (one.verdict, one.direct, passes, gaps, told, one.because if every else (), one.paths_left_out > 0)
+        key = (
+            one.verdict,
+            one.direct,
+            one.tried,
+            passes,
+            gaps,
+            told,
+            one.because if every else (),
+            one.paths_left_out > 0,
+        )
         together.setdefault(key, []).append(one)
     return list(together.values())
 

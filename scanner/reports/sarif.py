@@ -30,7 +30,8 @@ from scanner.model import (
     Severity,
     printable,
 )
-from scanner.reports import words
+from scanner.model.run import Run
+from scanner.reports import timeline, watched, words
 from scanner.reports.jsontext import dumps
 from scanner.reports.plugin import Format, RenderOptions
 from scanner.reports.sarif_json import to_json
@@ -70,6 +71,8 @@ SECURITY_SEVERITY = {
     Severity.LOW: 2.0,
     Severity.NOTE: 0.0,
 }
+SUBJECTS = {"egress": "launch-file", "drift": "container", "live": "container", "observed": "container"}
+"""What rules of a behaviour are about; all others are about an image."""
 PROBLEM = {"error": "error", "warning": "warning", "note": "recommendation"}
 
 
@@ -77,15 +80,28 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # SA
     """A log with one run: the worst results that GitHub takes; what was left out is said in a notification."""
     findings = words.worst_first(report.findings)
     kept = min(len(findings), RESULTS)
+    acts = _by_process(report.run)
     while True:
-        log = _log(report, findings, kept)
+        log = _log(report, findings, kept, acts)
         text = dumps({"$schema": log.schema_uri, "version": log.version, "runs": to_json(log.runs)})
         if len(text) <= COMPRESSED or kept == 0 or len(zlib.compress(text.encode("ascii"), 6)) <= COMPRESSED:
             return text
         kept //= 2
 
 
-def _log(report: Report, findings: Sequence[Finding], kept: int) -> "sarif_om.SarifLog":
+Acts = Mapping[int, Sequence[timeline.Moment]]
+"""The moments of a run by the process that they belong to."""
+
+
+def _by_process(run: Run | None) -> Acts:
+    acts: dict[int, list[timeline.Moment]] = {}
+    for moment in timeline.moments(run) if run is not None else ():
+        for pid in moment.pids if moment.time is not None else ():
+            acts.setdefault(pid, []).append(moment)
+    return acts
+
+
+def _log(report: Report, findings: Sequence[Finding], kept: int, acts: Acts) -> "sarif_om.SarifLog":
     import sarif_om
 
     rules = list(_effective(report).values())
@@ -109,7 +125,7 @@ def _log(report: Report, findings: Sequence[Finding], kept: int) -> "sarif_om.Sa
         automation_details=sarif_om.RunAutomationDetails(id=f"sandscan/{_uri_of(words.repository(report).encode())}/"),
         column_kind="unicodeCodePoints",
         invocations=[_invocation(report, stages, len(findings), kept)],
-        results=[_result(one, report, index, seen) for one in findings[:kept]],
+        results=[_result(one, report, index, seen, acts) for one in findings[:kept]],
         taxonomies=[_taxonomy(techniques)] if techniques else None,
         properties=_about(report),
     )
@@ -126,6 +142,19 @@ def _about(report: Report) -> Json:
         "imageId": printable(report.image.id or "") or None,
         "platform": printable(report.image.platform),
         "manifest": printable(report.target.manifest or "") or None,
+        **(_run_of(report.run) if report.run is not None else {}),
+    }
+
+
+def _run_of(run: Run) -> dict[str, Json]:
+    return {
+        "how": str(run.how),
+        "subject": printable(run.subject),
+        "episode": None if run.episode is None else printable(run.episode),
+        "ended": f"stopped: {words.plain(run.stopped, 400)}" if run.stopped else None,
+        "exitCode": run.exit_code,
+        "seen": watched.counts(run),
+        "dropped": watched.dropped(run) or None,
     }
 
 
@@ -188,7 +217,7 @@ def _pascal(words_of: str, identifier: str) -> str | None:
 def _tags(rule: Rule) -> list[str]:
     """GitHub keeps ten."""
     behaviour = printable(rule.id.partition("/")[0], 60)
-    subject = "launch-file" if behaviour == "egress" else "container-image"
+    subject = SUBJECTS.get(behaviour, "container-image")
     tags = ["security", subject, behaviour, *(f"attack/{one}" for one in _techniques(rule))]
     return list(dict.fromkeys(tags))[:10]
 
@@ -253,7 +282,9 @@ def _techniques(rule: Rule) -> list[str]:
 # ---- results
 
 
-def _result(finding: Finding, report: Report, index: Mapping[str, int], seen: Counter[str]) -> "sarif_om.Result":
+def _result(
+    finding: Finding, report: Report, index: Mapping[str, int], seen: Counter[str], acts: Acts
+) -> "sarif_om.Result":
     import sarif_om
 
     primary, others = finding.locations[0], finding.locations[1:]
@@ -268,7 +299,7 @@ def _result(finding: Finding, report: Report, index: Mapping[str, int], seen: Co
         message=sarif_om.Message(text=_message(finding, report, related)),
         locations=[_location(primary, report)],
         related_locations=related or None,
-        code_flows=[_flow(finding, report)] if finding.flow else None,
+        code_flows=_flows(finding, report, acts) or None,
         partial_fingerprints={
             # GitHub tells alerts apart by this one alone; the number parts findings that are alike in everything.
             "primaryLocationLineHash": f"{printable(finding.fingerprint)[:32]}:{seen[finding.fingerprint]}",
@@ -324,7 +355,8 @@ def _elsewhere(finding: Finding) -> list[Evidence]:
     named = {(one.path, one.inner) for one in finding.locations if isinstance(one, FileLocation)}
     places: dict[tuple[object, ...], Evidence] = {}
     for one in finding.evidence:
-        if (one.path, one.inner) not in named:
+        of_process = isinstance(finding.locations[0], ProcessLocation) and not one.path
+        if (one.path, one.inner) not in named and not of_process and not words.is_at(one, finding.locations[0]):
             places.setdefault((one.path, one.inner), one)
     return list(places.values())
 
@@ -365,6 +397,35 @@ def _in_launch(location: LaunchLocation) -> "sarif_om.PhysicalLocation":
     return sarif_om.PhysicalLocation(
         artifact_location=sarif_om.ArtifactLocation(uri=_uri_of(location.display)),
         region=sarif_om.Region(start_line=max(location.line, 1), start_column=max(location.column, 1)),
+    )
+
+
+def _flows(finding: Finding, report: Report, acts: Acts) -> "list[sarif_om.CodeFlow]":
+    """The way that the finding tells, and what its process did, moment by moment."""
+    told = [_flow(finding, report)] if finding.flow else []
+    acted = _acts(finding, report, acts)
+    return [*told, acted] if acted is not None else told
+
+
+def _acts(finding: Finding, report: Report, acts: Acts) -> "sarif_om.CodeFlow | None":
+    """The moments of the run that belong to the finding's first process, with their times; None without any."""
+    import sarif_om
+
+    pids = [one.pid for one in finding.locations if isinstance(one, ProcessLocation) and one.pid is not None]
+    moments = acts.get(pids[0], ()) if pids else ()
+    if not moments:
+        return None
+    located = []
+    for moment in moments[:STEPS]:
+        location = _location(finding.locations[0], report)
+        location.message = sarif_om.Message(text=_text(words.plain(moment.sentence, 600)))
+        step = sarif_om.ThreadFlowLocation(
+            location=location, kinds=[str(moment.sort)], execution_time_utc=watched.stamp(moment.time)
+        )
+        located.append(step)
+    return sarif_om.CodeFlow(
+        message=sarif_om.Message(text="What the process did, and when."),
+        thread_flows=[sarif_om.ThreadFlow(id=str(pids[0]), locations=located)],
     )
 
 
@@ -471,9 +532,11 @@ def _invocation(report: Report, stages: Sequence[str], found: int, kept: int) ->
             "the JSON report has them all."
         )
         shown.insert(0, _notification(Notification("report", Level.WARNING, text), report, stages))
+    run = report.run
     return sarif_om.Invocation(
         execution_successful=report.complete,
-        start_time_utc=_utc(report.started),
+        start_time_utc=_utc(report.started) if run is None else watched.stamp(run.started),
+        end_time_utc=None if run is None else watched.stamp(run.ended),
         tool_execution_notifications=shown or None,
     )
 

@@ -12,7 +12,7 @@ from scanner.reports import reach, words
 from scanner.reports.drawing import Drawing
 from scanner.reports.layout import Layout, Point
 from scanner.reports.picture import LETTER, LINE, Arrow, Box, folded, picture
-from scanner.reports.plugin import Format, RenderOptions
+from scanner.reports.plugin import Format, Part, RenderOptions
 from scanner.reports.terminal import width
 
 SANDBOXES = 20
@@ -232,4 +232,6 @@ def _text(text: str, x: float, y: float, kind: str = "") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}"{name} xml:space="preserve">{escaped(text)}</text>'
 
 
-PLUGIN = Format("svg", "the graph of what sandboxes reach, as a picture", (".svg",), render, needs_launch=True)
+PLUGIN = Format(
+    "svg", "the graph of what sandboxes reach, as a picture", (".svg",), render, draws=frozenset({Part.LAUNCH})
+)

@@ -1,5 +1,5 @@
 """The report for a person at a terminal: what the sandboxes of a launch reach, by which paths, and what closes them; what
-was found, where, which layer and instruction, why we believe it, what to do.
+a run did; what was found, where, which layer and instruction, why we believe it, what to do.
 
 Whatever comes from the image or the launch goes through `printable`, so that the terminal does not obey it. Long paths
 fold, they are never cut.
@@ -20,7 +20,7 @@ from scanner.model import (
     printable,
 )
 from scanner.model.egress import Answer, Destination, Egress, SandboxReach, Verdict
-from scanner.reports import reach, words
+from scanner.reports import reach, text_run, watched, words
 from scanner.reports.plugin import Format, RenderOptions
 from scanner.reports.terminal import BOLD, DIM, ITALIC, Rows, Screen, Span, width
 
@@ -54,6 +54,8 @@ def render(report: Report, options: RenderOptions) -> str:
     _header(screen, report)
     if report.egress is not None:
         _egress(screen, report.egress, options)
+    if report.run is not None:
+        text_run.tell(screen, report, report.run, options)
     rules = words.rules(report)
     findings = words.worst_first(report.findings)
     for (severity, rule_id), group in groupby(_together(findings), key=lambda f: (f.severity, f.rule_id)):
@@ -86,6 +88,8 @@ def _header(screen: Screen, report: Report) -> None:
         if report.egress.assumptions:
             assumed = (f"{printable(key)}={printable(value)}" for key, value in report.egress.assumptions)
             rows.append(("assumed", ", ".join(assumed)))
+    if report.run is not None:
+        rows += watched.head(report.run)
     rows.append(("found", words.tally(report.findings)))
     if ready := words.ready(report):
         rows.append(("ready", f"{ready} (the JSON report lists them)"))
@@ -197,10 +201,13 @@ def _answer(sandbox: SandboxReach, destination: Destination) -> Answer | None:
 def _sandbox(screen: Screen, sandbox: SandboxReach, options: RenderOptions) -> None:
     screen.line((reach.name(sandbox.name), BOLD), (f" ({reach.about(sandbox)})", DIM))
     whole = options.verbose or options.explain is not None
-    told = [one for one in sandbox.answers if options.explain == "deny" or one.verdict is not Verdict.CLOSED]
+    told = [
+        one for one in sandbox.answers if options.explain == "deny" or one.verdict is not Verdict.CLOSED or one.tried
+    ]
     for some in reach.alike(told, every=whole):
         verdict = some[0].verdict
-        screen.line((f"{reach.names_of(some)}: ", BOLD), (reach.verdict(some[0]), VERDICT[verdict]), indent=2)
+        trial = f"; {said}" if (said := reach.trial(some[0])) else ""
+        screen.line((f"{reach.names_of(some)}: ", BOLD), (reach.verdict(some[0]), VERDICT[verdict]), trial, indent=2)
         screen.rows(_reasons(some[0], whole, options), 4)
     closed = [one for one in sandbox.answers if one not in told]
     if closed:
@@ -228,6 +235,8 @@ def _reasons(answer: Answer, whole: bool, options: RenderOptions) -> Iterator[tu
             yield "", f"and {len(answer.allows) - len(permits):,} more"
     for number, missing in enumerate(answer.missing):
         yield "" if number else "missing", reach.gap(missing)
+    for number, tried in enumerate(reach.tries(answer, every=whole)):
+        yield "" if number else "tried", tried
     if options.explain == "deny":
         yield from _barriers(answer)
         return

@@ -29,7 +29,7 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """`words` are safe to print, `who` is `PID command` (empty: not known), `user` whose it is. `count` folds, up to `last`.
+    """`words` are safe to print, `who` is `PID command` (empty: not known, or several), `user` whose it is. `count` folds, up to `last`.
 
     `paths` are the files that changed, `pids` the processes: what a finding points to is found by them.
     """
@@ -43,6 +43,13 @@ class Moment:
     last: float | None = None
     paths: tuple[bytes, ...] = ()
     pids: tuple[int, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """`4711 ssh -N began`, `tried 203.0.113.9:22 by tcp (4711 ssh -N)`."""
+        if not self.who:
+            return self.words
+        return f"{self.who} {self.words}" if self.sort is Sort.PROCESS else f"{self.words} ({self.who})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,7 @@ def _told(group: list[_Alike]) -> Iterator[Moment]:
     yield replace(
         first,
         words=f"{what}{shown}{more}",
+        who=first.who if len({one.moment.who for one in group}) == 1 else "",
         count=count,
         last=last if first.time is not None else None,
         paths=tuple(path for one in group for path in one.moment.paths),
@@ -139,7 +147,7 @@ def _folder(group: Iterable[_Alike]) -> str:
 def _all(run: Run) -> Iterator[_Alike]:
     find = watched.finder(run)
     for change in run.changes:
-        yield _change(change, run.started)
+        yield _change(change)
     for process in run.processes:
         yield from _process(process)
     for one in run.sockets:
@@ -188,15 +196,15 @@ def _all(run: Run) -> Iterator[_Alike]:
                 pids=() if attempt.pid is None else (attempt.pid,),
             ),
             (Sort.ATTEMPT, attempt.pid, attempt.protocol, attempt.target, attempt.name, attempt.service),
-            (Sort.ATTEMPT, attempt.pid, attempt.protocol),
+            (Sort.ATTEMPT, attempt.pid, attempt.protocol, attempt.service),
             target,
             ("attempt", "attempts"),
         )
 
 
-def _change(change: FileChange, day: float) -> _Alike:
+def _change(change: FileChange) -> _Alike:
     path = printable(b"/" + change.path, words.PATH_LIMIT)
-    said = watched.change(change, day)
+    said = watched.change(change)
     loud = change.executable or watched.disguised(change)
     folder = change.path.rpartition(b"/")[0]
     alike = (Sort.CHANGE, change.change, change.user, change.expected is None, change.path if loud else b"")
@@ -215,7 +223,7 @@ def _process(process: Process) -> Iterator[_Alike]:
     who, user = watched.actor(process.pid, process), watched.user(process)
     name = printable(process.command[0] if process.command else process.executable or b"?", 100)
     pids = (process.pid,)
-    began = Moment(process.started, Sort.PROCESS, f"began: {watched.command(process)}", who, user, pids=pids)
+    began = Moment(process.started, Sort.PROCESS, "began", who, user, pids=pids)
     yield _Alike(
         began,
         (Sort.PROCESS, 1, process.parent, name),
@@ -225,7 +233,7 @@ def _process(process: Process) -> Iterator[_Alike]:
     )
     if process.ended is not None:
         code = "" if process.exit_code is None else f" with exit code {process.exit_code}"
-        ended = Moment(process.ended, Sort.PROCESS, f"ended{code}: {name}", who, user, pids=pids)
+        ended = Moment(process.ended, Sort.PROCESS, f"ended{code}", who, user, pids=pids)
         yield _Alike(
             ended,
             (Sort.PROCESS, 0, process.parent, name),

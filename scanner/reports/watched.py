@@ -254,8 +254,8 @@ def asked(run: Run) -> list[Asked]:
 # ---- what it changed
 
 
-def change(one: FileChange, day: float) -> str:
-    """`added, program, 0755 root, 182 kB, 03:04:07.750`; a disguise is said."""
+def change(one: FileChange, day: float | None = None) -> str:
+    """`added, program, 0755 root, 182 kB, 03:04:07.750`; a disguise is said. Without a `day` no time is."""
     state = one.after if one.after is not None else one.before
     parts = [str(one.change)]
     if disguised(one):
@@ -268,7 +268,8 @@ def change(one: FileChange, day: float) -> str:
         if state.capability:
             parts.append(printable(state.capability, 100))
         parts.append(f"to {printable(state.link_target)}" if state.link_target is not None else words.size(state.size))
-    parts.append(clock(one.time, day))
+    if day is not None:
+        parts.append(clock(one.time, day))
     if one.place != "writable layer":
         parts.append(f"in {printable(one.place)}")
     if one.expected is not None:

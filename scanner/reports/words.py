@@ -144,9 +144,11 @@ def evidence_place(evidence: Evidence) -> str:
 
 
 def is_at(evidence: Evidence, location: Location) -> bool:
-    """True if the evidence lies in the file that the location names."""
+    """True if the evidence lies in the file, or in the process, that the location names."""
     if isinstance(location, LaunchLocation):
         return not evidence.inner and evidence.path == location.display
+    if isinstance(location, ProcessLocation):
+        return not evidence.inner and evidence.path in {location.display, location.executable}
     return isinstance(location, FileLocation) and (evidence.path, evidence.inner) == (location.path, location.inner)
 
 
@@ -215,15 +217,17 @@ def ready(report: Report) -> str:
 
 
 def has_image(report: Report) -> bool:
-    """Whether an image was scanned, and not a launch alone."""
-    return report.egress is None or bool(report.image.layers)
+    """Whether an image was scanned, and not a launch or a run alone."""
+    return (report.egress is None and report.run is None) or bool(report.image.layers)
 
 
 def extent(report: Report) -> str:
-    """What was looked at: `5 layers, 4,312 files, 182 MB`, `3 sandboxes`."""
+    """What was looked at: `5 layers, 4,312 files, 182 MB`, `3 sandboxes`, `one run`."""
     parts = [many(len(report.image.layers), "layer")] if has_image(report) else []
     if report.egress is not None:
         parts.insert(0, many(len(report.egress.sandboxes), "sandbox", "sandboxes"))
+    if report.run is not None:
+        parts.insert(0, "one run")
     files, read = number(report, "files"), number(report, "bytes")
     if files is not None:
         parts.append(many(int(files), "file"))
@@ -249,6 +253,6 @@ def incomplete(report: Report) -> str:
 def nothing_found(report: Report) -> str:
     """The sentence, without its full stop, of a report without findings: what was looked for, and in what."""
     what = "Nothing found" if report.complete else "Nothing found in what could be read"
-    files = ", overwritten and deleted files included" if has_image(report) else ""
+    files = ", overwritten and deleted files included" if has_image(report) and report.run is None else ""
     looked = f"{many(len(report.rules), 'rule')} over {extent(report)}{files}"
     return f"{what}: {looked}{pace(report)}"

@@ -15,7 +15,7 @@ from scanner.reports import markdown, reach, words
 from scanner.reports.plugin import RenderOptions
 from tests.reports import samples, strategies
 
-OURS = {"h1", "h2", "p", "strong", "em", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "blockquote"}
+OURS = {"h1", "h2", "h3", "p", "strong", "em", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "blockquote"}
 OURS |= {"code", "details", "summary", "sub", "ol"}
 
 
@@ -138,20 +138,21 @@ def assert_harmless(shown: Page) -> None:
     assert set(shown.elements) <= OURS
     assert not [one for one in shown.attributes if one[0] != "start"]
     assert shown.elements.count("h1") == 1
-    assert {len(row) for row in shown.rows} <= {5, 8}
+    assert {len(row) for row in shown.rows} <= {2, 3, 5, 6, 8}
     assert not re.search(r"[@#]\w", shown.prose)
     assert not re.search(r"://|www\.", shown.prose, re.IGNORECASE)
     assert all(c in "\n\u200b" or c.isprintable() for c in shown.prose)
 
 
-@given(strategies.reports | strategies.launched, st.booleans())
+@given(strategies.reports | strategies.launched | strategies.watched, st.booleans())
 @settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=120)
 def test_no_page_is_led_astray_by_a_hostile_report(report, verbose):
     shown = page(report, verbose=verbose)
 
     assert_harmless(shown)
     assert sum(len(row) == 5 for row in shown.rows) == (len(report.findings) + 1 if report.findings else 0)
-    verdicts = {reach.row(one) for one in report.egress.sandboxes} if report.egress else set()
+    sandboxes = report.egress.sandboxes if report.egress else ()
+    verdicts = {(reach.row(one), *map(reach.trial, one.answers)) for one in sandboxes}
     assert sum(len(row) == 8 for row in shown.rows) == (len(verdicts) + 1 if report.egress else 0)
     places = [words.place(f.locations[0]) for f in report.findings]
     assert {place.strip() for place in places} <= {code.strip() for code in shown.codes}

@@ -17,7 +17,7 @@ from scanner.model import egress as e
 from scanner.model.egress import Destination
 from scanner.reports import dot, drawing, graphml, html, mermaid, picture, svg
 from scanner.reports.output import formats
-from scanner.reports.plugin import RenderOptions
+from scanner.reports.plugin import Part, RenderOptions
 from tests.engine_fixture import program
 from tests.reports import samples, strategies
 from tests.reports.browser import chromium, module, opened
@@ -53,7 +53,9 @@ def test_without_a_launch_there_is_no_picture(form):
 
 
 def test_the_pictures_say_that_they_need_a_launch():
-    assert [one.name for one in formats() if one.needs_launch] == ["dot", "graphml", "html", "mermaid", "svg"]
+    drawn = [one.name for one in formats() if Part.LAUNCH in one.draws]
+    assert drawn == ["dot", "graphml", "html", "mermaid", "svg"]
+    assert [one.name for one in formats() if Part.RUN in one.draws] == ["html"]
 
 
 @pytest.mark.parametrize("form", PICTURES, ids=lambda form: form.__name__)

@@ -473,7 +473,7 @@ def test_the_samples_are_valid(report):
     assert_good(log(report))
 
 
-@given(strategies.reports)
+@given(strategies.reports | strategies.watched)
 @settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=80)
 def test_hostile_reports_are_valid(report):
     text = sarif.render(report, RenderOptions())

@@ -197,7 +197,12 @@ def test_markup_in_hostile_words_is_text():
     assert "opt/[red]x[/red], byte" in block
 
 
-@given(strategies.reports | strategies.launched, st.sampled_from([24, 40, 80, 200]), st.booleans(), st.booleans())
+@given(
+    strategies.reports | strategies.launched | strategies.watched,
+    st.sampled_from([24, 40, 80, 200]),
+    st.booleans(),
+    st.booleans(),
+)
 @settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=80)
 def test_no_terminal_obeys_a_hostile_report(report, width, color, verbose):
     block = shown(report, width, color=color, verbose=verbose)
