@@ -342,22 +342,19 @@ class RingBuffer(AbstractContextManager["RingBuffer"]):
             raise BpfError("map a BPF ring buffer", e.errno or errno.EIO) from e
 
     def records(self) -> Iterator[bytes]:
-        """What waits now, oldest first; each is gone from the ring once the next is asked for."""
-        while True:
-            written = struct.unpack_from("=Q", self._producer, 0)[0]
-            if self._position >= written:
-                return
-            while self._position < written:
-                at = mmap.PAGESIZE + (self._position & (self._size - 1))
-                # no barrier: an interpreter puts more instructions between the two loads than a processor reorders
-                header = struct.unpack_from("=I", self._producer, at)[0]
-                if header & _BUSY:
-                    return  # still being written; poll(2) tells when it is done
-                length = header & _LENGTH
-                if not header & _DISCARDED:
-                    yield self._producer[at + 8 : at + 8 + length]
-                self._position += (length + 8 + 7) & ~7
-                struct.pack_into("=Q", self._consumer, 0, self._position)
+        """What waits now, oldest first; each is gone from the ring once the next is asked for. What comes meanwhile waits for the next call."""
+        written = struct.unpack_from("=Q", self._producer, 0)[0]
+        while self._position < written:
+            at = mmap.PAGESIZE + (self._position & (self._size - 1))
+            # no barrier: an interpreter puts more instructions between the two loads than a processor reorders
+            header = struct.unpack_from("=I", self._producer, at)[0]
+            if header & _BUSY:
+                return  # still being written; poll(2) tells when it is done
+            length = header & _LENGTH
+            if not header & _DISCARDED:
+                yield self._producer[at + 8 : at + 8 + length]
+            self._position += (length + 8 + 7) & ~7
+            struct.pack_into("=Q", self._consumer, 0, self._position)
 
     def close(self) -> None:
         self._consumer.close()

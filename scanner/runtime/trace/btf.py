@@ -14,8 +14,10 @@ from scanner.errors import ScannerError
 _HEADER: Final = Struct("<HBBIIIII")
 _MAGIC = 0xEB9F
 _MAX_BYTES = 64 << 20
-_MAX_DEPTH = 8
-"""Anonymous structs in each other, and typedefs of typedefs."""
+_MAX_INNER = 256
+"""Anonymous structs and unions of one struct."""
+_MAX_NAMES = 16
+"""Typedefs of typedefs."""
 
 _STRUCT, _UNION = 4, 5
 _MODIFIERS = frozenset((8, 9, 10, 11, 18))
@@ -115,16 +117,18 @@ class Types:
     def _offset(self, number: int, members: tuple[str, ...]) -> int | None:
         base = 0
         for member in members:
-            found = self._member(number, member.encode(), 0)
+            found = self._member(number, member.encode(), set())
             if found is None:
                 return None
             base, number = base + found.offset, found.type
         return base
 
-    def _member(self, number: int, name: bytes, depth: int) -> Member | None:
+    def _member(self, number: int, name: bytes, passed: set[int]) -> Member | None:
+        """`passed` are the structs that were looked into: none is twice, whatever the blob says of what lies in what."""
         number = self._resolved(number)
-        if depth > _MAX_DEPTH or not 0 < number < len(self._starts):
+        if not number or number in passed or len(passed) > _MAX_INNER:
             return None
+        passed.add(number)
         words, at = self._words, self._starts[number]
         info = words[at + 1]
         if info >> 24 & 0x1F not in (_STRUCT, _UNION):
@@ -136,13 +140,13 @@ class Types:
             if named:
                 if self._name(named) == name:
                     return None if bits or place % 8 else Member(place // 8, kind)
-            elif (inner := self._member(kind, name, depth + 1)) is not None:
+            elif (inner := self._member(kind, name, passed)) is not None:
                 return Member(place // 8 + inner.offset, inner.type)
         return None
 
     def _resolved(self, number: int) -> int:
         """The type behind typedefs and the like; 0 where there is none."""
-        for _ in range(_MAX_DEPTH):
+        for _ in range(_MAX_NAMES):
             if not 0 < number < len(self._starts):
                 return 0
             at = self._starts[number]

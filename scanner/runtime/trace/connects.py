@@ -58,7 +58,7 @@ _IPV4, _IPV6 = 0x0008, 0xDD86
 """EtherTypes as a little-endian machine loads them."""
 
 _TCP, _UDP, _SCTP, _UDPLITE, _DCCP, _FRAGMENT = 6, 17, 132, 136, 33, 44
-_WITH_PORTS = frozenset((_TCP, _UDP, _SCTP, _UDPLITE, _DCCP))
+WITH_PORTS = frozenset((_TCP, _UDP, _SCTP, _UDPLITE, _DCCP))
 _SYN, _SYN_ACK = 0x02, 0x12
 _SYN_SENT = 2
 """TCP_SYN_SENT, include/net/tcp_states.h."""
@@ -198,7 +198,7 @@ def decode_flow(record: bytes, clock: Clock) -> Flow | None:
     elif ethertype != _IPV6:
         return None
     at = clock.of_monotonic(time)
-    if protocol not in _WITH_PORTS:
+    if protocol not in WITH_PORTS:
         return Flow(at, pid, protocol, source, 0, target, 0)
     return Flow(
         at, pid, protocol, source, int.from_bytes(source_port, "big"), target, int.from_bytes(target_port, "big")
@@ -316,7 +316,7 @@ def _packet(types: Types, inode: int, ring: int, lost: int, connects: int, flows
     asm.store(4, FP, _RECORD + _SOURCE_PORT, R1)
     asm.load(1, R1, FP, _RECORD + _PROTOCOL)
     asm.jump_if(R1, "==", _TCP, "tcp")
-    for protocol in sorted(_WITH_PORTS - {_TCP}):
+    for protocol in sorted(WITH_PORTS - {_TCP}):
         asm.jump_if(R1, "==", protocol, "ports")
     asm.store(4, FP, _RECORD + _SOURCE_PORT, 0)
     asm.label("ports")

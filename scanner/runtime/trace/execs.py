@@ -36,6 +36,7 @@ from scanner.runtime.trace.bpf import (
 )
 from scanner.runtime.trace.btf import Types
 from scanner.runtime.trace.clock import Clock
+from scanner.runtime.trace.events import Ended, Event, Executed, Forked, exit_code
 
 ARGUMENTS_KEPT = 4096
 PATH_KEPT = 512
@@ -60,45 +61,6 @@ _TGID = 1
 """PIDTYPE_TGID, include/linux/pid_types.h: where signal_struct.pids has the process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forked:
-    """A process that has begun as a copy of its parent."""
-
-    time: float
-    pid: int
-    parent: int
-    inner: int
-    uid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """A process that has become another program. `arguments` as they lie in memory, a NUL after each; `length` is how long they are
-    in all. `executable` is the path by which the kernel found it (a script's: its interpreter), `/NAME` for a file without a name."""
-
-    time: float
-    pid: int
-    parent: int
-    inner: int
-    uid: int
-    arguments: bytes
-    length: int
-    executable: bytes
-    program: Program
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A process whose last thread has ended; `exit_code` is 128 + N where signal N killed it, as a shell counts."""
-
-    time: float
-    pid: int
-    exit_code: int
-
-
-Event = Forked | Executed | Ended
-
-
 def decode(record: bytes, clock: Clock) -> Event | None:
     """The event that a program wrote; None for bytes that none of them writes."""
     if len(record) < _HEADER.size:
@@ -116,11 +78,6 @@ def decode(record: bytes, clock: Clock) -> Event | None:
     program = Program.FILE if links else Program.MEMFD if name.startswith(b"memfd:") else Program.DELETED
     executable = b"/" + name if program is Program.MEMFD else path
     return Executed(at, pid, parent, inner, uid, record[_ARGUMENTS:], length, executable, program)
-
-
-def exit_code(status: int) -> int:
-    """Of a status as wait(2) has it."""
-    return 128 + (status & 0x7F) if status & 0x7F else status >> 8 & 0xFF
 
 
 class ExecWatch(AbstractContextManager["ExecWatch"]):

@@ -1,0 +1,140 @@
+"""The processes of a run, put together from what happens to them; bounded, whatever a fork bomb does."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from scanner import masked
+from scanner.model.run import Process, Program
+from scanner.runtime.trace.events import Ended, Event, Executed, Forked
+
+
+@dataclass(slots=True, eq=False)
+class _Image:
+    """One program that a process was. `copied`: as its parent was, no exec yet."""
+
+    pid: int
+    parent: int
+    inner: int | None
+    uid: int | None
+    started: float
+    arguments: bytes
+    length: int
+    executable: bytes | None
+    program: Program
+    copied: bool
+    ended: float | None = None
+    exit_code: int | None = None
+
+
+class Table:
+    """A process that becomes another program is two: the first ends (without an exit code) when the second begins.
+
+    At most `limit` are kept. When they are too many, those go first of which there are most: ended, with the same command line.
+    `dropped` counts them, `unread` the programs whose command line nobody saw.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.dropped = 0
+        self.unread = 0
+        self._limit = limit
+        self._images: dict[_Image, None] = {}
+        self._running: dict[int, _Image] = {}
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, Forked):
+            self._fork(event)
+        elif isinstance(event, Executed):
+            self._exec(event)
+        elif (image := self._running.pop(event.pid, None)) is not None:
+            image.ended, image.exit_code = event.time, event.exit_code
+
+    @property
+    def running(self) -> frozenset[int]:
+        """The processes that run, as far as was told."""
+        return frozenset(self._running)
+
+    def processes(self) -> tuple[Process, ...]:
+        """All that are kept, in the order in which they began."""
+        return tuple(map(_process, sorted(self._images, key=lambda i: (i.started, i.pid))))
+
+    def _fork(self, event: Forked) -> None:
+        self.take(Ended(event.time, event.pid, None))  # its end was lost, and the number used again
+        parent = self._running.get(event.parent)
+        self._keep(
+            _Image(
+                pid=event.pid,
+                parent=event.parent,
+                inner=event.inner,
+                uid=event.uid if event.uid is not None or parent is None else parent.uid,
+                started=event.time,
+                arguments=b"" if parent is None else parent.arguments,
+                length=0 if parent is None else parent.length,
+                executable=None if parent is None else parent.executable,
+                program=Program.UNKNOWN if parent is None else parent.program,
+                copied=True,
+            )
+        )
+
+    def _exec(self, event: Executed) -> None:
+        before = self._running.get(event.pid)
+        if not event.arguments:
+            self.unread += 1
+        image = _Image(
+            pid=event.pid,
+            parent=event.parent if before is None else before.parent,
+            inner=event.inner if event.inner is not None or before is None else before.inner,
+            uid=event.uid if event.uid is not None or before is None else before.uid,
+            started=before.started if before is not None and before.copied else event.time,
+            arguments=event.arguments,
+            length=event.length,
+            executable=event.executable,
+            program=event.program,
+            copied=False,
+        )
+        if before is not None and before.copied:
+            self._images.pop(before, None)
+        else:
+            self.take(Ended(event.time, event.pid, None))
+        self._keep(image)
+
+    def _keep(self, image: _Image) -> None:
+        if len(self._images) >= self._limit:
+            self._make_room()
+        if len(self._images) < self._limit:
+            self._images[image] = None
+            self._running[image.pid] = image
+        else:
+            self.dropped += 1
+
+    def _make_room(self) -> None:
+        ended = [image for image in self._images if image.ended is not None]
+        alike = Counter(image.arguments for image in ended)
+        ended.sort(key=lambda i: (-alike[i.arguments], i.started))
+        for image in ended[: max(1, self._limit // 8)]:
+            del self._images[image]
+            self.dropped += 1
+
+
+def _process(image: _Image) -> Process:
+    return Process(
+        pid=image.pid,
+        parent=image.parent,
+        command=masked.words(words(image.arguments, image.length)),
+        inner=image.inner,
+        executable=image.executable,
+        program=image.program,
+        started=image.started,
+        ended=image.ended,
+        exit_code=image.exit_code,
+        uid=image.uid,
+    )
+
+
+def words(arguments: bytes, length: int) -> tuple[str, ...]:
+    """A command line's words as they lie in memory; where some of its `length` were not kept, the last word says so."""
+    if not arguments:
+        return ()
+    whole = length <= len(arguments)
+    parts = (arguments.removesuffix(b"\0") if whole else arguments).split(b"\0")
+    kept = tuple(part.decode("utf-8", "backslashreplace") for part in parts)
+    return kept if whole else (*kept, f"…({length} bytes in all)")
