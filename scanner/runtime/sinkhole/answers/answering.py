@@ -95,7 +95,7 @@ async def _go_on(talk: Talk) -> None:
         await greet(talk, port)
     heard = recognise(bytes(stream.ahead), port)
     # a few bytes may be the beginning of anything
-    while heard.service == "unknown" and len(stream.ahead) < _ENOUGH and await _within(talk, limits.silence):
+    while heard.service == "unknown" and _cut_short(stream.ahead) and await _within(talk, limits.silence):
         heard = recognise(bytes(stream.ahead), port)
     talk.heard(heard)
     if talk.depth >= limits.depth:
@@ -108,6 +108,11 @@ async def _go_on(talk: Talk) -> None:
     # nobody knows it: what else comes is counted, and not kept
     while True:
         await stream.some()
+
+
+def _cut_short(data: bytearray) -> bool:
+    """Whether it may be the beginning of something: few bytes, or JSON whose line has no end yet."""
+    return len(data) < _ENOUGH or (data[:1] == b"{" and len(data) < _LOOKED_AT and b"\n" not in data)
 
 
 async def _within(talk: Talk, seconds: float) -> bool:

@@ -14,14 +14,11 @@ def _mysql() -> bytes:
     """A greeting of a server that knows native passwords, with a challenge that is always the same."""
     body = (
         b"\x0a8.0.36\0\1\0\0\0"
-         b"aaaaaaaa\0"
-         b"\xff\xf7"
-         b"\x21\2\0"
-         b"\xff\x81"
-         b"\x15"
-        + b"\0" * 10
-        + b"bbbbbbbbbbbb\0"
-        + b"mysql_native_password\0"
+        b"aaaaaaaa\0"
+        b"\xff\xf7"
+        b"\x21\2\0"
+        b"\xff\x81"
+        b"\x15" + b"\0" * 10 + b"bbbbbbbbbbbb\0" + b"mysql_native_password\0"
     )
     return len(body).to_bytes(3, "little") + b"\0" + body
 
