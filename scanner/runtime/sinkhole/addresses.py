@@ -14,6 +14,7 @@ GUEST4: Final = "172.17.0.2"
 GATEWAY4: Final = "172.17.0.1"
 """The guest's default route, its resolver, and where it would look for the host."""
 PREFIX4: Final = 16
+BROADCAST4: Final = "172.17.255.255"
 
 GUEST6: Final = "fd17::2"
 GATEWAY6: Final = "fd17::1"
