@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from types import MappingProxyType
 
+from scanner.egress.takeover import DEFAULT_CAPABILITIES, capabilities, holds
 from scanner.model import printable
 from scanner.model.launch import (
     Attachment,
@@ -31,12 +32,9 @@ from scanner.runtime.sinkhole.addresses import GATEWAY4
 
 Sandbox = Container | Pod | Hosted
 
-ENGINE_DEFAULT = frozenset(
-    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT".split()
-)
-GUEST_DEFAULT = ENGINE_DEFAULT - {"NET_RAW"}
+GUEST_DEFAULT = DEFAULT_CAPABILITIES - {"NET_RAW"}
 """Docker's own, less NET_RAW; NET_ADMIN is not among them."""
-_GIVEN = ENGINE_DEFAULT | {"IPC_LOCK", "IPC_OWNER", "LEASE", "NET_ADMIN", "NET_BROADCAST", "SYS_TTY_CONFIG"}
+_GIVEN = DEFAULT_CAPABILITIES | {"IPC_LOCK", "IPC_OWNER", "LEASE", "NET_ADMIN", "NET_BROADCAST", "SYS_TTY_CONFIG"}
 """What stays within the guest's own namespaces; of them NET_RAW and NET_ADMIN only where the launch itself names them."""
 _OUT = {
     "AUDIT_CONTROL": "it changes the host's audit",
@@ -209,26 +207,19 @@ def _confined(held: Confinement, left: list[Withheld]) -> Settings:
     )
 
 
-def _capabilities(held: Confinement, left: list[Withheld]) -> frozenset[str]:
-    added = frozenset(_capability(said) for said in held.cap_add)
-    dropped = frozenset(_capability(said) for said in held.cap_drop)
-    if held.privileged is not None and held.privileged.value:
+def _capabilities(confinement: Confinement, left: list[Withheld]) -> frozenset[str]:
+    """Those that are given. NET_RAW is only where the launch says so: by name, by ALL, by being privileged."""
+    held = capabilities(confinement)
+    if confinement.privileged is not None and confinement.privileged.value:
         left.append(Withheld("privileged", "only the capabilities that stay within the guest's namespaces are given"))
-        named = granted = CAPABILITIES
-    elif "ALL" in added:
-        named = granted = CAPABILITIES - dropped
-    else:
-        named = added
-        granted = added if "ALL" in dropped else (ENGINE_DEFAULT - dropped) | added
-    if "NET_RAW" in granted - named:
-        left.append(Withheld("capability NET_RAW", "the engine's default has it, the launch does not name it"))
+    added = {said.value.upper().removeprefix("CAP_") for said in confinement.cap_add} - {"ALL"}
+    granted = {name for name in CAPABILITIES | added if holds(held, name)}
     for one in sorted(granted - _GIVEN):
         left.append(Withheld(f"capability {printable(one)}", _OUT.get(one, "it is not known what it opens")))
-    return (granted & _GIVEN) - ({"NET_RAW"} - named)
-
-
-def _capability(said: Said[str]) -> str:
-    return said.value.upper().removeprefix("CAP_")
+    if "NET_RAW" in granted and "ALL" not in held and "NET_RAW" not in added:
+        left.append(Withheld("capability NET_RAW", "the engine's default has it, the launch does not name it"))
+        granted.remove("NET_RAW")
+    return frozenset(granted & _GIVEN)
 
 
 def _mounts(mounts: Iterable[Mount], left: list[Withheld]) -> tuple[tuple[tuple[str, bool], ...], tuple[str, ...]]:

@@ -1,0 +1,241 @@
+"""A guest on a real engine: what it sees, how it is limited, and that nothing of it outlives its observer."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scanner.errors import SourceError, TargetError
+from scanner.runtime.sinkhole.guest import OUTPUT, Frames, Guest, Limits, Moment, Pause, usage
+from scanner.runtime.sinkhole.sweep import sweep
+from scanner.runtime.sinkhole.withheld import Settings
+from tests.runtime.sinkhole.guests import VOLUME, Ground, engine, ground
+
+__all__ = ["engine", "ground"]
+
+MIB = 1 << 20
+
+
+# ---- what it sees
+
+
+@pytest.mark.engine
+def test_a_guest_runs_as_its_image_says(ground: Ground) -> None:
+    ended = ground.run()
+    assert (ended.exit_code, ended.stopped, ended.output, ended.output_lost) == (0, "", b"hello from 0\n", 0)
+    assert ended.started <= ended.ended < time.time() + 1
+    assert ground.left() == []
+
+
+@pytest.mark.engine
+def test_a_guest_runs_as_its_launch_says(ground: Ground) -> None:
+    settings = Settings(
+        entrypoint=("sh", "-c"),
+        command=(
+            "id -u; cat /etc/hosts /etc/hostname /etc/resolv.conf; echo $GREETING; ls -d /empty /data /more; touch /empty/x; exit 7",
+        ),
+        environment=(("GREETING", "bye"),),
+        user="12:34",
+        tmpfs=(("/empty", False),),
+        volumes=("/more",),
+        hostname="box",
+        hosts=(("db", "10.0.0.7"),),
+    )
+    ended = ground.run(settings=settings)
+    words = ended.output.decode().split()
+    assert ended.exit_code == 7, ended.output
+    assert words[0] == "12"
+    for expected in ("10.0.0.7", "db", "box", "nameserver", "172.17.0.1", "bye", "/empty", "/data", "/more"):
+        assert expected in words
+    assert ground.left() == []
+
+
+@pytest.mark.engine
+def test_process_one_is_the_pause_and_orphans_are_reaped(ground: Ground) -> None:
+    ended = ground.run("sh", "-c", "(sleep 0.1 &); sleep 0.4; cat /proc/1/cmdline; echo; cat /proc/[0-9]*/stat")
+    first, *processes = ended.output.decode().splitlines()
+    assert first == "/pause\0"
+    assert not [line for line in processes if ") Z " in line]
+
+
+@pytest.mark.engine
+def test_its_network_is_the_pause_s_alone(ground: Ground) -> None:
+    ended = ground.run("python3", "-c", "import socket; print(sorted(n for _, n in socket.if_nameindex()))")
+    assert ended.output == b"['lo']\n"
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("command", "settings"), [(("no-such-program",), Settings()), (("id",), Settings(user="nobody-here"))]
+)
+def test_what_cannot_be_started_is_said(ground: Ground, command: tuple[str, ...], settings: Settings) -> None:
+    with pytest.raises((SourceError, TargetError), match=r"does not start the guest: .*(no-such-program|nobody-here)"):
+        ground.run(*command, settings=settings)
+    assert ground.left() == []
+
+
+# ---- limits
+
+
+@pytest.mark.engine
+def test_time_is_limited(ground: Ground) -> None:
+    clock = time.monotonic()
+    ended = ground.run("sleep", "60", seconds=1)
+    assert (ended.exit_code, ended.stopped) == (None, "time limit of 1 s")
+    assert time.monotonic() - clock < 6
+
+
+@pytest.mark.engine
+def test_processes_are_limited(ground: Ground) -> None:
+    """A loop that starts what it can, for as long as it may; it is bounded by the limit alone."""
+    code = (
+        "import os, time\nmade = 0\n"
+        "for _ in range(300):\n try:\n  child = os.fork()\n except OSError: break\n"
+        " if child == 0: time.sleep(60)\n made += 1\nprint(made, flush=True)\nos._exit(0)"
+    )
+    ended = ground.run("python3", "-c", code, pids=40)
+    assert ended.exit_code == 0
+    assert 20 < int(ended.output) < 40
+    assert ground.left() == []
+
+
+@pytest.mark.engine
+def test_memory_is_limited(ground: Ground) -> None:
+    ended = ground.run("python3", "-c", "held = [bytearray(1 << 20) for _ in range(1000)]", memory=64 * MIB)
+    assert (ended.exit_code, ended.stopped) == (None, "memory limit of 64 MiB")
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    "code",
+    [
+        "for i in range(9): open(f'/work/{i}', 'wb').write(bytes(8 << 20))",
+        f"for i in range(9): open(f'{VOLUME}/{{i}}', 'wb').write(bytes(8 << 20))",
+        "kept = []\nfor i in range(9):\n f = open('/work/x', 'wb'); os.unlink('/work/x'); f.write(bytes(8 << 20)); f.flush(); kept.append(f)",
+        "os.mkdir('/work/many')\nfor i in range(20_000): os.close(os.open(f'/work/many/{i}', os.O_CREAT))",
+        "while True:\n for f in ('hosts', 'hostname', 'resolv.conf'):\n  open('/etc/' + f, 'ab').write(bytes(8 << 20))",
+    ],
+    ids=["files", "volume", "unlinked", "inodes", "the engine's own files"],
+)
+def test_disk_is_limited(ground: Ground, code: str) -> None:
+    ended = ground.run("python3", "-c", f"import os, time\n{code}\ntime.sleep(20)", disk=32 * MIB)
+    if "/etc/" in code:  # a single file reaches its own limit first: SIGXFSZ, or EFBIG where Python ignores that
+        assert ended.stopped == "disk limit of 32 MiB" or b"File too large" in ended.output
+    else:
+        assert (ended.exit_code, ended.stopped) == (None, "disk limit of 32 MiB"), ended.output
+    assert ground.left() == []
+
+
+@pytest.mark.engine
+def test_output_is_read_kept_a_little_and_counted(ground: Ground) -> None:
+    clock = time.monotonic()
+    ended = ground.run("sh", "-c", "echo first; head -c 1000000000 /dev/zero")
+    assert (ended.exit_code, ended.stopped) == (0, "")
+    assert ended.output[:6] == b"first\n"
+    assert len(ended.output) == OUTPUT
+    assert ended.output_lost == 1_000_000_006 - OUTPUT
+    assert time.monotonic() - clock < 20
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=300))), st.lists(st.integers(1, 64), min_size=1))
+def test_frames_are_taken_apart_however_they_are_cut(frames: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    stream = b"".join(bytes([kind, 0, 0, 0]) + len(data).to_bytes(4, "big") + data for kind, data in frames)
+    taker = Frames()
+    taken, at, turn = b"", 0, 0
+    while at < len(stream):
+        size = cuts[turn % len(cuts)]
+        taken += b"".join(bytes(piece) for piece in taker.feed(memoryview(stream[at : at + size])))
+        at, turn = at + size, turn + 1
+    assert taken == b"".join(data for _, data in frames)
+
+
+@given(st.binary(max_size=2000))
+def test_a_stream_that_is_none_gives_no_more_than_came(data: bytes) -> None:
+    assert sum(len(piece) for piece in Frames().feed(memoryview(data))) <= len(data)
+
+
+def test_usage_counts_each_file_once_follows_no_link_and_stops(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "a").write_bytes(bytes(100_000))
+    (tree / "b").hardlink_to(tree / "a")
+    (tree / "out").symlink_to("/usr")
+    (tree / "sub").mkdir()
+    (tree / "sub/hole").touch()
+    os.truncate(tree / "sub/hole", 1 << 40)
+    found = usage([tree, tmp_path / "none"], 1 << 50)
+    assert 100_000 <= found < 100_000 + 4 * 4096 + 8192
+    deep = os.open(tree, os.O_RDONLY)
+    for _ in range(1500):  # deeper than any path can name
+        os.mkdir("d", dir_fd=deep)
+        below = os.open("d", os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = below
+    os.close(deep)
+    assert found < usage([tree], 1 << 50) < found + 2 * 200 * 4096
+    assert usage([tree], 1000) < usage([tree], 1 << 50)
+    subprocess.run(["rm", "-rf", tree], check=True)
+
+
+# ---- its end
+
+
+CHILD = """
+import sys
+from tests.runtime.sinkhole.guests import Ground
+from types import SimpleNamespace
+Ground(SimpleNamespace(client=None), sys.argv[1]).run("sh", "-c", "while :; do sleep 1; done", seconds=60)
+"""
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("moment", [0.35, 0.6, 1.0])
+def test_a_guest_dies_with_its_observer(ground: Ground, moment: float) -> None:
+    """Killed while the pause starts, while the guest starts, while it runs: the kernel ends it, the next start removes the rest."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, ground.image], env={**os.environ, "PYTHONPATH": "."}
+    ) as observer:
+        time.sleep(moment)
+        observer.send_signal(signal.SIGKILL)
+    _until(lambda: not _running(ground), 3)
+    sweep(ground.client, "the engine")
+    _until(lambda: ground.left() == [], 3)
+    assert sweep(ground.client, "the engine") == ()
+
+
+def _running(ground: Ground) -> list[str]:
+    found = ground.client.containers.list(all=True, filters={"label": "sandscan.observe"}, ignore_removed=True)
+    return [c.name for c in found if c.status in ("running", "paused")]
+
+
+def _until(true: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.engine
+def test_an_exception_leaves_nothing(ground: Ground) -> None:
+    """Whatever ends the run from within, Ctrl-C among it."""
+
+    def interrupted(_: Moment) -> str:
+        raise KeyboardInterrupt
+
+    with ExitStack() as stack:
+        within = stack.enter_context(Pause(ground.client, "the engine", Settings()))
+        image = ground.client.api.inspect_image(ground.image)
+        guest = stack.enter_context(Guest(within, image, Settings(), Limits(), ("sleep", "60")))
+        pid = within.pid
+        with pytest.raises(KeyboardInterrupt):
+            guest.run(interrupted)
+    assert ground.left() == []
+    assert not Path(f"/proc/{pid}").exists()
