@@ -37,10 +37,23 @@ MAX_TABLE = 4 << 30
 class EntryTable:
     """Rows are added in the layer's order and never change. Offsets grow, so that a position finds its row by bisection.
 
-    `stored` is the bytes that lie in the layer; a sparse file's real size stands in `real_sizes`.
+    `stored` is the bytes that lie in the layer; a sparse file's real size stands in `real_sizes`. `capabilities` are raw values
+    of `security.capability` by row, of a table that was just read: `dump` leaves them out.
     """
 
-    __slots__ = ("ends", "kinds", "links", "modes", "mtimes", "names", "offsets", "owners", "real_sizes", "stored")
+    __slots__ = (
+        "capabilities",
+        "ends",
+        "kinds",
+        "links",
+        "modes",
+        "mtimes",
+        "names",
+        "offsets",
+        "owners",
+        "real_sizes",
+        "stored",
+    )
 
     def __init__(self) -> None:
         self.names = bytearray()
@@ -53,6 +66,7 @@ class EntryTable:
         self.modes = array("I")
         self.kinds = bytearray()
         self.real_sizes: dict[int, int] = {}
+        self.capabilities: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.kinds)

@@ -107,7 +107,7 @@ def pax_records(data: bytes) -> dict[bytes, bytes]:
 
 _USED = frozenset(
     (b"path", b"linkpath", b"size", b"uid", b"gid", b"GNU.sparse.name", b"GNU.sparse.realsize", b"GNU.sparse.size")
-)
+) | {b"SCHILY.xattr.security.capability"}
 
 
 def _used(records: dict[bytes, bytes]) -> dict[bytes, bytes]:
@@ -226,7 +226,7 @@ class Headers:
             name = prefix.partition(b"\0")[0] + b"/" + name
         link = link.partition(b"\0")[0] if kind in b"12" else b""
         uid, gid, mtime = number(uid_), number(gid_), number(mtime_)
-        real = None
+        real = capability = None
         if self._records or self._globals:
             records = {**self._globals, **self._records}
             self._records = {}
@@ -235,6 +235,7 @@ class Headers:
             size = int(records.get(b"size", size))
             uid, gid = int(records.get(b"uid", uid)), int(records.get(b"gid", gid))
             real = records.get(b"GNU.sparse.realsize", records.get(b"GNU.sparse.size"))
+            capability = records.get(b"SCHILY.xattr.security.capability")
             if size < 0:
                 raise ValueError("a negative size")
         if b"\0" in name or b"\0" in link:
@@ -262,6 +263,8 @@ class Headers:
             clean(link) if code == HARDLINK else link,
         )
         row = len(self.table) - 1
+        if capability is not None:
+            self.table.capabilities[row] = capability
         if real is not None:
             self.table.real_sizes[row] = min(int(real), (1 << 63) - 1)
         self.next = offset + size + (-size % BLOCK)

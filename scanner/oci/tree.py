@@ -54,7 +54,7 @@ class TreeWalk:
             root = os.open(self._blob.root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as e:
             raise TargetError(f"cannot read the directory {self._blob.root}: {e.strerror}") from e
-        self._pseudo = _pseudo_devices()
+        self._pseudo = pseudo_devices()
         opened = os.fstat(root)
         yield from self._directory(root, b"", 0)
         yield from self._flush()
@@ -307,7 +307,7 @@ def _is_opaque(fd: int) -> bool:
     return False
 
 
-def _pseudo_devices() -> frozenset[int]:
+def pseudo_devices() -> frozenset[int]:
     """Device numbers of mounted pseudo file systems, from /proc/self/mountinfo (proc(5)); empty where there is none."""
     try:
         lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()

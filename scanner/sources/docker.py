@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +22,13 @@ from scanner.oci.files import spooled
 from scanner.oci.reference import parse, repository_of
 from scanner.oci.saved import open_saved
 from scanner.oci.store import Budget
-from scanner.sources.engine import connect
+from scanner.sources.engine import CHUNK, Download, connect
 from scanner.sources.failures import reason
 from scanner.sources.plugin import OpenImage, Source, SourceOptions
 
 if TYPE_CHECKING:
     import docker
 
-SAVE_SECONDS = 1800
-"""Old engines write the whole image to a temporary directory before the first byte of a save arrives."""
-CHUNK = 1 << 20
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{4,64}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -75,7 +73,10 @@ def open_docker(name: str, options: SourceOptions) -> OpenImage:
                 return OpenImage(target, image, trees, notes, stack.pop_all())
         what = printable(name)
         try:
-            file = spooled(_Save(client, endpoint, str(inspected["Id"]), what), f"the engine's export of {what}", stack)
+            saved = Download(
+                client, partial(_save, client, str(inspected["Id"])), f"{what} from the engine at {printable(endpoint)}"
+            )
+            file = spooled(saved, f"the engine's export of {what}", stack)
         except LayerError as e:
             raise SourceError(str(e)) from e
         loaded, _ = open_saved(file, what, options.limits, None, options.platform)
@@ -123,44 +124,9 @@ def _repository(name: str, inspected: dict[str, Any]) -> str:
     return repository_of(name)
 
 
-class _Save:
+def _save(client: "docker.DockerClient", identifier: str) -> Iterator[bytes]:
     """The stream of `docker save`, without its tag: what was inspected is what is saved."""
-
-    def __init__(self, client: "docker.DockerClient", endpoint: str, identifier: str, what: str) -> None:
-        self._what = f"{what} from the engine at {printable(endpoint)}"
-        self._chunks = self._save(client, identifier)
-        self._rest = b""
-
-    @staticmethod
-    def _save(client: "docker.DockerClient", identifier: str) -> Iterator[bytes]:
-        client.api.timeout = SAVE_SECONDS
-        yield from client.api.get_image(identifier, chunk_size=CHUNK)
-
-    def read(self, size: int = -1, /) -> bytes:
-        import docker.errors
-        import requests
-        import urllib3
-
-        if not self._rest:
-            try:
-                self._rest = next(self._chunks, b"")
-            except docker.errors.APIError as e:
-                raise SourceError(f"the engine does not export {self._what}: {printable(str(e))}") from e
-            except (
-                docker.errors.DockerException,
-                requests.RequestException,
-                urllib3.exceptions.HTTPError,
-                OSError,
-            ) as e:
-                raise SourceError(
-                    f"the export of {self._what} broke off: {reason(e)}. Is the engine still running, has it room on its disk?"
-                ) from e
-        given = self._rest if size < 0 else self._rest[:size]
-        self._rest = self._rest[len(given) :]
-        return given
-
-    def close(self) -> None:
-        """The client is closed by the OpenImage."""
+    return iter(client.api.get_image(identifier, chunk_size=CHUNK))
 
 
 def _check_platform(image: Image, name: str, options: SourceOptions) -> None:

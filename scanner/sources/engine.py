@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 ANSWER_SECONDS = 60
+DOWNLOAD_SECONDS = 1800
+"""Old engines write a whole image to a temporary directory before the first byte of it arrives."""
+CHUNK = 1 << 20
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
 """What a container, a network or a volume may be called, ids included (moby, daemon/names)."""
 
@@ -69,6 +72,45 @@ def ask(endpoint: str, question: Callable[[], Any], wanted: str | None = None) -
     if not isinstance(answer, dict) or (wanted is not None and not isinstance(answer.get("Id"), str)):
         raise SourceError(f"the engine at {printable(endpoint)} answers in words that are not Docker's")
     return answer
+
+
+class Download:
+    """A long answer of the engine's as a stream; `begin` asks for it, at the first byte."""
+
+    def __init__(self, client: "docker.DockerClient", begin: Callable[[], Iterator[bytes]], what: str) -> None:
+        self._client, self._begin, self._what = client, begin, what
+        self._chunks: Iterator[bytes] | None = None
+        self._rest = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Raises SourceError where the engine refuses or goes away."""
+        import docker.errors
+        import requests
+        import urllib3
+
+        if not self._rest:
+            try:
+                if self._chunks is None:
+                    self._client.api.timeout = DOWNLOAD_SECONDS
+                    self._chunks = self._begin()
+                self._rest = next(self._chunks, b"")
+            except docker.errors.APIError as e:
+                raise SourceError(f"the engine does not export {self._what}: {printable(str(e))}") from e
+            except (
+                docker.errors.DockerException,
+                requests.RequestException,
+                urllib3.exceptions.HTTPError,
+                OSError,
+            ) as e:
+                raise SourceError(
+                    f"the export of {self._what} broke off: {reason(e)}. Is the engine still running, has it room on its disk?"
+                ) from e
+        given = self._rest if size < 0 else self._rest[:size]
+        self._rest = self._rest[len(given) :]
+        return given
+
+    def close(self) -> None:
+        """The client is closed by whoever connected it."""
 
 
 def _has(error: BaseException | None, kind: type[BaseException]) -> bool:

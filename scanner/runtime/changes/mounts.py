@@ -1,0 +1,306 @@
+"""What a run changed in what is mounted into its container: volumes, folders of the host, file systems in memory, its own mounts.
+
+No image tells what was in them before. A file counts as changed if its status change time is not older than the container: no
+program can set that time (inode(7)), only the machine's clock could. In memory (tmpfs) everything is the container's. What cannot be
+read is said. A mount that the container may only read is left out: whatever changed in it was not the container's doing, and
+where the same files are mounted a second time so that it can write them, they are found there.
+
+Of a running container they are read as it sees them, below /proc/PID/root, step by step and without following a link: what the
+container puts in the way leads nowhere. Mount tables: proc(5), /proc/PID/mountinfo.
+"""
+
+import ctypes
+import os
+import stat
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from scanner.model import Limits, printable
+from scanner.oci.tree import PSEUDO, pseudo_devices
+from scanner.runtime.changes.compare import Comparison
+from scanner.runtime.changes.layers import Stood, TreeLayer
+from scanner.runtime.changes.noting import Notes
+from scanner.sources.container import EngineContainer, EngineMount, unescape
+
+ENTRIES = 1_000_000
+"""Files of one mount that are looked at."""
+MADE_INSIDE = "mount made inside"
+_STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LAST = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_MEMORY = ("tmpfs", "ramfs")
+_LOCAL = frozenset("ext2 ext3 ext4 xfs btrfs f2fs zfs bcachefs overlay tmpfs ramfs squashfs erofs vfat exfat".split())
+"""File systems that answer by themselves: one that a container mounts may be served by the container, and never answer."""
+_ENGINES_FILES = frozenset(b"etc/hosts etc/hostname etc/resolv.conf run/.containerenv run/secrets".split())
+_DEVICES = frozenset(
+    b"console core fd full null ptmx pts random shm mqueue stderr stdin stdout tty urandom zero".split()
+)
+"""What a runtime puts into every /dev (OCI runtime-spec, config-linux.md, Default Devices and Dev symbolic links)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """One mount: `point` without a leading slash; `number` is the kernel's, None where it is told by the engine alone.
+
+    `root` is the folder of the file system (`device`) that is mounted, `kind` the file system's.
+    """
+
+    point: bytes
+    place: str
+    writable: bool
+    number: int | None = None
+    device: int = 0
+    root: bytes = b"/"
+    kind: str = ""
+    told: EngineMount | None = None
+
+    @property
+    def shown(self) -> str:
+        return f"{self.place} at /{printable(os.fsdecode(self.point))}"
+
+
+def mounted(container: EngineContainer) -> tuple[Mounted, ...]:
+    """Everything mounted into a container but its root, pseudo file systems and the files that its engine keeps for it.
+
+    From the kernel where it runs on this machine; else from its engine, which does not know what was mounted inside.
+    """
+    if container.pid:
+        try:
+            lines = Path(f"/proc/{container.pid}/mountinfo").read_bytes().splitlines()
+        except OSError:
+            lines = []
+        if lines:
+            return tuple(_from_kernel(lines, container))
+    return tuple(
+        Mounted(os.fsencode(told.destination.strip("/")), _place(told), told.writable, told=told)
+        for told in container.mounts
+    )
+
+
+def made(table: Sequence[Mounted]) -> frozenset[bytes]:
+    """The places that a runtime makes for mounts where the image has none, and the directories above them."""
+    found = set()
+    for mount in table:
+        path = mount.point
+        while path:
+            found.add(path)
+            path = path.rpartition(b"/")[0]
+    return frozenset(found)
+
+
+def compare(
+    container: EngineContainer,
+    table: Sequence[Mounted],
+    comparison: Comparison,
+    notes: Notes,
+    limits: Limits,
+) -> None:
+    """Add the files of all mounts that the run may have changed to the comparison; what cannot be read is noted."""
+    points = frozenset(mount.point for mount in table)
+    seen: list[tuple[int, bytes]] = []
+    for mount in sorted(table, key=lambda m: (m.told is None, m.point)):
+        if not mount.writable or mount.kind in PSEUDO:
+            continue
+        if mount.number is not None and any(
+            device == mount.device and (root == mount.root or mount.root.startswith(root.rstrip(b"/") + b"/"))
+            for device, root in seen
+        ):
+            continue  # the same files, seen at another place already
+        try:
+            with ExitStack() as opened:
+                layer, top = _opened(container, mount, notes, opened)
+                for path, stood, is_new in _changed(
+                    container, mount, layer, top, points, notes, min(ENTRIES, limits.layer_entries)
+                ):
+                    told = mount.told is not None and mount.told.kind == "volume"
+                    comparison.mounted(path, stood, mount.place, from_image=told, is_new=is_new)
+            seen.append((mount.device, mount.root))
+        except OSError as e:
+            notes.warn(f"not read: {mount.shown}: {e.strerror or e}", mount.point)
+
+
+def _from_kernel(lines: Sequence[bytes], container: EngineContainer) -> Iterator[Mounted]:
+    found: dict[bytes, Mounted] = {}
+    told = {os.fsencode(m.destination.strip("/")): m for m in container.mounts}
+    own = None
+    for line in lines:
+        before, _, system = line.partition(b" - ")
+        fields, rest = before.split(b" "), system.split(b" ")
+        if len(fields) < 6 or len(rest) < 3:
+            continue
+        point, root = unescape(fields[4]).strip(b"/"), unescape(fields[3])
+        major, _, minor = fields[2].partition(b":")
+        device = os.makedev(int(major), int(minor))
+        kind = os.fsdecode(rest[0])
+        if not point:
+            own = device
+            continue
+        if kind in PSEUDO or point.partition(b"/")[0] in (b"proc", b"sys"):
+            continue
+        if point in _ENGINES_FILES and container.id.encode() in root:
+            continue
+        mount = told.get(point)
+        if mount is not None:
+            place = _place(mount)
+        else:
+            place = "tmpfs" if kind == "tmpfs" and point in (b"dev", b"dev/shm") else MADE_INSIDE
+        writable = b"ro" not in fields[5].split(b",") and b"ro" not in rest[2].split(b",")
+        # a later mount at the same place hides the one before
+        found[point] = Mounted(point, place, writable, int(fields[0]), device, root, kind, mount)
+    # a piece of the container's own root, mounted once more, is compared with the image already
+    return iter([m for m in found.values() if m.device != own])
+
+
+def _place(told: EngineMount) -> str:
+    if told.kind == "volume":
+        return f"volume {printable(told.name)}"
+    return f"bind mount {printable(told.source)}" if told.kind == "bind" else told.kind
+
+
+def _opened(
+    container: EngineContainer, mount: Mounted, notes: Notes, resources: ExitStack
+) -> tuple[TreeLayer, bytes | None]:
+    """The layer in which the mount's files are found, and the mount's name in it where it is a single file."""
+    if mount.number is not None:
+        if mount.kind.startswith("fuse") or (mount.told is None and mount.kind not in _LOCAL):
+            raise OSError(
+                0, f"a file system of the kind {printable(mount.kind)}, which whoever serves it may keep from answering"
+            )
+        top, path = f"/proc/{container.pid}/root", mount.point
+    elif not container.local:
+        raise OSError(0, "it is not on this machine")
+    elif mount.told is None or mount.told.kind not in ("volume", "bind"):
+        raise OSError(0, "it went away when the container stopped")
+    else:
+        top, path = "/", os.fsencode(mount.told.source.strip("/"))
+    at = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    resources.callback(os.close, at)
+    *parents, last = path.split(b"/") if path else [b"."]
+    for name in parents:
+        at = _step(name, _STEP, at, resources)
+    fd = _step(last, _LAST, at, resources)
+    if mount.number is not None and _number_of(fd) != mount.number:
+        raise OSError(0, "something else is at its place")
+    mode = os.fstat(fd).st_mode
+    if mount.number is None and os.fstat(fd).st_dev in pseudo_devices():
+        raise OSError(0, "it is a file system of the kernel's")
+    if stat.S_ISDIR(mode):
+        root = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+        resources.callback(os.close, root)
+        return TreeLayer(root, notes, resources), None
+    return TreeLayer(at, notes, resources), last
+
+
+def _step(name: bytes, flags: int, at: int, resources: ExitStack) -> int:
+    fd = os.open(name, flags, dir_fd=at)
+    resources.callback(os.close, fd)
+    if stat.S_ISLNK(os.fstat(fd).st_mode):
+        raise OSError(0, f"a link stands in its way, at {printable(os.fsdecode(name))}: no link is followed")
+    return fd
+
+
+def _number_of(fd: int) -> int | None:
+    """Of the mount that a descriptor is in (proc(5), /proc/PID/fdinfo)."""
+    for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
+        if line.startswith("mnt_id:"):
+            return int(line.split()[1])
+    return None
+
+
+def _changed(
+    container: EngineContainer,
+    mount: Mounted,
+    layer: TreeLayer,
+    single: bytes | None,
+    points: frozenset[bytes],
+    notes: Notes,
+    most: int,
+) -> Iterator[tuple[bytes, Stood, bool]]:
+    """Files that count as changed, by their path in the container, and whether they are younger than it."""
+    is_memory = mount.kind in _MEMORY
+    since = container.created
+
+    def look(within: bytes, info: os.stat_result) -> tuple[Stood, bool] | None:
+        if not is_memory and info.st_ctime < since:
+            return None
+        stood = layer.get(within)
+        if not isinstance(stood, Stood):
+            return None
+        if is_memory:
+            return stood, True
+        directory, _, name = within.rpartition(b"/")
+        born = _born(layer.directory(directory), name)
+        return stood, born is None or born >= since
+
+    if single is not None:
+        if (found := look(single, layer.stat(single))) is not None:
+            yield mount.point, *found
+        return
+    count = 0
+    device = os.fstat(layer.directory(b"")).st_dev
+    pending = [b""]
+    while pending:
+        directory = pending.pop()
+        try:
+            with os.scandir(layer.directory(directory)) as listing:
+                entries = sorted(listing, key=lambda e: e.name)
+        except FileNotFoundError:
+            notes.vanished(_join(mount.point, directory))
+            continue
+        except OSError as e:
+            notes.warn(f"cannot be read: {e.strerror or e}", _join(mount.point, directory))
+            continue
+        inner = []
+        for entry in entries:
+            count += 1
+            if count > most:
+                raise OSError(0, f"it has more than {most} files, those after the first {most} were not looked at")
+            name = os.fsencode(entry.name)
+            within = _join(directory, name)
+            path = _join(mount.point, within)
+            if path in points or (mount.point == b"dev" and within in _DEVICES):
+                continue
+            try:
+                info = entry.stat(follow_symlinks=False)
+                if info.st_dev != device:
+                    continue
+                if stat.S_ISDIR(info.st_mode):
+                    inner.append(within)
+                found = look(within, info)
+            except FileNotFoundError:
+                notes.vanished(path)
+                continue
+            except OSError as e:
+                notes.warn(f"cannot be read: {e.strerror or e}", path)
+                continue
+            if found is not None:
+                yield path, *found
+        pending += reversed(inner)
+
+
+def _join(directory: bytes, name: bytes) -> bytes:
+    return directory + b"/" + name if directory and name else directory or name
+
+
+_BIRTH = 0x800
+_STATX = struct.Struct("<I76xqI")
+"""statx(2): the mask of what is told, and the time of birth, seconds and nanoseconds."""
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _born(directory: int, name: bytes) -> float | None:
+    """When a file was made; None where its file system does not know."""
+    buffer = ctypes.create_string_buffer(256)
+    try:
+        done = _libc().statx(directory, name, 0x100, _BIRTH, buffer)  # AT_SYMLINK_NOFOLLOW
+    except AttributeError:  # a C library without it
+        return None
+    mask, seconds, nanoseconds = _STATX.unpack_from(buffer)
+    return seconds + nanoseconds / 1e9 if done == 0 and mask & _BIRTH else None
