@@ -19,7 +19,13 @@ _SYS_OPENAT2 = 437
 """The same number on every architecture (Linux 5.6)."""
 _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x02, 0x10
 _MOUNTS_BYTES = 16 << 20
-_CHUNK = 1 << 20
+
+Identity = tuple[int, int, int]
+"""Device, inode, and when it was last changed, because an inode's number is used again."""
+
+
+def identity_of(state: os.stat_result) -> Identity:
+    return state.st_dev, state.st_ino, state.st_ctime_ns
 
 
 @cache
@@ -120,8 +126,8 @@ class Root:
             except OSError:
                 return None
 
-    def identity(self, path: bytes) -> tuple[int, int] | None:
-        """(device, inode) of what stands there, links followed within the root; None where nothing does."""
+    def identity(self, path: bytes) -> Identity | None:
+        """What stands there, links followed within the root; None where nothing does."""
         if self.problem:
             return None
         try:
@@ -129,10 +135,9 @@ class Root:
         except OSError:
             return None
         try:
-            found = os.fstat(fd)
+            return identity_of(os.fstat(fd))
         finally:
             os.close(fd)
-        return found.st_dev, found.st_ino
 
     def names(self, path: bytes, limit: int) -> tuple[bytes, ...]:
         """The names in a directory."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from scanner import masked
 from scanner.model.run import Process, Program
-from scanner.runtime.procfs.inside import Root, fuse_mounts, mount_of
+from scanner.runtime.procfs.inside import Identity, Root, fuse_mounts, identity_of, mount_of
 from scanner.runtime.procfs.reading import Missed, ProcessFolder
 
 _STAT, _STATUS = 4096, 64 << 10
@@ -54,7 +54,7 @@ class Member:
     """A process of a container with what a rule asks for and a report does not show.
 
     `words` and `variables` are its command line and environment with their secrets; `ticks` tells two processes of one number
-    apart. `program` is the (device, inode) of its executable; `replaced`: another file stands at its name now. `libraries` are
+    apart. `program` identifies its executable; `replaced`: another file stands at its name now. `libraries` are
     files without a name that it runs code of. `inodes` are the sockets that it holds, `standard` those that are its input,
     output and errors. `net` is its network namespace. `pretends`: it bears the name of a thread of the kernel.
     """
@@ -65,7 +65,7 @@ class Member:
     words: tuple[str, ...] = field(repr=False)
     variables: tuple[str, ...] = field(repr=False)
     threads: tuple[str, ...]
-    program: tuple[int, int] | None
+    program: Identity | None
     replaced: bool
     libraries: tuple[Library, ...]
     inodes: frozenset[int]
@@ -226,7 +226,7 @@ class Looker:
 
     def _program(
         self, folder: ProcessFolder, link: bytes | None
-    ) -> tuple[Program, bytes | None, tuple[int, int] | None, bool]:
+    ) -> tuple[Program, bytes | None, Identity | None, bool]:
         """What it is, its path, its identity, and whether another file stands at its name now."""
         if link is None:
             return Program.UNKNOWN, None, None, False
@@ -242,18 +242,18 @@ class Looker:
             found = os.fstat(at)
         finally:
             os.close(at)
-        identity = found.st_dev, found.st_ino
+        identity = identity_of(found)
         if found.st_dev == memfd_device():
             return Program.MEMFD, link.removesuffix(_GONE), identity, False
         if not link.endswith(_GONE):
             return Program.FILE, link, identity, False
         # a file may be named so; overlayfs counts no links of a file that lies in a lower layer
         with_suffix, without = self._standing(folder, link)
-        if with_suffix == identity:
+        if with_suffix is not None and with_suffix[:2] == identity[:2]:
             return Program.FILE, link, identity, False
         return Program.DELETED, link.removesuffix(_GONE), identity, without is not None
 
-    def _standing(self, folder: ProcessFolder, link: bytes) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    def _standing(self, folder: ProcessFolder, link: bytes) -> tuple[Identity | None, Identity | None]:
         try:
             with Root(folder) as root:
                 return root.identity(link), root.identity(link.removesuffix(_GONE))

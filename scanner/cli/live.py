@@ -1,0 +1,211 @@
+"""`sandscan live`: a look at a running container, once or until it is stopped."""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scanner.cli.launching import egress_options, launch_options
+from scanner.cli.options import LEVELS, color, outputs, parse_limits, use_color, user_rules, width
+from scanner.errors import UsageError
+from scanner.model import Limits, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scanner.model import Report
+
+EPILOG = """\b
+CONTAINER is a name or an id of the local engine, or of the one in DOCKER_HOST (Podman too).
+Nothing is executed in it: processes, programs and sockets are read from this machine's /proc. Root
+sees all of it; whatever could not be seen is named, and the report is then incomplete. Where the
+engine runs on another machine, it tells command lines alone.
+
+\b
+Examples:
+  sudo sandscan live agent
+  sudo sandscan live agent --episode 4711 -o jsonl=run.jsonl -o text
+  sudo sandscan live agent --watch --interval 1 -o jsonl
+
+\b
+With --watch new findings are shown as they come, on standard error, and -o jsonl writes each line when
+it is known. Ctrl-C ends it, with the report on all that was seen; a second one ends it at once.
+
+\b
+Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no such container,
+3 incomplete (something could not be seen: never taken for clean)."""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("container")
+@click.option("--watch", is_flag=True, help="Look again and again until the container ends or Ctrl-C.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1, 3600),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two looks of --watch.",
+)
+@outputs
+@click.option("--episode", metavar="ID", help="Your own word for the run, to match it with an agent's trace.")
+@click.option(
+    "--fail-on",
+    type=click.Choice([*LEVELS, "never"]),
+    default="high",
+    show_default=True,
+    help="Exit 1 if a finding is at least this severe.",
+)
+@click.option(
+    "--severity", type=click.Choice(LEVELS), default="note", show_default=True, help="Leave out what is less severe."
+)
+@click.option(
+    "--launch",
+    "launches",
+    multiple=True,
+    metavar="FILE",
+    help="A launch file of the container: what it reaches goes into the same report. Repeatable.",
+)
+@launch_options
+@user_rules
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=N",
+    callback=parse_limits,
+    help="Raise or lower a limit; --limit ? lists them.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="All evidence and every notification, nothing folded.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error.")
+@click.option("--no-progress", is_flag=True, help="No progress bar.")
+@color
+def live(
+    container: str,
+    watch: bool,
+    interval: float,
+    outputs: tuple[str, ...],
+    episode: str | None,
+    fail_on: str,
+    severity: str,
+    launches: tuple[str, ...],
+    rules: tuple[str, ...],
+    limits: Limits,
+    verbose: bool,
+    quiet: bool,
+    no_progress: bool,
+    color: str,
+    **launch: Any,
+) -> int:
+    """What runs in the container now? Processes and their programs, deleted ones and ones without a file too; command lines,
+    sockets with their other ends, logins, routes and firewall, judged by the rules on miners and tunnels."""
+    from scanner.cli.output import check, emit
+    from scanner.cli.progress import bar
+    from scanner.cli.scan import exit_code, only, warn
+    from scanner.cli.stop import gently
+    from scanner.pipeline import Options
+    from scanner.runtime import live as looking
+    from scanner.sources.plugin import SourceOptions
+
+    wanted = check(outputs, launched=bool(launches), run=True)
+    if not launches and (given := [name for name, value in launch.items() if value]):
+        raise UsageError(f"--{given[0].replace('_', '-')} says something of a launch; name it with --launch FILE")
+    judged = None
+    if launches:
+        from scanner.egressing import read_launch
+
+        judged = egress_options(**launch)
+        read_launch(launches, judged)  # a broken file is said before anything is looked at, not after
+    options = looking.LiveOptions(
+        scanning=Options(source=SourceOptions(limits=limits), rules=tuple(Path(r) for r in rules), limits=limits),
+        episode=episode,
+        launches=launches,
+        egress=judged,
+    )
+    shown = sys.stderr.isatty() and not quiet and not no_progress
+    least = Severity(severity)
+    if watch:
+        lines = [one for one in wanted if one[0].name == "jsonl"]
+        wanted = [one for one in wanted if one[0].name != "jsonl"]
+        stop = _stopped_by_signals()
+        with _Lines(lines) as writer:
+
+            def told(fresh: "Report") -> None:
+                fresh = only(fresh, least)
+                writer.write(fresh)
+                if not quiet:
+                    _tell(fresh)
+
+            report = looking.follow(container, options, stop, interval, told)
+    else:
+        with bar(shown, use_color(color, sys.stderr)) as progress:
+            report = looking.live(container, options, progress)
+    gently()
+    emit(only(report, least), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
+    if not quiet:
+        warn(report)
+    return exit_code(report, fail_on)
+
+
+def _stopped_by_signals() -> threading.Event:
+    """Set by Ctrl-C or SIGTERM; the second one ends the command where it stands."""
+    from scanner.cli.stop import at_once
+
+    stop = threading.Event()
+
+    def stopped(_: int, __: FrameType | None) -> None:
+        at_once()
+        stop.set()
+
+    signal.signal(signal.SIGINT, stopped)
+    signal.signal(signal.SIGTERM, stopped)
+    return stop
+
+
+def _tell(fresh: "Report") -> None:
+    """New findings, one line each."""
+    for finding in fresh.findings:
+        click.echo(f"{finding.severity.value.upper():<8} {finding.rule_id}  {finding.message}", err=True)
+
+
+class _Lines:
+    """JSON lines that are written as they are known: to a file that begins anew, or to standard output."""
+
+    def __init__(self, wanted: "list[tuple[Any, Path | None]]") -> None:
+        self._wanted = wanted
+        self._files: list[tuple[Callable[[Report], str], Any]] = []
+        self._begun = False
+
+    def __enter__(self) -> "_Lines":
+        from scanner.errors import ReportError
+        from scanner.reports.plugin import RenderOptions
+
+        for one, path in self._wanted:
+            try:
+                stream = sys.stdout.buffer if path is None else path.open("wb")
+            except OSError as e:
+                raise ReportError(f"cannot write to {path}: {e.strerror or e}") from e
+
+            def render(report: "Report", render: Any = one.render) -> str:
+                return str(render(report, RenderOptions()))
+
+            self._files.append((render, stream))
+        return self
+
+    def write(self, fresh: "Report") -> None:
+        """The lines of what is new; the run itself is told once."""
+        for render, stream in self._files:
+            lines = render(fresh).splitlines(keepends=True)
+            kept = [line for line in lines if not (self._begun and '"type":"run"' in line[:40].replace(" ", ""))]
+            stream.write("".join(kept).encode("utf-8", "backslashreplace"))
+            stream.flush()
+        self._begun = True
+
+    def __exit__(self, *_: object) -> None:
+        for _render, stream in self._files:
+            if stream is not sys.stdout.buffer:
+                stream.close()
