@@ -39,7 +39,7 @@ from scanner.sources.plugin import OpenImage
 
 if TYPE_CHECKING:
     from scanner.egressing import EgressOptions
-    from scanner.runtime.changes import Compared
+    from scanner.runtime.changes.opening import Compared
 
 _CHUNK = 1 << 20
 
@@ -66,11 +66,11 @@ def diff(
     Raises TargetError (missing, or nothing that can be compared), SourceError (cannot be read), RuleError, UsageError (a policy
     that names no rule). Whatever fails later is a notification, and the report is incomplete.
     """
-    from scanner.runtime.changes import open_pair
+    from scanner.runtime.changes.opening import open_pair
 
     started, clock = datetime.now(UTC), time.monotonic()
     with ExitStack() as resources:
-        compared = open_pair(before, after, options.scanning.source, resources, progress)
+        compared = open_pair(before, after, options.scanning.source, resources)
         return judged(compared, _target(compared, after), options, started, clock, progress)
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 
 from scanner.model import Finding, Level, Notification
-from scanner.runtime.drift.accounts import ACCOUNT, accounts
+from scanner.runtime.drift.accounts import ACCOUNT, account_changes
 from scanner.runtime.drift.added import starts
 from scanner.runtime.drift.drift import FINDINGS, Drift
 from scanner.runtime.drift.executables import CHANGED, NEW, changed_executables, new_executables
 from scanner.runtime.drift.keys import KEY, authorized_keys
-from scanner.runtime.drift.persistence import PERSISTENCE, persistence
-from scanner.runtime.drift.preload import PRELOAD, preload
+from scanner.runtime.drift.persistence import PERSISTENCE, persistent
+from scanner.runtime.drift.preload import PRELOAD, preloads
 from scanner.runtime.drift.privileges import CAPABILITY, SETUID, capabilities, setuid
 from scanner.runtime.drift.traces import DELETED_LOG, HISTORY, deleted_logs, history
 
@@ -24,10 +24,10 @@ def judge(drift: Drift) -> Iterator[Finding | Notification]:
         changed_executables(drift),
         setuid(drift),
         capabilities(drift),
-        accounts(drift),
+        account_changes(drift),
         authorized_keys(drift),
-        persistence(drift, begun),
-        preload(drift, begun),
+        persistent(drift, begun),
+        preloads(drift, begun),
         deleted_logs(drift),
         history(drift, begun),
     ):

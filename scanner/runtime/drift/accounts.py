@@ -98,7 +98,7 @@ def secret(field: str | None) -> str:
     return "set" if field[0] not in "!*" and len(field) > 2 else "locked"
 
 
-def accounts(drift: Drift) -> Iterator[Finding]:
+def account_changes(drift: Drift) -> Iterator[Finding]:
     """Accounts, groups and rights that are new or changed."""
     covered = {c.path: c for c in drift.of(ACCOUNT)}
     for change in covered.values():
@@ -147,6 +147,8 @@ def _people(drift: Drift, covered: Mapping[bytes, FileChange]) -> Iterator[Findi
         return
     old_people, new_people = people(known[0]), people(known[1])
     old_secrets, new_secrets = passwords(hidden[0]), passwords(hidden[1])
+    if passwd is None:
+        new_people = old_people = people(drift.after(b"etc/passwd") or b"")
     if passwd is not None:
         before = {(p.name, p.uid) for p in old_people}
         firsts: dict[str, Person] = {}

@@ -71,8 +71,10 @@ class Drift:
                 return self._read(self.after, seen, "now")
             target = resolved(seen.path, seen.after.link_target or b"")
             if target not in self.by_path:
-                self.unread(change, f"is a link to /{printable(target)}, which the run left as it was: it was not read")
-                return None
+                data = self.after(target)
+                if data is None:
+                    self.unread(change, f"is a link to /{printable(target)} now: what stands there was not read")
+                return data
             seen = self.by_path[target]
         self.unread(change, "is a link to a link to a link …: it was not read")
         return None

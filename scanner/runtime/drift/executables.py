@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from scanner.content import elf, upx
 from scanner.model import Confidence, Finding, Rule, Severity
 from scanner.model.run import ChangeKind, FileChange
-from scanner.runtime.drift.drift import FINDINGS, Drift, by, clock, is_file, listed, owner, shown, when, written
+from scanner.runtime.drift.drift import Drift, by, clock, is_file, listed, owner, shown, when, written
 from scanner.runtime.drift.expected import by_package
 
 NEW = Rule(
@@ -55,6 +55,8 @@ _USUAL_HIDDEN = frozenset(
 )
 _HOMES = re.compile(rb"(?:home/[^/]+|root|[^/]+)(?:/[^/]+)?", re.DOTALL)
 _ODD = re.compile(rb"\.{3,}|[ .]+|.*[\x00-\x1f\x7f].*|.*\s", re.DOTALL)
+ALONE = 100
+"""Odd programs that are told one by one; the others by folder."""
 _RESTORED = 1.0
 """Seconds by which a time may differ and still count as the same: a tar keeps whole ones."""
 
@@ -115,13 +117,13 @@ def restored(change: FileChange) -> bool:
 
 
 def _judged(drift: Drift, change: FileChange, weigh: _Weigh) -> _Judged:
+    if by_package(change) and not restored(change):
+        return _Judged(change, Severity.NOTE, "file", (), "package")
     content = drift.after(change.path)
     head = (content or b"")[:4]
     form = "ELF file" if head == b"\x7fELF" else "script" if head[:2] == b"#!" else "program"
     signs = list(_signs(change, content))
     place = _place(change.path)
-    if by_package(change) and not restored(change):
-        return _Judged(change, Severity.NOTE, form, (), "package")
     points = weigh(change, place, signs)
     severity = (Severity.NOTE, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)[min(points, 4)]
     return _Judged(change, severity, form, tuple(words for words, _ in signs), place)
@@ -172,13 +174,13 @@ def _told(drift: Drift, rule: Rule, found: Sequence[_Judged], word: str) -> Iter
     """One finding for each that is odd, as many as fit; the others by folder."""
     alone = [one for one in found if one.severity.rank >= Severity.MEDIUM.rank]
     alone.sort(key=lambda one: (-one.severity.rank, one.change.path))
-    for one in alone[:FINDINGS]:
+    for one in alone[:ALONE]:
         yield _alone(drift, rule, one, word)
     groups: dict[tuple[str, Severity], list[_Judged]] = {}
     for one in found:
         if one.severity.rank < Severity.MEDIUM.rank:
             groups.setdefault((_group(one), one.severity), []).append(one)
-    for one in alone[FINDINGS:]:
+    for one in alone[ALONE:]:
         groups.setdefault((_group(one), one.severity), []).append(one)
     for (name, severity), members in sorted(groups.items()):
         yield _folded(drift, rule, name, severity, members, word)

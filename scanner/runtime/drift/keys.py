@@ -74,12 +74,12 @@ def _key(
     comment = f" ({printable(key.key.comment, 80)})" if key.key.comment else ""
     what = "certificate authority's key" if key.authority else "key"
     if before is None:
-        said = f"New {key.key.type} {what} {key.key.fingerprint}{comment} opens {account}'s account by {shown(change.path)}{by(change)}"
+        said = f"New {key.key.type} {what} {key.key.fingerprint}{comment} opens the account of {account} by {shown(change.path)}{by(change)}"
     else:
         were = _limits(before[0])
         if not set(were) - set(limits):
             return
-        said = f"The {key.key.type} {what} {key.key.fingerprint}{comment} may do more in {account}'s account by {shown(change.path)}{by(change)}"
+        said = f"The {key.key.type} {what} {key.key.fingerprint}{comment} may do more in the account of {account} by {shown(change.path)}{by(change)}"
         said += f"; before it had {', '.join(were)}"
     options: list[Json] = [printable(masked.text(n if v is None else f"{n}={v}"), 120) for n, v in key.options[:40]]
     yield drift.finding(
@@ -129,7 +129,7 @@ def whose(change: FileChange) -> str:
         return printable(home["home"], 60)
     if change.user is not None:
         return printable(change.user, 60)
-    return printable(home["home"], 60) if home else "an"
+    return printable(home["home"], 60) if home else "nobody known"
 
 
 def _linked(drift: Drift, change: FileChange) -> Finding:
@@ -140,6 +140,6 @@ def _linked(drift: Drift, change: FileChange) -> Finding:
         change,
         Severity.LOW if at == b"dev/null" else Severity.MEDIUM,
         Confidence.MEDIUM,
-        f"{shown(change.path)} is a link to {printable(target, 120)} now{by(change)}: {whose(change)}'s keys are read from there.",
+        f"{shown(change.path)} is a link to {printable(target, 120)} now{by(change)}: the keys of {whose(change)} are read from there.",
         details={"target": printable(target), "account": whose(change)},
     )

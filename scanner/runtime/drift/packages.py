@@ -28,6 +28,8 @@ PACKAGES = 100_000
 RECORDS = 5_000
 _MERGED = re.compile(rb"(?:usr/)?((?:bin|sbin|lib|lib32|lib64|libx32)/.*)", re.DOTALL)
 _MAINTAINER = (b"preinst", b"postinst", b"prerm", b"postrm", b"config", b"triggers", b"shlibs", b"symbols")
+_SITE = re.compile(rb"(?P<prefix>.+)/lib(?:64)?/python[^/]*/(?:site|dist)-packages", re.DOTALL)
+"""Below the prefix lies what an installer of Python packages writes, scripts in its bin."""
 _FIELD = re.compile(rb"(?mi)^(package|status|version|architecture|conffiles):[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)")
 
 
@@ -215,9 +217,13 @@ def _python(root: _Root) -> Iterator[tuple[bytes, _Owned]]:
     for record in records[:RECORDS]:
         folder = record.rsplit(b"/", 1)[0]
         site, _, name = folder.rpartition(b"/")
+        found = _SITE.fullmatch(site)
+        prefix = (found["prefix"] if found else site) + b"/"
         said = f"pip: {printable(name.removesuffix(b'.dist-info').split(b'-')[0], 80)}"
         for row in _rows(text(root.new(record))):
             path = resolved(site + b"/x", row[0].encode("utf-8", "surrogateescape"))
+            if not path.startswith(prefix):
+                continue
             algorithm, _, value = row[1].partition("=")
             if algorithm == "sha256":
                 try:

@@ -90,7 +90,7 @@ _PAM = re.compile(rb"etc/pam\.(?:d/[^/]+|conf)\Z", re.DOTALL)
 _STEPS = (Severity.NOTE, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL)
 
 
-def persistence(drift: Drift, starts: tuple[Start, ...]) -> Iterator[Finding]:
+def persistent(drift: Drift, starts: tuple[Start, ...]) -> Iterator[Finding]:
     """What the run arranged to be started; `starts` are the launch points that it wrote."""
     covered = {change.path for change in drift.of(PERSISTENCE)}
     entry = _entry_programs(drift)

@@ -44,7 +44,7 @@ _LOADS = {
 PRELOADED = b"etc/ld.so.preload"
 
 
-def preload(drift: Drift, starts: tuple[Start, ...]) -> Iterator[Finding]:
+def preloads(drift: Drift, starts: tuple[Start, ...]) -> Iterator[Finding]:
     """Entries of ld.so.preload, variables in files that set the environment, and folders and libraries that come first."""
     for change in drift.of(PRELOAD):
         if change.after is None:
