@@ -1,0 +1,420 @@
+"""A run where nothing can leave: the image's own command in a sinkhole, then what it tried, ran, changed and left, as one report.
+
+Every end takes everything away: containers, volumes, namespaces and processes. What a killed observer leaves is a stopped
+container and its volumes; the next start removes them (`sweep`). The pause image, of 300 bytes, stays at the engine.
+"""
+
+import os
+import platform
+import select
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scanner import masked
+from scanner.egress.assess import name_of, sandboxes_of
+from scanner.errors import SourceError, TargetError, UsageError
+from scanner.model import Finding, Launch, Level, Notification, Report, Target, printable
+from scanner.model.run import Attempt, How, Process, Run, Withheld
+from scanner.pipeline import Options, Step
+from scanner.runtime.drift.policy import Policy
+from scanner.runtime.sinkhole.guest import Ended, Guest, Limits, Moment, Pause
+from scanner.runtime.sinkhole.pause import elf
+from scanner.runtime.sinkhole.sink import Sink, SinkError, SinkOptions, SinkResult, check
+from scanner.runtime.sinkhole.sweep import remove_images, sweep
+from scanner.runtime.sinkhole.withheld import Sandbox, Settings, as_launched
+from scanner.sources.engine import ask, connect
+from scanner.sources.recognise import sources
+
+if TYPE_CHECKING:
+    import docker
+
+    from scanner.egressing import EgressOptions
+    from scanner.runtime.procfs import Seen
+    from scanner.runtime.trace.tracer import Tracer
+
+_COUNTED_SECONDS = 1.0
+_LIMITS = {
+    "MemoryLimit": "memory",
+    "PidsLimit": "the number of processes",
+    "CpuCfsQuota": "CPU time",
+}
+"""What the engine says in /info of the controllers that it found (cgroups(7))."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveOptions:
+    """How to observe and judge. `environment` and `user` are the guest's, over its image's and its launch's. `pcap` takes every
+    packet. `launches` are launch files, of which `sandbox` (None: the only one, or the one of that image) is run.
+    """
+
+    scanning: Options = field(default_factory=Options)
+    limits: Limits = field(default_factory=Limits)
+    policy: Policy = field(default_factory=lambda: Policy(()))
+    episode: str | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    user: str | None = None
+    pcap: Path | None = None
+    launches: tuple[str, ...] = ()
+    egress: "EgressOptions | None" = None
+    sandbox: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """Where an observation stands: `stage` in words, and while the guest runs seconds left, processes so far, bytes of output."""
+
+    stage: str
+    left: float | None = None
+    processes: int = 0
+    output: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """All that was seen of the run, before anything of it is judged."""
+
+    ended: Ended
+    sink: SinkResult
+    processes: tuple[Process, ...]
+    calls: tuple[Attempt, ...]
+    seen: "Seen"
+    notes: tuple[Notification, ...]
+
+
+def observe(
+    target: str | None,
+    command: Sequence[str],
+    options: ObserveOptions,
+    progress: Callable[[Step], None] = lambda _: None,
+    watch: Callable[[Watching], None] = lambda _: None,
+) -> Report:
+    """Run an image of the local engine where nothing can leave, and report what it tried and did.
+
+    `target` is `NAME` or `docker:NAME`; None is the image that the launch names. `command` () is the launch's or the image's own.
+    Raises UsageError, TargetError (no such image, no such command), SourceError (no root, no engine, an engine elsewhere or
+    without limits), SinkError, and what a scan raises. What goes wrong once the guest runs is a notification.
+    """
+    check_machine()
+    launch, sandbox = _launched(options, target)
+    settings, withheld = as_launched(sandbox, launch) if launch and sandbox else (Settings(), ())
+    settings = _chosen(settings, options)
+    name = _image_name(target, settings)
+    started, clock = datetime.now(UTC), time.monotonic()
+    with ExitStack() as resources:
+        watch(Watching("looking at the engine"))
+        client, endpoint = connect(
+            f"To observe {printable(name)}",
+            f"look at the image without running it: sandscan scan {printable(name)}",
+            resources,
+        )
+        check_engine(client, endpoint)
+        removed = sweep(client, endpoint)
+        image = _inspected(client, endpoint, name)
+        watch(Watching("building the sinkhole"))
+        within = resources.enter_context(Pause(client, endpoint, settings))
+        guest = resources.enter_context(Guest(within, image, settings, options.limits, tuple(command)))
+        watched = _watched(within, guest, settings, options, watch)
+        watch(Watching("comparing files"))
+        report = _judged(guest, watched, options, name, withheld, started, clock, sandbox, progress)
+    if removed:
+        note = Notification(
+            "observe", Level.NOTE, f"what an observation that was killed had left was removed: {', '.join(removed)}"
+        )
+        report = replace(report, notifications=(*report.notifications, note))
+    return report
+
+
+def clean() -> tuple[str, ...]:
+    """Remove what killed observations left, and the pause images; gives the names of all that was removed. Raises SourceError."""
+    with ExitStack() as resources:
+        client, endpoint = connect("To clean up", "start it first: what is left is the engine's", resources)
+        return (*sweep(client, endpoint), *remove_images(client, endpoint))
+
+
+def check_machine() -> None:
+    """Raises SourceError where nothing can be observed on this machine or by this user; changes nothing."""
+    if sys.platform != "linux":
+        raise SourceError(
+            "observing needs Linux, whose namespaces hold the guest; run sandscan in the machine where the engine runs"
+        )
+    if os.geteuid() != 0:
+        raise SourceError("observing needs root, to build the network that leads nowhere; run it with sudo")
+    elf(platform.machine())
+    check()
+
+
+def check_engine(client: "docker.DockerClient", endpoint: str) -> None:
+    """Raises SourceError where the engine's containers are not this machine's, or cannot be limited."""
+    shown = printable(endpoint)
+    if not endpoint.startswith("unix:"):
+        raise SourceError(
+            f"the engine at {shown} is not on this machine, and its containers' network cannot be held from here; run sandscan there"
+        )
+    info = ask(endpoint, client.api.info) or {}
+    kernel = str(info.get("KernelVersion") or "")
+    if info.get("OSType") not in (None, "linux") or kernel != platform.release():
+        raise SourceError(
+            f"the engine at {shown} runs on another kernel ({printable(kernel) or 'unknown'}, here {platform.release()}): "
+            "a virtual machine. Run sandscan where the engine runs"
+        )
+    if any(str(s).startswith("name=rootless") for s in info.get("SecurityOptions") or ()):
+        raise SourceError(
+            f"the engine at {shown} is rootless, and gives its containers no namespaces that could be led into a sinkhole; use one that runs as root"
+        )
+    if lacking := [words for key, words in _LIMITS.items() if info.get(key) is False]:
+        raise SourceError(
+            f"the engine at {shown} cannot limit {' or '.join(lacking)}: nothing unknown is run without limits. "
+            "Enable the control groups for it (cgroup_enable=memory, or the controllers in cgroup.subtree_control)"
+        )
+
+
+# ---- what is run
+
+
+def _launched(options: ObserveOptions, target: str | None) -> tuple[Launch | None, Sandbox | None]:
+    """The launch, and the one of its sandboxes that is to be run. Raises UsageError where that is not clear."""
+    if not options.launches:
+        return None, None
+    from scanner.egressing import EgressOptions, read_launch
+
+    launch, _ = read_launch(options.launches, options.egress or EgressOptions())
+    known = sandboxes_of(launch)
+    names = [name_of(one) for one in known]
+    if options.sandbox is not None:
+        if options.sandbox not in names:
+            raise UsageError(
+                f"the launch starts no sandbox {printable(options.sandbox)}; there are {printable(', '.join(names[:10]))}"
+            )
+        return launch, known[names.index(options.sandbox)]
+    if target is not None and len(known) > 1:
+        wanted = target.removeprefix("docker:")
+        known = tuple(one for one in known if as_launched(one, launch)[0].image == wanted) or known
+    if len(known) != 1:
+        raise UsageError(
+            f"the launch starts {len(known)} sandboxes; say which to observe with --sandbox: {printable(', '.join(names[:10]))}"
+            if known
+            else "the launch starts no sandbox that could be observed"
+        )
+    return launch, known[0]
+
+
+def _chosen(settings: Settings, options: ObserveOptions) -> Settings:
+    """The settings with what the user said himself."""
+    environment = {**dict(settings.environment), **dict(options.environment)}
+    return replace(
+        settings,
+        environment=tuple(environment.items()),
+        user=options.user if options.user is not None else settings.user,
+    )
+
+
+def _image_name(target: str | None, settings: Settings) -> str:
+    """The engine's name of the image. Raises UsageError where none is named, or one that no engine holds."""
+    if target is None:
+        if settings.image is None:
+            raise UsageError("name an image of the local engine: sandscan observe IMAGE")
+        return settings.image
+    scheme, colon, rest = target.partition(":")
+    if colon and scheme == "docker":
+        return rest
+    if colon and rest and scheme in {source.scheme for source in sources()}:
+        raise UsageError(
+            f"{printable(target)}: only an image of the local engine can be run; bring it there first "
+            "(docker load, docker import, docker pull) and name it"
+        )
+    return target
+
+
+def _inspected(client: "docker.DockerClient", endpoint: str, name: str) -> dict[str, Any]:
+    try:
+        found = ask(endpoint, partial(client.api.inspect_image, name), name)
+    except TargetError as e:
+        raise TargetError(
+            f"the engine at {printable(endpoint)} has no image {printable(name)}; fetch it with `docker pull {printable(name)}`"
+        ) from e
+    assert found is not None, "what is wanted is told, or it is an error"
+    return found
+
+
+# ---- the run itself
+
+
+def _watched(
+    within: Pause, guest: Guest, settings: Settings, options: ObserveOptions, watch: Callable[[Watching], None]
+) -> _Watched:
+    from scanner.runtime.procfs import look
+    from scanner.runtime.trace.tracer import Tracer
+
+    notes: list[Notification] = []
+    with ExitStack() as standing:
+        tracer = standing.enter_context(Tracer(within.namespace))
+        sink = standing.enter_context(
+            Sink(within.pid, SinkOptions(who=tracer.who, names=settings.names, pcap=options.pcap))
+        )
+        fallen = os.pidfd_open(sink.pid)
+        standing.callback(os.close, fallen)
+        ended = guest.run(_Turn(tracer, fallen, watch))
+        watch(Watching("looking at what runs"))
+        processes = tuple(
+            p for p in tracer.processes() if p.pid != within.pid
+        )  # before the look starts some of its own
+        seen = look(guest.pid if guest.is_frozen else within.pid)
+        try:
+            result = sink.finish()
+        except SinkError as e:
+            within.kill()
+            notes.append(Notification("observe", Level.ERROR, str(e)))
+            result = e.seen or SinkResult((), (), {}, ())
+        calls = tracer.attempts()
+        notes += (Notification("unseen", Level.WARNING, problem) for problem in tracer.problems)
+    notes += (Notification("unseen", Level.WARNING, note) for note in ended.notes)
+    notes += (Notification("unseen", Level.WARNING, note) for note in seen.unseen if guest.is_frozen)
+    notes += (Notification("observe", Level.NOTE, note) for note in result.notes)
+    return _Watched(ended, result, processes, calls, seen, tuple(notes))
+
+
+class _Turn:
+    """What is done some times a second while the guest runs: the caller is told, and a sinkhole that fell ends the run."""
+
+    def __init__(self, tracer: "Tracer", sink: int, watch: Callable[[Watching], None]) -> None:
+        self._tracer = tracer
+        self._sink = sink
+        self._watch = watch
+        self._processes = 0
+        self._next = 0.0
+
+    def __call__(self, moment: Moment) -> str:
+        if select.select([self._sink], [], [], 0)[0]:
+            return "the sinkhole fell"
+        if time.monotonic() >= self._next:
+            self._processes = len(self._tracer.processes())
+            self._next = time.monotonic() + _COUNTED_SECONDS
+        self._watch(Watching("running", moment.left, self._processes, moment.output))
+        return ""
+
+
+# ---- the report
+
+
+def _judged(
+    guest: Guest,
+    watched: _Watched,
+    options: ObserveOptions,
+    name: str,
+    withheld: tuple[Withheld, ...],
+    started: datetime,
+    clock: float,
+    sandbox: Sandbox | None,
+    progress: Callable[[Step], None],
+) -> Report:
+    """The one report: changes as `diff` judges them, processes as `live` does, attempts by their own rules, and the prediction."""
+    from scanner.egress.observed import join
+    from scanner.runtime.attempts.judging import judge
+    from scanner.runtime.attempts.judging import rules as attempt_rules
+    from scanner.runtime.changes.opening import compare_container
+    from scanner.runtime.diff import DiffOptions, judged
+    from scanner.sources.container import find_container
+
+    with ExitStack() as resources:
+        container = find_container(guest.id, resources)
+        compared = compare_container(container, options.scanning.source, resources)
+        target = Target("docker", name, compared.before.target.repository)
+        diffing = DiffOptions(options.scanning, options.policy, options.episode, options.launches, options.egress)
+        report = judged(compared, target, diffing, started, clock, progress)
+    assert report.run is not None, "a judged comparison has its run"
+    told = container.inspected
+    run = replace(
+        report.run,
+        how=How.OBSERVE,
+        subject=masked.text(name),
+        started=watched.ended.started,
+        ended=watched.ended.ended,
+        command=masked.words([str(word) for word in (told.get("Path"), *(told.get("Args") or ())) if word]),
+        processes=_joined(watched.processes, watched.seen),
+        sockets=watched.seen.sockets if guest.is_frozen else (),
+        namespace=watched.seen.namespace,
+        queries=watched.sink.queries,
+        attempts=tuple(sorted((*watched.sink.attempts, *watched.calls), key=lambda a: a.time)),
+        withheld=withheld,
+        unseen=(*report.run.unseen, *(n.message for n in watched.notes if n.stage == "unseen")),
+        dropped=_dropped(watched),
+        exit_code=watched.ended.exit_code,
+        stopped=watched.ended.stopped,
+        output=watched.ended.output,
+    )
+    gateways = {route.split()[2] for route in (run.namespace.routes if run.namespace else ()) if " via " in f" {route}"}
+    tried, notes = judge(run, target.repository, tuple(_siblings(report)), gateways)
+    findings = (*report.findings, *tried)
+    egress = report.egress
+    if egress is not None and sandbox is not None:
+        egress = join(egress, run, (name_of(sandbox),))
+    return replace(
+        report,
+        findings=_sorted(findings),
+        notifications=(*report.notifications, *map(masked.notification, (*watched.notes, *notes, *_lost(run)))),
+        rules=tuple(sorted({r.id: r for r in (*report.rules, *attempt_rules())}.values(), key=lambda r: r.id)),
+        statistics={
+            **report.statistics,
+            "attempts": len(run.attempts),
+            "queries": len(run.queries),
+            "processes": len(run.processes),
+            "output_bytes": len(run.output) + watched.ended.output_lost,
+            "seconds": round(time.monotonic() - clock, 3),
+        },
+        run=run,
+        egress=egress,
+    )
+
+
+def _siblings(report: Report) -> Iterable[str]:
+    for one in report.egress.sandboxes if report.egress is not None else ():
+        yield from one.graph.siblings
+
+
+def _joined(traced: Sequence[Process], seen: "Seen") -> tuple[Process, ...]:
+    """Every process that the tracer told of, the ones still there with what a look at them added, and what only the look saw."""
+    standing = {p.pid: p for p in seen.processes}
+    last = {p.pid: at for at, p in enumerate(traced)}
+    whole = []
+    for at, process in enumerate(traced):
+        found = standing.get(process.pid) if last[process.pid] == at else None
+        whole.append(process if found is None else replace(found, started=process.started or found.started))
+    return (*whole, *(p for p in seen.processes if p.pid not in last and p.command != ("/pause",)))
+
+
+def _dropped(watched: _Watched) -> dict[str, int]:
+    found = dict(watched.sink.dropped)
+    if watched.ended.output_lost:
+        found["output bytes"] = watched.ended.output_lost
+    return found
+
+
+def _lost(run: Run) -> Iterable[Notification]:
+    """What was too much to be kept: the output is no part of any judgement, all else may have held something."""
+    for what, number in run.dropped.items():
+        level = Level.NOTE if what == "output bytes" else Level.WARNING
+        yield Notification("unseen", level, f"{number:,} {what} were too many to keep, and were counted only")
+
+
+def _sorted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Worst first, as the pipeline does it."""
+    return tuple(
+        sorted(
+            map(masked.finding, findings),
+            key=lambda f: (
+                -f.severity.rank,
+                -f.confidence.rank,
+                f.rule_id,
+                f.locations[0].display,
+                f.message,
+                f.fingerprint,
+            ),
+        )
+    )
