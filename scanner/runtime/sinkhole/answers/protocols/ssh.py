@@ -47,21 +47,15 @@ async def converse(talk: Talk, heard: Heard) -> None:  # noqa: ARG001
         await talk.stream.write(SSH_BANNER)
     version = await talk.stream.line(256)
     talk.tell("ssh", client=shown(version))
-    await _kexinit(talk)
     key = talk.context.keys.ssh()
     if key is None:
         talk.unanswered("asyncssh is not installed")
+        first = b""
+        while len(first) < _PACKET and "hassh" not in talk.told["ssh"]:
+            first += await talk.stream.some()
+            talk.tell("ssh", hassh=hassh(first))
         return
     await _serve(talk, version, key)
-
-
-async def _kexinit(talk: Talk) -> None:
-    """Look at the client's first packet, which is not encrypted, for its HASSH. Raises Over."""
-    size = int.from_bytes(await talk.stream.look(4), "big")
-    if 12 <= size <= _PACKET:
-        found = hassh(await talk.stream.look(4 + size))
-        if found:
-            talk.tell("ssh", hassh=found)
 
 
 def hassh(packet: bytes) -> str | None:
@@ -106,7 +100,7 @@ async def _serve(talk: Talk, version: bytes, key: Any) -> None:
 
     loop = asyncio.get_running_loop()
     served = loop.create_task(serve())
-    pumps = [loop.create_task(_to_library(talk.stream, ours, version)), loop.create_task(_to_client(talk.stream, ours))]
+    pumps = [loop.create_task(_to_library(talk, ours, version)), loop.create_task(_to_client(talk.stream, ours))]
     try:
         done, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -122,12 +116,20 @@ async def _serve(talk: Talk, version: bytes, key: Any) -> None:
                 await (await served).wait_closed()
 
 
-async def _to_library(stream: Stream, ours: socket.socket, version: bytes) -> None:
+async def _to_library(talk: Talk, ours: socket.socket, version: bytes) -> None:
+    """The client's bytes; the first packet, which is not encrypted, is looked at as it passes."""
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(ours, version + b"\r\n")
+    first: bytes | None = b""
     while True:
         # an SSH client may say nothing for long, and be there: it has all the time there is
-        data = await stream.some(idle=float("inf"))
+        data = await talk.stream.some(idle=float("inf"))
+        if first is not None:
+            first += data
+            found = hassh(first)
+            talk.tell("ssh", hassh=found)
+            if found or len(first) > _PACKET:
+                first = None
         try:
             await loop.sock_sendall(ours, data)
         except OSError:

@@ -44,7 +44,8 @@ async def converse(talk: Talk, heard: Heard) -> None:  # noqa: ARG001
         talk.tell("tls", refused=_alert(error))
         return
     except Over as over:
-        talk.tell("tls", refused=over.reason)
+        if over.reason in ("closed", "reset"):
+            talk.tell("tls", refused="closed")
         raise
     talk.tell("tls", chosen=agreed)
     try:
