@@ -1,0 +1,259 @@
+"""`sandscan observe`: run an image where nothing can leave, and report what it tries."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scanner.cli.launching import egress_options, launch_options
+from scanner.cli.options import LEVELS, color, outputs, parse_limits, use_color, user_rules, width
+from scanner.errors import UsageError
+from scanner.model import Limits, Severity, printable
+
+if TYPE_CHECKING:
+    from scanner.pipeline import Step
+    from scanner.runtime.observe import Watching
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_LEAST = 8 << 20
+"""Bytes of memory or disk: with less no program starts."""
+
+EPILOG = """\b
+The guest has an address, a resolver and a route, and every address and every port answers it: nothing it sends
+leaves. It runs with Docker's default capabilities less NET_RAW, within the limits, and is removed afterwards,
+whatever ends the observation. Needs root and an engine on this machine (Docker; Podman's socket).
+
+\b
+Examples:
+  sudo sandscan observe agent:latest
+  sudo sandscan observe agent:latest --seconds 300 --pcap agent.pcap -o text -o json=agent.json -- python main.py
+  sudo sandscan observe agent:latest --launch compose.yaml --sandbox agent -o html=agent.html
+  sudo sandscan observe --clean                 remove what a killed observation left, and the pause image
+
+\b
+Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no such image,
+3 incomplete (something could not be seen: never taken for clean), 130 interrupted."""
+
+
+def _bytes(_: click.Context, __: click.Parameter, value: str) -> int:
+    """`512m`, `2g`, or a number of bytes."""
+    found = re.fullmatch(r"(\d{1,15})([kmg]?)(?:i?b)?", value.lower())
+    if found is None or (size := int(found[1]) * _UNITS[found[2]]) < _LEAST:
+        raise click.BadParameter(f"{printable(value)}: write a size of at least 8m, such as 512m or 2g")
+    return size
+
+
+@click.command(epilog=EPILOG)
+@click.argument("image", required=False)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+@click.option(
+    "--seconds", type=click.FloatRange(0.1, 86_400), default=60, show_default=True, help="How long it runs at most."
+)
+@click.option("--cpus", type=click.FloatRange(0.01, 4096), default=2, show_default=True, help="Processors.")
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    callback=_bytes,
+    default="2g",
+    show_default=True,
+    help="Memory, without swap; its tmpfs count.",
+)
+@click.option("--pids", type=click.IntRange(2, 1 << 22), default=512, show_default=True, help="Processes and threads.")
+@click.option(
+    "--disk", metavar="SIZE", callback=_bytes, default="2g", show_default=True, help="What it may write to disk."
+)
+@click.option("--user", metavar="USER[:GROUP]", help="Who runs the command.  [default: the launch's or the image's]")
+@click.option(
+    "--guest-env",
+    "variables",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A variable of the guest's environment. Repeatable.",
+)
+@click.option("--pcap", metavar="FILE", type=click.Path(), help="Keep every packet, for Wireshark.")
+@click.option("--episode", metavar="ID", help="Your own word for the run, to match it with an agent's trace.")
+@click.option(
+    "--expect", "expected", multiple=True, metavar="GLOB", help="A path that the run is meant to change. Repeatable."
+)
+@click.option("--policy", "policies", multiple=True, metavar="FILE", help="Expected changes as YAML. Repeatable.")
+@click.option("--clean", is_flag=True, help="Remove what killed observations left, and the pause image, and end.")
+@outputs
+@click.option(
+    "--fail-on",
+    type=click.Choice([*LEVELS, "never"]),
+    default="high",
+    show_default=True,
+    help="Exit 1 if a finding is at least this severe.",
+)
+@click.option(
+    "--severity", type=click.Choice(LEVELS), default="note", show_default=True, help="Leave out what is less severe."
+)
+@click.option(
+    "--launch",
+    "launches",
+    multiple=True,
+    metavar="FILE",
+    help="Run it as this launch file would, less what would let it out; what it tries is joined with what it could reach. Repeatable.",
+)
+@launch_options
+@user_rules
+@click.option(
+    "--engine-access",
+    type=click.Choice(["auto", "api", "direct"]),
+    default="auto",
+    show_default=True,
+    help="Read what the engine holds through its API, or straight from its directories.",
+)
+@click.option("--no-cache", is_flag=True, help="Read every layer again and keep nothing.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=N",
+    callback=parse_limits,
+    help="Raise or lower a limit of the scan; --limit ? lists them.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="All evidence and every notification, nothing folded.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error.")
+@click.option("--no-progress", is_flag=True, help="No progress line.")
+@color
+def observe(
+    image: str | None,
+    command: tuple[str, ...],
+    seconds: float,
+    cpus: float,
+    memory: int,
+    pids: int,
+    disk: int,
+    user: str | None,
+    variables: tuple[str, ...],
+    pcap: str | None,
+    episode: str | None,
+    expected: tuple[str, ...],
+    policies: tuple[str, ...],
+    clean: bool,
+    outputs: tuple[str, ...],
+    fail_on: str,
+    severity: str,
+    launches: tuple[str, ...],
+    rules: tuple[str, ...],
+    engine_access: str,
+    no_cache: bool,
+    limits: Limits,
+    verbose: bool,
+    quiet: bool,
+    no_progress: bool,
+    color: str,
+    sandboxes: tuple[str, ...],
+    **launch: Any,
+) -> int:
+    """Run an image where nothing can leave: what does it reach for, start, change and leave behind?"""
+    from scanner.cli.stop import gently
+
+    gently()  # whatever ends it, the guest is taken away
+    if clean:
+        return _clean()
+    from scanner.cache import Cache
+    from scanner.cli.output import check, emit
+    from scanner.cli.scan import exit_code, only, warn
+    from scanner.pipeline import Options
+    from scanner.runtime import observe as observing
+    from scanner.runtime.drift.policy import of_globs, read_policy
+    from scanner.runtime.sinkhole import guest
+    from scanner.sources.plugin import SourceOptions
+
+    wanted = check(outputs, launched=bool(launches), run=True)
+    if image is None and not launches:
+        raise UsageError("name an image of the local engine: sandscan observe IMAGE [-- COMMAND]")
+    given = [name for name, value in {**launch, "sandbox": sandboxes}.items() if value]
+    if given and not launches:
+        raise UsageError(f"--{given[0].replace('_', '-')} says something of a launch; name it with --launch FILE")
+    if len(sandboxes) > 1:
+        raise UsageError("one sandbox is observed at a time: give --sandbox once")
+    policy = of_globs(expected)
+    for file in policies:
+        policy += read_policy(Path(file))
+    options = observing.ObserveOptions(
+        scanning=Options(
+            source=SourceOptions(None, engine_access, False, limits),
+            rules=tuple(Path(r) for r in rules),
+            limits=limits,
+            cache=None if no_cache else Cache(),
+        ),
+        limits=guest.Limits(seconds, cpus, memory, pids, disk),
+        policy=policy,
+        episode=episode,
+        environment=tuple(map(_variable, variables)),
+        user=user,
+        pcap=_writable(pcap),
+        launches=launches,
+        egress=egress_options(**launch, sandboxes=sandboxes) if launches else None,
+        sandbox=sandboxes[0] if sandboxes else None,
+    )
+    shown = sys.stderr.isatty() and not quiet and not no_progress
+    with _line(shown, use_color(color, sys.stderr)) as (progress, watch):
+        report = observing.observe(image, command, options, progress, watch)
+    emit(only(report, Severity(severity)), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
+    if not quiet:
+        warn(report)
+    return exit_code(report, fail_on)
+
+
+def _clean() -> int:
+    from scanner.runtime.observe import clean
+
+    removed = clean()
+    for one in removed:
+        click.echo(f"removed {one}")
+    if not removed:
+        click.echo("nothing was left behind")
+    return 0
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f"--guest-env {printable(text)}: write NAME=VALUE")
+    return name, value
+
+
+def _writable(pcap: str | None) -> Path | None:
+    """The file for the packets; raises UsageError before anything is started in vain."""
+    if pcap is None:
+        return None
+    path = Path(pcap)
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"the folder of the packets does not exist: {printable(str(path.absolute().parent))}")
+    if path.is_symlink() or path.is_dir():
+        raise UsageError(f"the packets go to a file of their own, which {printable(pcap)} is not")
+    return path
+
+
+@contextmanager
+def _line(shown: bool, color: bool) -> Iterator[tuple[Callable[["Step"], None], Callable[["Watching"], None]]]:
+    """Two functions that draw where the observation stands, on one line of standard error: the scan's steps, and the run's."""
+    if not shown:
+        yield lambda _: None, lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, no_color=not color, file=sys.stderr)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, refresh_per_second=8) as drawn:
+        task = drawn.add_task("starting", total=None)
+
+        def step(one: "Step") -> None:
+            drawn.update(task, description=f"judging: layer {min(one.layer + 1, one.layers)}/{one.layers}")
+
+        def watch(now: "Watching") -> None:
+            words = [now.stage]
+            if now.left is not None:
+                words += [f"{now.left:.0f} s left", f"{now.processes} processes", f"{now.output:,} bytes of output"]
+            drawn.update(task, description=", ".join(words))
+
+        yield step, watch
