@@ -26,6 +26,8 @@ _TYPES = {
 }
 _BLOCK = 512
 _CHECKED = 64 << 20
+_ZEROS = bytes(1 << 20)
+"""A chunk of a hole: it takes no room on the disk."""
 
 
 class LayerSpool:
@@ -55,8 +57,12 @@ class LayerSpool:
         self._write(self._header(path, state, size))
         left = size
         for chunk in content:
-            self._write(chunk[:left])
-            left -= min(left, len(chunk))
+            piece = chunk[:left]
+            if piece == _ZEROS:
+                self._skip(len(piece))
+            else:
+                self._write(piece)
+            left -= len(piece)
             if not left:
                 break
         self._skip(left + -size % _BLOCK)

@@ -4,7 +4,7 @@ Each file after is read once; a file before only where size and kind do not tell
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from scanner.model import Kind
@@ -37,7 +37,7 @@ class _Read:
 
 
 class Comparison:
-    """Grows by `part`, `whole` and `mounted`; `finish` gives the changes.
+    """Grows by `part`, `whole` and `mounted`.
 
     `made` are paths that the engine makes in every container (mount points, /.dockerenv): as it makes them, they are no change.
     """
@@ -100,14 +100,10 @@ class Comparison:
         kind = ChangeKind.ADDED if is_new else ChangeKind.MODIFIED
         self._changes.append(FileChange(path, kind, place, None, stood.state))
 
-    def finish(self, users: Mapping[int, str]) -> tuple[FileChange, ...]:
-        """All changes by path; `users` are names by uid."""
-        found = []
-        for change in self._changes:
-            state = change.after or change.before
-            user = users.get(state.uid) if state is not None else None
-            found.append(replace(change, user=user) if user is not None else change)
-        return tuple(sorted(found, key=lambda c: (c.path, c.place)))
+    @property
+    def changes(self) -> list[FileChange]:
+        """All so far, by path."""
+        return sorted(self._changes, key=lambda c: (c.path, c.place))
 
     def _compare(self, path: bytes, stood: Stood, place: str) -> None:
         before = self._before.get(path)

@@ -30,7 +30,8 @@ _ZEROS = bytes(CHUNK)
 HELD = 16
 """Directories of one layer that are kept open at once."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 _KINDS = {
     stat.S_IFREG: Kind.FILE,
     stat.S_IFDIR: Kind.DIRECTORY,
@@ -207,12 +208,16 @@ class TreeLayer:
     def _content(self, path: bytes, info: os.stat_result) -> Iterator[bytes]:
         """As much as it was large when it was looked at; holes are not read. Raises OSError, also where it became shorter."""
         directory, _, name = path.rpartition(b"/")
-        # whatever took the file's place since the look must neither be read nor make us wait
-        file = os.open(name, _FILE, dir_fd=self.directory(directory))
+        # whatever took the file's place since the look is not opened: a device may act on that, a pipe would wait
+        looked = os.open(name, _LOOK, dir_fd=self.directory(directory))
         try:
-            now = os.fstat(file)
+            now = os.fstat(looked)
             if (now.st_dev, now.st_ino) != (info.st_dev, info.st_ino) or not stat.S_ISREG(now.st_mode):
                 raise OSError(0, "it was replaced while it was looked at")
+            file = os.open(f"/proc/self/fd/{looked}", _FILE)
+        finally:
+            os.close(looked)
+        try:
             left = info.st_size
             if 0 < left <= CHUNK:
                 data = os.read(file, left)

@@ -24,13 +24,12 @@ from scanner.oci.tree import PSEUDO, pseudo_devices
 from scanner.runtime.changes.compare import Comparison
 from scanner.runtime.changes.layers import Stood, TreeLayer
 from scanner.runtime.changes.noting import Notes
-from scanner.sources.container import EngineContainer, EngineMount, unescape
+from scanner.sources.container import EngineContainer, EngineMount, is_process_of, unescape
 
 ENTRIES = 1_000_000
 """Files of one mount that are looked at."""
 MADE_INSIDE = "mount made inside"
-_STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_LAST = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _MEMORY = ("tmpfs", "ramfs")
 _LOCAL = frozenset("ext2 ext3 ext4 xfs btrfs f2fs zfs bcachefs overlay tmpfs ramfs squashfs erofs vfat exfat".split())
 """File systems that answer by themselves: one that a container mounts may be served by the container, and never answer."""
@@ -178,10 +177,12 @@ def _opened(
         top, path = "/", os.fsencode(mount.told.source.strip("/"))
     at = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     resources.callback(os.close, at)
+    if mount.number is not None and not is_process_of(container.pid, container.id):
+        raise OSError(0, "the container stopped meanwhile")
     *parents, last = path.split(b"/") if path else [b"."]
     for name in parents:
-        at = _step(name, _STEP, at, resources)
-    fd = _step(last, _LAST, at, resources)
+        at = _step(name, at, resources)
+    fd = _step(last, at, resources)
     if mount.number is not None and _number_of(fd) != mount.number:
         raise OSError(0, "something else is at its place")
     mode = os.fstat(fd).st_mode
@@ -194,8 +195,8 @@ def _opened(
     return TreeLayer(at, notes, resources), last
 
 
-def _step(name: bytes, flags: int, at: int, resources: ExitStack) -> int:
-    fd = os.open(name, flags, dir_fd=at)
+def _step(name: bytes, at: int, resources: ExitStack) -> int:
+    fd = os.open(name, _STEP, dir_fd=at)
     resources.callback(os.close, fd)
     if stat.S_ISLNK(os.fstat(fd).st_mode):
         raise OSError(0, f"a link stands in its way, at {printable(os.fsdecode(name))}: no link is followed")

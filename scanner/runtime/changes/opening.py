@@ -7,7 +7,7 @@ the engine's export of it), such a directory by itself, a file system, or anothe
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from scanner.runtime.changes.squash import Met, Squash
 from scanner.runtime.changes.streamed import members
 from scanner.runtime.spool import MEDIA_TYPE
 from scanner.sources.container import EngineContainer, find_container
-from scanner.sources.engine import CHUNK, Download
+from scanner.sources.engine import CHUNK, Download, ask
 from scanner.sources.plugin import OpenImage, SourceOptions
 from scanner.sources.recognise import open_target
 
@@ -83,7 +83,7 @@ def open_pair(
         progress(container.image_name if before is None else before)
         image = _image_of(container, options, resources) if before is None else _opened(before, options, resources)
         progress(after)
-        return _of_container(image, container, options, resources)
+        return _of_container(image, container, options, resources, own=before is None or _is_own(image, container))
     if before is None:
         raise UsageError(
             f"what {printable(after)} is compared to is missing: name the image first, then this; "
@@ -132,7 +132,7 @@ class _Pair:
     def finish(self, maker: str, container: EngineContainer | None = None) -> Compared:
         layer = Layer(len(self.before.blobs), None, maker)
         blob = None if self.kept.is_empty else self.kept.blob(layer)
-        changes = self.comparison.finish({})
+        changes = self.comparison.changes
         latest = {change.path: change for change in changes}
         content_before = partial(_content_before, self.squash)
 
@@ -145,7 +145,7 @@ class _Pair:
         users = _users(content_after(_PASSWD) or b"")
         return Compared(
             before=self.before,
-            changes=self.comparison.finish(users),
+            changes=tuple(_owned(change, users) for change in changes),
             layers=() if blob is None else (blob,),
             notifications=self.notes.notifications,
             content_before=content_before,
@@ -161,12 +161,23 @@ def _layer(blob: Blob, options: SourceOptions, notes: Notes, resources: ExitStac
         raise SourceError(str(e)) from e
 
 
+def _is_own(image: OpenImage, container: EngineContainer) -> bool:
+    """Whether the container was made from an image of just these layers, so that what it wrote lies over them."""
+    api: Any = container.client.api
+    try:
+        told = ask(container.endpoint, partial(api.inspect_image, container.image)) or {}
+    except SourceError:
+        return False
+    return tuple((told.get("RootFS") or {}).get("Layers") or ()) == _diff_ids(image)
+
+
 def _of_container(
-    before: OpenImage, container: EngineContainer, options: SourceOptions, resources: ExitStack
+    before: OpenImage, container: EngineContainer, options: SourceOptions, resources: ExitStack, own: bool = True
 ) -> Compared:
+    """`own`: before is what the container was made from; only then its upper directory is all that differs."""
     table = mounts.mounted(container)
     pair = _Pair(before, options, resources, _MADE | mounts.made(table))
-    if container.upper is not None:
+    if own and container.upper is not None:
         root = _directory(container.upper, resources)
         upper = Squash([TreeLayer(root, pair.notes, resources, "trusted")], pair.notes)
         pair.comparison.part(upper, WRITABLE)
@@ -244,6 +255,12 @@ def _content_before(squash: Squash, path: bytes) -> bytes | None:
         return b"".join(stood.chunks())
     except OSError:
         return None
+
+
+def _owned(change: FileChange, users: Mapping[int, str]) -> FileChange:
+    state = change.after or change.before
+    user = None if state is None else users.get(state.uid)
+    return change if user is None else replace(change, user=user)
 
 
 def _users(passwd: bytes) -> Mapping[int, str]:
