@@ -1,7 +1,7 @@
-"""The graph of what each sandbox reaches as one HTML page: the matrix, the paths of a verdict, the graph, the cut.
+"""What a run did and what each sandbox reaches as one HTML page: findings, timeline, attempts; matrix, paths, graph, cut.
 
 The page holds all it needs and may load nothing: its Content-Security-Policy names its own scripts and styles by their
-digests. What comes from the launch is data in JSON, which the page's script shows as text and never as markup.
+digests. What comes from the launch or the guest is data in JSON, which the page's script shows as text and never as markup.
 """
 
 import base64
@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
+from scanner.errors import UsageError
 from scanner.model import Json, Report, printable
-from scanner.model.egress import Answer, Cut, Destination, Path, SandboxReach, Verdict
-from scanner.reports import reach, words
+from scanner.model.egress import Answer, Cut, Destination, Egress, Path, SandboxReach, Verdict
+from scanner.reports import html_run, reach, words
 from scanner.reports.jsontext import dumps
 from scanner.reports.picture import Picture, picture
 from scanner.reports.plugin import Format, Part, RenderOptions
@@ -27,9 +28,16 @@ CYTOSCAPE_STYLE = ".__________cytoscape_container { position: relative; }"
 
 
 def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # the page looks the same to everybody
-    egress = reach.needed(report, "html")
-    title = f"What the sandboxes of {reach.launch(egress)} reach"
-    scripts = [_file("vendor/cytoscape.min.js"), _file("page/page.js")]
+    if report.egress is None and report.run is None:
+        raise UsageError(
+            "html draws what the sandboxes of a launch reach and what a run did, and this report has neither. "
+            "Give one: sandscan egress FILE, or sandscan scan TARGET --launch FILE."
+        )
+    data = _data(report)
+    parts = [("run", report.run is not None), ("reach", report.egress is not None)]
+    shown = [name for name, there in parts if there]
+    script = "".join(_file(f"page/{name}.js") for name in ("common", *shown))
+    scripts = [*((_file("vendor/cytoscape.min.js"),) if report.egress else ()), script]
     styles = [CYTOSCAPE_STYLE, _file("page/page.css")]
     policy = "; ".join(
         (
@@ -50,19 +58,31 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # th
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
-            f"<title>{_escaped(title)}</title>",
+            f"<title>{_escaped(_title(report))}</title>",
             '<link rel="icon" href="data:,">',
             f'<style id="__________cytoscape_stylesheet">{styles[0]}</style>',
             f"<style>{styles[1]}</style>",
             "</head>",
             "<body>",
-            _file("page/page.html").rstrip("\n"),
-            f'<script type="application/json" id="data">{_embedded(_data(report))}</script>',
+            _skip(report),
+            "".join(_file(f"page/{name}.html") for name in ("head", *shown, "foot")).rstrip("\n"),
+            f'<script type="application/json" id="data">{_embedded(data)}</script>',
             *(f"<script>{one}</script>" for one in scripts),
             "</body>",
             "</html>\n",
         )
     )
+
+
+def _title(report: Report) -> str:
+    did = "what it did" if report.run is not None else "what it reaches"
+    return f"{words.target(report)}: {did}"
+
+
+def _skip(report: Report) -> str:
+    if report.run is not None:
+        return '<a class="skip" href="#run">Skip to the run</a>'
+    return '<a class="skip" href="#chosen">Skip to the sandbox</a>'
 
 
 @cache
@@ -90,8 +110,20 @@ def _embedded(value: Json) -> str:
 # ---- the data
 
 
-def _data(report: Report) -> Json:
-    egress = reach.needed(report, "html")
+def _data(report: Report) -> dict[str, Json]:
+    headings = ("What the run did", "What each sandbox reaches")
+    there = (report.run is not None, report.egress is not None)
+    return {
+        "title": _title(report),
+        "heading": ", and ".join(one for one, is_there in zip(headings, there, strict=True) if is_there),
+        "tool": f"{printable(report.tool.name)} {printable(report.tool.version)}",
+        "incomplete": words.incomplete(report),
+        "run": None if report.run is None else html_run.data(report, report.run),
+        "reach": None if report.egress is None else _reach(report, report.egress),
+    }
+
+
+def _reach(report: Report, egress: Egress) -> dict[str, Json]:
     groups = reach.groups(egress.sandboxes)
     numbers = {id(one): number for number, one in enumerate(egress.sandboxes)}
     ordered = [*(group[0] for group in groups), *(one for group in groups for one in group[1:])]
@@ -107,12 +139,9 @@ def _data(report: Report) -> Json:
         details.append(detail)
     row_of = {id(one): number for number, group in enumerate(groups) for one in group}
     return {
-        "title": words.target(report),
         "launch": reach.launch(egress),
         "assumed": [f"{printable(key)}={printable(value)}" for key, value in egress.assumptions],
         "summary": f"{words.tally(report.findings)}; {words.extent(report)}",
-        "incomplete": words.incomplete(report),
-        "tool": f"{printable(report.tool.name)} {printable(report.tool.version)}",
         "destinations": [one.value for one in Destination],
         "names": [reach.name(one.name) for one in egress.sandboxes],
         "row": [row_of[id(one)] for one in egress.sandboxes],
@@ -130,8 +159,13 @@ def _row(group: Sequence[SandboxReach], numbers: dict[int, int]) -> Json:
         "name": reach.names(group, NAMES) if len(group) > 1 else reach.name(group[0].name),
         "count": len(group),
         "first": numbers[id(group[0])],
-        "cells": [None if one is None else {"verdict": one.verdict, "shown": reach.verdict(one)} for one in answers],
+        "cells": [None if one is None else _cell(one) for one in answers],
     }
+
+
+def _cell(answer: Answer) -> Json:
+    trial = "" if answer.tried is None else "tried" if answer.tried else "not tried"
+    return {"verdict": answer.verdict, "shown": reach.verdict(answer), "trial": trial}
 
 
 def _sandbox(sandbox: SandboxReach) -> Json:
@@ -160,6 +194,8 @@ def _answer(answer: Answer, lines: dict[str, list[int]]) -> Json:
         "destination": answer.destination,
         "verdict": answer.verdict,
         "shown": reach.verdict(answer),
+        "trial": reach.trial(answer),
+        "tried": reach.tries(answer, every=True)[:PERMITS],
         "allows": permits,
         "missing": [{"words": reach.gap(one), "supply": reach.supply(one)} for one in answer.missing],
         "because": [reach.placed(words.plain(one.why, reach.SENTENCE), one.origin) for one in answer.because],
@@ -228,5 +264,9 @@ def _graph(drawn: Picture) -> Json:
 
 
 PLUGIN = Format(
-    "html", "a page with the graph, the paths and the cut", (".html", ".htm"), render, draws=frozenset(Part)
+    "html",
+    "a page with the timeline of a run, or the graph, the paths and the cut",
+    (".html", ".htm"),
+    render,
+    draws=frozenset(Part),
 )

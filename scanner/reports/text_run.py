@@ -35,7 +35,7 @@ def tell(screen: Screen, report: Report, run: Run, options: RenderOptions) -> No
     if run.dropped:
         _list(screen, "Dropped, because it was too much", [watched.dropped(run)], ALARM)
     if options.verbose and run.output:
-        _list(screen, "What it wrote last", _written(run.output[-OUTPUT:]))
+        _list(screen, "What it wrote last", watched.written(run.output[-OUTPUT:]))
 
 
 def _title(screen: Screen, title: str, style: str = BOLD) -> None:
@@ -146,36 +146,14 @@ def _sockets(screen: Screen, run: Run, options: RenderOptions) -> None:
 
 
 def _network(screen: Screen, run: Run, options: RenderOptions) -> None:
-    network = run.namespace
-    if network is None:
-        return
-    rows = [
-        ("interfaces", network.interfaces),
-        ("routes", network.routes),
-        ("resolvers", network.resolvers),
-        ("search", network.search),
-    ]
-    told = [(name, _joined(some, options)) for name, some in rows if some]
-    if network.firewall is None:
-        told.append(("firewall", "not read"))
-    elif not network.firewall.strip():
-        told.append(("firewall", "no rules of its own"))
-    else:
-        rules = network.firewall.splitlines()
-        told.append(
-            ("firewall", words.many(len(rules), "line") + ("" if options.verbose else " (--verbose shows them)"))
-        )
-        if options.verbose:
-            told += [("", printable(line, 400)) for line in rules[:ROWS_VERBOSE]]
-    _title(screen, "Network")
-    screen.rows(told, 2)
-
-
-def _joined(some: Sequence[str], options: RenderOptions) -> str:
-    shown = some if options.verbose else some[:6]
-    return "; ".join(printable(one) for one in shown) + (
-        f" and {len(some) - len(shown):,} more" if len(some) > len(shown) else ""
-    )
+    told = list(watched.network(run))
+    if told:
+        _title(screen, "Network")
+        screen.rows(told, 2)
+    rules = run.namespace.firewall if run.namespace is not None else None
+    if options.verbose and rules:
+        for line in rules.splitlines()[:ROWS_VERBOSE]:
+            screen.line(printable(line, 400), indent=4, hang=2)
 
 
 def _moments(screen: Screen, report: Report, run: Run, most: int, options: RenderOptions) -> None:
@@ -199,7 +177,3 @@ def _narrow(screen: Screen, moments: Iterable[timeline.Moment], run: Run) -> Non
 
 def _at(moment: timeline.Moment, run: Run) -> str:
     return watched.clock(moment.time, run.started) or "no time"
-
-
-def _written(output: bytes) -> list[str]:
-    return [printable(line, 1_000) for line in output.decode("utf-8", "backslashreplace").split("\n") if line.strip()]

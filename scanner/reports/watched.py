@@ -15,7 +15,8 @@ FIRST = 120
 DEEPEST = 40
 """Steps that a process is indented at most."""
 SAID = 400
-LIMIT = 200
+LISTED = 8
+"""Interfaces, routes and the like that are named."""
 
 HOW = {
     How.DIFF: "what the run changed",
@@ -381,3 +382,25 @@ def telling_sockets(run: Run) -> list[Socket]:
     """Those that a person asks about first: listening, with another end, raw, or known to be something."""
     quiet = {"unix", "netlink"}
     return [one for one in run.sockets if one.says or one.kind not in quiet]
+
+
+def network(run: Run) -> Iterator[tuple[str, str]]:
+    """Labels and words of its network namespace; nothing where that was not looked at."""
+    found = run.namespace
+    if found is None:
+        return
+    for name in ("interfaces", "routes", "resolvers", "search"):
+        some: tuple[str, ...] = getattr(found, name)
+        more = f" and {len(some) - LISTED:,} more" if len(some) > LISTED else ""
+        if some:
+            yield name, "; ".join(printable(one) for one in some[:LISTED]) + more
+    if found.firewall is None:
+        yield "firewall", "not read"
+    else:
+        rules = found.firewall.strip().count("\n") + 1
+        yield "firewall", words.many(rules, "line") if found.firewall.strip() else "no rules of its own"
+
+
+def written(output: bytes) -> list[str]:
+    """The lines that have something on them, as far as they were kept."""
+    return [printable(line, 1_000) for line in output.decode("utf-8", "backslashreplace").split("\n") if line.strip()]

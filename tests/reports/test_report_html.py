@@ -232,7 +232,7 @@ def test_hostile_names_cannot_end_their_element():
     text = html.render(hostile(SPITE), PLAIN)
 
     [data] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
-    assert json.loads(data)["names"] == [html.printable(SPITE)] * 3
+    assert json.loads(data)["reach"]["names"] == [html.printable(SPITE)] * 3
     assert not re.search(r"[<>&\u2028\u2029]", data)
 
 

@@ -1,23 +1,10 @@
-"use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const $ = (id) => document.getElementById(id);
+  const { $, el, put, plural } = page;
+  const data = page.data.reach;
   const FEW = 12; // sandboxes that the matrix alone is enough to choose from
   const WIDE = 1000; // pixels of a graph that needs the whole width of the page
   const MOST = 200; // options in the list of sandboxes
   let chosen = -1, graph = null, marked = null;
-
-  // Everything that comes from the launch becomes a text node here, and never markup.
-  function el(tag, attributes, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) {
-      if (value !== null && value !== undefined) made.setAttribute(name, value);
-    }
-    made.append(...children.filter((child) => child !== null));
-    return made;
-  }
-  const put = (id, ...children) => $(id).replaceChildren(...children.filter((child) => child !== null));
-  const plural = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
 
   // ---- the matrix
 
@@ -29,7 +16,8 @@
       const cells = row.cells.map((cell, c) => {
         if (cell === null) return el("td", { role: "gridcell" });
         const button = el("button", { type: "button", class: cell.verdict, "aria-pressed": "false", tabindex: "-1",
-          "aria-label": `${row.name}, ${data.destinations[c]}: ${cell.shown}` }, cell.shown);
+          "aria-label": `${row.name}, ${data.destinations[c]}: ${cell.shown}${cell.trial ? ` ${cell.trial}` : ""}` },
+          cell.shown, cell.trial ? el("span", { class: "trial" }, ` ${cell.trial}`) : null);
         button.addEventListener("click", (event) => open(button, row.first, data.destinations[c], event.detail === 0));
         return el("td", { role: "gridcell", "data-row": r, "data-column": c }, button);
       });
@@ -136,9 +124,10 @@
   }
 
   function answer(one) {
-    const said = el("h4", { tabindex: "-1" }, `${one.destination}: `, el("span", { class: one.verdict }, one.shown));
+    const said = el("h4", { tabindex: "-1" }, `${one.destination}: `, el("span", { class: one.verdict }, one.shown), one.trial ? `; ${one.trial}` : null);
     const facts = [
       ...one.allows.map((words) => el("li", {}, `allows ${words}`)),
+      ...one.tried.map((words) => el("li", {}, words)),
       ...one.missing.map((gap) => el("li", {}, `missing ${gap.words}; give it with `, el("code", {}, gap.supply))),
       ...one.because.map((words) => el("li", {}, `${one.verdict === "closed" ? "closed because" : "in the way:"} ${words}`)),
     ];
@@ -295,10 +284,7 @@
   addEventListener("beforeprint", paper(true));
   addEventListener("afterprint", paper(false));
 
-  document.title = `${data.title}: what it reaches`;
   put("launch", [data.launch, data.assumed.length ? `assumed ${data.assumed.join(", ")}` : "", data.summary].filter(Boolean).join("; "));
-  put("foot", data.tool);
-  if (data.incomplete) { $("incomplete").hidden = false; put("incomplete", data.incomplete); }
   matrix();
   picker();
   $("chosen").hidden = !data.names.length;
