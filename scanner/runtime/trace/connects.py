@@ -25,6 +25,7 @@ from scanner.runtime.trace.bpf import (
     R0,
     R1,
     R2,
+    R3,
     R6,
     R7,
     R8,
@@ -34,6 +35,7 @@ from scanner.runtime.trace.bpf import (
     Helper,
     MapType,
     ProgramType,
+    Register,
     RingBuffer,
     attach_raw_tracepoint,
     create_map,
@@ -63,8 +65,14 @@ _SYN, _SYN_ACK = 0x02, 0x12
 _SYN_SENT = 2
 """TCP_SYN_SENT, include/net/tcp_states.h."""
 
-_CALL: Final = Struct("=QIIiI3I4x")
-"""time, pid, system call, result, flags, and its first three arguments (low halves)."""
+_CALL: Final = Struct("=QIIiIII")
+"""time, pid, which of _NAMES, result, and the first three arguments (their low halves)."""
+
+_NAMES: Final = ("socket", "connect", "io_uring_setup")
+_SOCKET, _CONNECT, _IO_URING = range(3)
+_CALL_PID, _CALL_KIND, _CALL_RESULT, _CALL_ARGUMENTS = 8, 12, 16, 20
+_SYS_SOCKET, _SYS_CONNECT = 1, 3
+"""Calls within socketcall(2), include/uapi/linux/net.h."""
 
 _ADDRESS_KEPT = 112
 _CALL_SIZE = _CALL.size + _ADDRESS_KEPT
@@ -98,37 +106,46 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class _Machine:
-    """The numbers of the calls, and where `pt_regs` keeps the number and the first three arguments when the call ends.
+class _Abi:
+    """One way to call the kernel: the numbers of socket, connect, io_uring_setup and socketcall (None: there is none), where `pt_regs` has
+    the first three arguments when the call ends, and how many bytes of each count."""
 
-    `mode` is where the register lies that tells a 32-bit caller, whose numbers mean other calls: bits `mask` are `native`.
-    """
-
-    socket: int
-    connect: int
-    io_uring_setup: int
-    number: int
-    arguments: tuple[int, int, int]
     mode: int
+    numbers: tuple[int, int, int, int | None]
+    arguments: tuple[int, int, int]
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """`number` is where `pt_regs` has the call's number. Which of the `abis` it is of, the bits `mask` say at `place` of `pt_regs`, or of
+    the task (`in_task`)."""
+
+    number: int
+    in_task: bool
+    place: int
     mask: int
-    native: int
+    abis: tuple[_Abi, _Abi]
 
 
 def _machine(types: Types) -> _Machine:
-    """Raises BpfError for a machine that is not known."""
+    """Raises BpfError for a machine that is not known, BtfError."""
 
     def at(*members: str) -> int:
         return types.offset("pt_regs", *members)
 
     name = platform.machine()
     if name == "x86_64":
-        # arch/x86/include/asm/ptrace.h; __USER_CS is 0x33
-        return _Machine(41, 42, 425, at("orig_ax"), (at("di"), at("si"), at("dx")), at("cs"), 0xFFFF, 0x33)
+        # arch/x86/include/asm/ptrace.h; TS_COMPAT (2) is set for int 0x80, from 64-bit code as well
+        native = _Abi(0, (41, 42, 425, None), (at("di"), at("si"), at("dx")), 8)
+        compat = _Abi(2, (359, 362, 425, 102), (at("bx"), at("cx"), at("dx")), 4)
+        return _Machine(at("orig_ax"), True, types.offset("task_struct", "thread_info", "status"), 2, (native, compat))
     if name == "aarch64":
-        # arch/arm64/include/asm/ptrace.h; x0 holds the result by then, orig_x0 what it was; PSR_MODE32_BIT is 0x10
-        return _Machine(
-            198, 203, 425, at("syscallno"), (at("orig_x0"), at("regs") + 8, at("regs") + 16), at("pstate"), 0x10, 0
-        )
+        # arch/arm64/include/asm/ptrace.h: x0 holds the result by then, orig_x0 what it was; PSR_MODE32_BIT is 0x10
+        arguments = (at("orig_x0"), at("regs") + 8, at("regs") + 16)
+        native = _Abi(0, (198, 203, 425, None), arguments, 8)
+        compat = _Abi(0x10, (281, 283, 425, None), arguments, 4)
+        return _Machine(at("syscallno"), False, at("pstate"), 0x10, (native, compat))
     raise BpfError(f"trace system calls on {name}", errno.ENOSYS)
 
 
@@ -162,25 +179,16 @@ class CallWatch(AbstractContextManager["CallWatch"]):
     """The program that sees system calls end, running; `ring` holds its records. Raises BpfError, BtfError."""
 
     def __init__(self, inode: int, types: Types) -> None:
-        machine = _machine(types)
         with ExitStack() as held:
             self.ring = held.enter_context(RingBuffer(_CALL_RING))
             self._lost = _held(held, emit.create_counter())
-            assembly = _call(types, machine, inode, self.ring.fd, self._lost)
+            assembly = _call(types, _machine(types), inode, self.ring.fd, self._lost)
             program = _held(held, load(ProgramType.RAW_TRACEPOINT, assembly, "sandscan_call"))
             _held(held, attach_raw_tracepoint("sys_exit", program))
-            self._names = {
-                machine.socket: "socket",
-                machine.connect: "connect",
-                machine.io_uring_setup: "io_uring_setup",
-            }
             self._held = held.pop_all()
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
-
-    def decode(self, record: bytes, clock: Clock) -> Call | None:
-        return decode_call(record, clock, self._names)
 
     @property
     def lost(self) -> int:
@@ -205,14 +213,14 @@ def decode_flow(record: bytes, clock: Clock) -> Flow | None:
     )
 
 
-def decode_call(record: bytes, clock: Clock, names: dict[int, str]) -> Call | None:
-    """The call that the program wrote, by the machine's numbers; None for bytes that it does not write."""
+def decode_call(record: bytes, clock: Clock) -> Call | None:
+    """The call that the program wrote; None for bytes that it does not write."""
     if len(record) < _CALL_SIZE:
         return None
-    time, pid, number, result, _, first, second, third = _CALL.unpack_from(record)
-    name = names.get(number)
-    if name is None:
+    time, pid, kind, result, first, second, third = _CALL.unpack_from(record)
+    if kind >= len(_NAMES):
         return None
+    name = _NAMES[kind]
     at, error = clock.of_monotonic(time), -result if result < 0 else 0
     if name == "socket":
         return Call(at, pid, name, error, first, second & 0xF)
@@ -358,47 +366,70 @@ def _call(types: Types, machine: _Machine, inode: int, ring: int, lost: int) -> 
     """Arguments of the tracepoint: the registers, the result. Every call of the machine passes here: the number is asked first."""
     asm = Assembly()
     place = -(_CALL_SIZE + 32)
-    regs, result, number = R6, R7, R8
+    arguments = place + _CALL_ARGUMENTS
+    regs, result, kind = R6, R7, R8
     asm.load(8, regs, R1, 0)
     asm.load(8, result, R1, 8)
-    emit.read(asm, number, regs, machine.number, 4)
-    for known in (machine.socket, machine.connect, machine.io_uring_setup):
-        asm.jump_if(number, "==", known, "asked")
+    emit.read(asm, kind, regs, machine.number, 4)
+    for number in sorted({number for abi in machine.abis for number in abi.numbers if number is not None}):
+        asm.jump_if(kind, "==", number, "perhaps")
     asm.jump("end")
 
-    asm.label("asked")
-    emit.read(asm, R1, regs, machine.mode)
-    asm.both(R1, machine.mask)
-    asm.jump_if(R1, "!=", machine.native, "end")
+    asm.label("perhaps")
     asm.call(Helper.GET_CURRENT_TASK)
     asm.move(R9, R0)
     emit.namespace_of_task(asm, types, R9, R9)
     emit.leave_unless_equal(asm, R9, inode, "end")
     for word in range(0, _CALL_SIZE, 8):
         asm.store(8, FP, place + word, 0)
-    for slot, argument in enumerate(machine.arguments):
-        emit.read(asm, R1, regs, argument)
-        asm.store(4, FP, place + 24 + 4 * slot, R1)
-    asm.jump_if(number, "==", machine.connect, "connect")
-    asm.jump_if(number, "==", machine.io_uring_setup, "tell")
+    asm.call(Helper.GET_CURRENT_TASK)
+    emit.read(asm, R9, R0 if machine.in_task else regs, machine.place, 4)
+    asm.both(R9, machine.mask)
+    for abi in machine.abis:
+        asm.jump_if(R9, "==", abi.mode, f"mode {abi.mode}")
+    asm.jump("end")
+    for abi in machine.abis:
+        _arguments(asm, abi, regs, kind, arguments)
 
-    asm.load(4, R1, FP, place + 24)
+    asm.label("asked")
+    asm.jump_if(kind, "==", _SOCKET, "socket")
+    asm.jump_if(kind, "==", _CONNECT, "connect")
+    asm.jump_if(kind, "==", _IO_URING, "tell")
+    asm.load(4, R1, FP, arguments)
+    asm.move(kind, _SOCKET)
+    asm.jump_if(R1, "==", _SYS_SOCKET, "within")
+    asm.move(kind, _CONNECT)
+    asm.jump_if(R1, "!=", _SYS_CONNECT, "end")
+    asm.label("within")
+    emit.copy(asm, Helper.PROBE_READ_USER, FP, arguments, R9, 12)
+    asm.load(4, R9, FP, arguments + 4)
+    asm.jump_if(kind, "==", _CONNECT, "connect")
+
+    asm.label("socket")
+    asm.load(4, R1, FP, arguments)
     for harmless in (socket.AF_UNIX, socket.AF_NETLINK):
         asm.jump_if(R1, "==", harmless, "end")
     for shown in (socket.AF_INET, socket.AF_INET6):  # its packets are seen; a raw socket makes any
         asm.jump_if(R1, "==", shown, "type")
     asm.jump("tell")
     asm.label("type")
-    asm.load(4, R1, FP, place + 28)
+    asm.load(4, R1, FP, arguments + 4)
     asm.both(R1, 0xF)
     asm.jump_if(R1, "==", socket.SOCK_RAW, "tell")
     asm.jump("end")
 
     asm.label("connect")
-    emit.read(asm, R9, regs, machine.arguments[1])
     emit.copy(asm, Helper.PROBE_READ_USER, FP, place + _CALL.size, R9, _ADDRESS_KEPT)
     asm.jump_if(R0, "==", 0, "read")
-    emit.copy(asm, Helper.PROBE_READ_USER, FP, place + _CALL.size, R9, 16)  # it lies at the end of what can be read
+    # it lies at the end of what can be read: a short path is read alone
+    emit.copy(asm, Helper.PROBE_READ_USER, FP, place + _CALL.size, R9, 2)
+    asm.jump_if(R0, "!=", 0, "end")
+    asm.move(R3, R9)
+    asm.add(R3, 2)
+    asm.move(R1, FP)
+    asm.add(R1, place + _CALL.size + 2)
+    asm.move(R2, _ADDRESS_KEPT - 2)
+    asm.call(Helper.PROBE_READ_USER_STR)
     asm.label("read")
     asm.load(2, R1, FP, place + _CALL.size)
     asm.jump_if(R1, "!=", socket.AF_UNIX, "end")
@@ -408,10 +439,29 @@ def _call(types: Types, machine: _Machine, inode: int, ring: int, lost: int) -> 
     asm.store(8, FP, place, R0)
     asm.call(Helper.GET_CURRENT_PID_TGID)
     asm.shift_right(R0, 32)
-    asm.store(4, FP, place + 8, R0)
-    asm.store(4, FP, place + 12, number)
-    asm.store(4, FP, place + 16, result)
+    asm.store(4, FP, place + _CALL_PID, R0)
+    asm.store(4, FP, place + _CALL_KIND, kind)
+    asm.store(4, FP, place + _CALL_RESULT, result)
     emit.output(asm, ring, FP, place, _CALL_SIZE, lost, "end")
     asm.label("end")
     asm.leave(0)
     return asm
+
+
+def _arguments(asm: Assembly, abi: _Abi, regs: Register, kind: Register, place: int) -> None:
+    """From the number of a call to its `kind` (its place in `abi.numbers`), its arguments at FP + place, the second one in R9."""
+    known = [(which, number) for which, number in enumerate(abi.numbers) if number is not None]
+    asm.label(f"mode {abi.mode}")
+    for which, number in known:
+        asm.jump_if(kind, "==", number, f"mode {abi.mode} call {which}")
+    asm.jump("end")
+    for which, _ in known:
+        asm.label(f"mode {abi.mode} call {which}")
+        asm.move(kind, which)
+        asm.jump(f"mode {abi.mode} arguments")
+    asm.label(f"mode {abi.mode} arguments")
+    for slot, argument in enumerate(abi.arguments):
+        emit.read(asm, R1, regs, argument, 4)
+        asm.store(4, FP, place + 4 * slot, R1)
+    emit.read(asm, R9, regs, abi.arguments[1], abi.width)
+    asm.jump("asked")

@@ -18,7 +18,7 @@ from scanner.runtime.trace import btf, standing
 from scanner.runtime.trace.bpf import BpfError
 from scanner.runtime.trace.clock import Clock
 from scanner.runtime.trace.connector import ProcConnector
-from scanner.runtime.trace.connects import Call, CallWatch, FlowWatch, decode_flow
+from scanner.runtime.trace.connects import Call, CallWatch, FlowWatch, decode_call, decode_flow
 from scanner.runtime.trace.events import Ended
 from scanner.runtime.trace.execs import ExecWatch, decode
 from scanner.runtime.trace.flows import Flows
@@ -262,7 +262,7 @@ class _Bpf:
                     self._flows.take(flow)
         if self._calls is not None:
             for record in self._calls.ring.records():
-                if (call := self._calls.decode(record, self._clock)) is not None:
+                if (call := decode_call(record, self._clock)) is not None:
                     self._call(call)
 
     @property

@@ -1,3 +1,5 @@
+import errno
+import platform
 import time
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from scanner.model.run import Endpoint
 from scanner.runtime.trace import Tracer
 from scanner.runtime.trace.clock import Clock
-from scanner.runtime.trace.connects import Call, Flow, decode_call, decode_flow
+from scanner.runtime.trace.connects import Flow, decode_call, decode_flow
 from scanner.runtime.trace.flows import Flows
 from tests.runtime.trace.sandbox import sandbox
 
@@ -214,6 +216,34 @@ tell(refused)
     assert {a.pid for a in attempts} == {box.pid}
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="int 0x80 is x86's")
+def test_calls_by_the_numbers_of_32_bits_are_told_as_what_they_are():
+    """int 0x80 from 64-bit code: 359 is socket there and 41 is dup, whose first argument is no family."""
+    with sandbox() as box, Tracer(box.inode) as tracer:
+        results = box.run("""
+            import mmap
+            page = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40, prot=7)  # MAP_32BIT
+            # push rbx; mov eax, edi; mov ebx, esi; mov ecx, edx; xor edx, edx; int 0x80; pop rbx; ret
+            page[:14] = bytes.fromhex("53 89f8 89f3 89d1 31d2 cd80 5b c3 90")
+            at = ctypes.addressof(ctypes.c_char.from_buffer(page))
+            call = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int)(at)
+            page[256:268] = struct.pack("=III", 17, 2, 0)
+            page[512:542] = struct.pack("=H", 1) + b"/nowhere/engine.sock".ljust(28, b"\\0")
+            page[768:780] = struct.pack("=III", 5, at + 512, 30)
+            tell([call(41, 17, 0), call(359, 17, 3), call(102, 1, at + 256), call(102, 3, at + 768)])
+        """)
+        attempts = tracer.attempts()
+
+    if results[1] == -errno.ENOSYS:
+        pytest.skip("this kernel has no calls of 32 bits")
+    told = {(a.protocol, a.target.address, a.details["call"], a.count) for a in attempts}
+    assert told == {
+        ("packet", "AF_PACKET", "socket(AF_PACKET, SOCK_RAW)", 1),
+        ("packet", "AF_PACKET", "socket(AF_PACKET, SOCK_DGRAM)", 1),
+        ("unix", "/nowhere/engine.sock", "connect", 1),
+    }
+
+
 def test_unix_sockets_that_were_asked_for_are_told(tmp_path):
     with sandbox() as box, Tracer(box.inode) as tracer:
         box.run(f"""
@@ -281,7 +311,5 @@ def test_any_text_may_be_asked_for(protocol, address, port):
 def test_hostile_records_are_a_flow_or_a_call_or_nothing(record):
     flow = decode_flow(record, Clock(0.0, 0.0))
     assert flow is None or (len(flow.source) in (4, 16) and len(flow.source) == len(flow.target))
-    number = int.from_bytes(record[12:16], "little")
-    for name in ("socket", "connect", "io_uring_setup"):
-        call = decode_call(record, Clock(0.0, 0.0), {number: name})
-        assert call is None or (isinstance(call, Call) and call.error >= 0)
+    call = decode_call(record, Clock(0.0, 0.0))
+    assert call is None or call.error >= 0
