@@ -56,6 +56,7 @@ class Looked:
     findings: tuple[Finding, ...]
     notifications: tuple[Notification, ...]
     unseen: tuple[str, ...]
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +220,7 @@ class _Frame:
                 sockets=looked.sockets,
                 namespace=looked.namespace,
                 unseen=looked.unseen,
+                dropped=looked.dropped,
             ),
         )
 
@@ -234,6 +236,7 @@ class _All:
         self._notes: dict[Notification, None] = {}
         self._unseen: dict[str, None] = {}
         self._namespace: Namespace | None = None
+        self._dropped: dict[str, int] = {}
 
     def add(self, looked: Looked) -> Looked | None:
         """What of it is new, None for nothing; a finding that weighs more than before is new."""
@@ -263,6 +266,8 @@ class _All:
         self._notes.update(dict.fromkeys(notes))
         self._unseen.update(dict.fromkeys(unseen))
         self._namespace = looked.namespace or self._namespace
+        for name, number in looked.dropped.items():
+            self._dropped[name] = max(number, self._dropped.get(name, 0))
         self._forget()
         if not (began or gone or opened or findings or notes):
             return None
@@ -277,6 +282,7 @@ class _All:
             tuple(sorted(self._findings.values(), key=_worst_first)),
             tuple(self._notes),
             tuple(self._unseen),
+            self._dropped,
         )
 
     def _forget(self) -> None:

@@ -10,8 +10,9 @@ from scanner.runtime.procfs.processes import Member
 
 _FILES = (miner, tunnel, outside, deleted, raw, engine)
 RULES: tuple[Rule, ...] = tuple(one.RULE for one in _FILES)
-_FOLDED = ("miner", "tunnel")
-"""Findings in a program's file that the rules here take up."""
+_FOLDED = ("miner/", "tunnel/")
+_BY_ITSELF = frozenset(("miner/wallet",))
+"""Findings in a program's file that the rules here take up, and those of them that say too little to make it a miner."""
 
 
 def judge(scene: Scene, files: Mapping[int, Sequence[Finding]]) -> Iterator[Finding]:
@@ -27,7 +28,7 @@ def _of_files(scene: Scene, files: Mapping[int, Sequence[Finding]]) -> Iterator[
     for group in alike(scene.seen.members):
         for member in group:
             for finding in files.get(member.pid, ()):
-                if finding.rule_id.partition("/")[0] not in _FOLDED:
+                if not finding.rule_id.startswith(_FOLDED) or finding.rule_id in _BY_ITSELF:
                     found.setdefault(finding.fingerprint, (finding, []))[1].append(member)
     for finding, members in found.values():
         path = members[0].process.executable or b""

@@ -32,28 +32,23 @@ POOL_PORTS = frozenset(
     )
 )
 """Ports that pools publish for their miners; other services have most of them, too: they are never enough."""
-_WEAK = ("pool port", "processor time", "graphics card", "disguise", "thread names")
+_AMOUNTS_TO_NOTHING = frozenset(("miner/wallet",))
+"""What is found in files of programs that only speak of miners: told by its own rule."""
 
 
 def judge(scene: Scene) -> Iterator[Finding]:
     """One finding for each program and command line; a shell that waits for such a process is named with it."""
     for group in alike(scene.seen.members):
         strong = [s for s in scene.miners.get(group[0].pid, ()) if s.kind != "environment"]
-        if strong and wraps(group[0]) and _has_child(scene, group[0]):
+        if strong and wraps(group[0]) and group[0].pid in scene.above_miners:
             continue
+        if all(s.rule in _AMOUNTS_TO_NOTHING for s in strong):
+            strong = []
         weak = _weak(scene, group)
         ordered = [s for s in scene.miners.get(group[0].pid, ()) if s.kind == "environment"]
         if strong or (ordered and weak) or _adds_up(weak):
             yield _finding(scene, group, strong, ordered, weak)
     yield from _of_environment(scene)
-
-
-def _has_child(scene: Scene, member: Member) -> bool:
-    return any(
-        member.pid in scene.ancestors(pid) and any(s.kind != "environment" for s in found)
-        for pid, found in scene.miners.items()
-        if pid != member.pid
-    )
 
 
 def _adds_up(weak: dict[str, str]) -> bool:

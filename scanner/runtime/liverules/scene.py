@@ -89,15 +89,15 @@ class Scene:
         )
 
     @cached_property
-    def networks(self) -> tuple["ipaddress.IPv4Network | ipaddress.IPv6Network", ...]:
-        """The networks that the container's own interfaces are in."""
+    def interfaces(self) -> tuple["ipaddress.IPv4Interface | ipaddress.IPv6Interface", ...]:
+        """The addresses of the container's own interfaces, with the networks that they are in."""
         found = []
         for text in self.seen.namespace.interfaces if self.seen.namespace is not None else ():
             try:
-                found.append(ipaddress.ip_interface(text.partition(" ")[2]).network)
+                found.append(ipaddress.ip_interface(text.partition(" ")[2]))
             except ValueError:
                 continue
-        return tuple(n for n in found if n.prefixlen < n.max_prefixlen)
+        return tuple(found)
 
     def came_in(self, one: Socket) -> bool:
         """Whether the other end opened the connection."""
@@ -113,9 +113,9 @@ class Scene:
             parsed = parsed.ipv4_mapped
         if str(parsed) in _METADATA:
             return "metadata"
-        if parsed.is_loopback or parsed.is_unspecified:
+        if parsed.is_loopback or parsed.is_unspecified or any(parsed == one.ip for one in self.interfaces):
             return "loopback"
-        if address in self.names or any(parsed in n for n in self.networks if n.version == parsed.version):
+        if address in self.names or any(parsed in i.network for i in self.interfaces if i.version == parsed.version):
             return "own"
         if parsed.is_link_local or parsed.is_multicast:
             return "link"
@@ -143,16 +143,23 @@ class Scene:
         share = process.cpu / (self.now - process.started)
         return share if share >= _SHARE else None
 
-    def ancestors(self, pid: int) -> tuple[int, ...]:
-        """The numbers of the processes of the container that started it, the nearest first."""
-        found: list[int] = []
-        member = self.members.get(pid)
-        while member is not None and member.process.parent in self.members and len(found) < 1000:
-            if member.process.parent in found:
-                break
-            found.append(member.process.parent)
-            member = self.members.get(member.process.parent)
-        return tuple(found)
+    @cached_property
+    def above_miners(self) -> frozenset[int]:
+        """The processes that started, at whatever remove, one that has signs of a miner."""
+        return self._above(p for p, found in self.miners.items() if any(s.kind != "environment" for s in found))
+
+    @cached_property
+    def above_tunnels(self) -> frozenset[int]:
+        return self._above(self.tunnels)
+
+    def _above(self, pids: Iterable[int]) -> frozenset[int]:
+        found: set[int] = set()
+        for pid in pids:
+            member = self.members.get(pid)
+            while member is not None and member.process.parent not in found:
+                found.add(member.process.parent)
+                member = self.members.get(member.process.parent)
+        return frozenset(found)
 
     def finding(
         self,

@@ -47,7 +47,7 @@ class Judge:
         key = (words, env, tuple((e.detector, e.kind, e.path, e.inner) for e in evidence))
         if key not in self._known:
             config = ImageConfig(entrypoint=words, env=env)
-            self._known[key] = tuple(f for f in _judged(config, evidence) if not _of_environment(f))
+            self._known[key] = tuple(f for f in _judged(config, evidence) if not (_of_environment(f) or _repeats(f)))
         return self._known[key]
 
     def environment(self, member: Member) -> tuple[Finding, ...]:
@@ -64,6 +64,11 @@ class Judge:
 def _of_environment(finding: Finding) -> bool:
     at = finding.locations[0]
     return isinstance(at, ConfigLocation) and at.field.startswith("Env")
+
+
+def _repeats(finding: Finding) -> bool:
+    """Whether it says of a command only that its program was found to mine, which the program's own finding says."""
+    return bool(finding.evidence) and all(e.kind == "starts" for e in finding.evidence)
 
 
 def _takes_text(words: Sequence[str]) -> bool:
@@ -112,7 +117,7 @@ def _sign(kind: str, finding: Finding) -> Sign:
         pools = finding.details.get("pools")
         family = finding.details.get("family")
         at = f" at {pools[0]}" if isinstance(pools, list | tuple) and pools else ""
-        summary = f"is started as {family or 'a miner is'}{at}"
+        summary = f"is started as {family}{at}" if family else f"is started with a miner's options{at}"
     elif kind == "environment":
         pools = finding.details.get("pools")
         summary = "its environment names whom to mine for" + (

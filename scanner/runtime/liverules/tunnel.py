@@ -24,7 +24,7 @@ RULE = Rule(
 
 _CLIENTS = re.compile(r"(?:ssh|slogin|autossh|dbclient|plink|sshuttle|mosh-client)")
 _SERVERS = re.compile(r"(?:sshd|sshd-session|sshd-auth|dropbear|tinysshd)")
-_SESSION = re.compile(r"sshd(?:-session)?: (?P<user>[^@\s\[]{1,64})(?:@(?P<where>\S{1,40}))?(?: \[(?P<part>\w+)\])?")
+_SESSION = re.compile(r"sshd(?:-session)?: (?P<user>[^@\s/\[]{1,64})(?:@(?P<where>\S{1,40}))?(?: \[(?P<part>\w+)\])?")
 """How sshd names the processes of a session: `sshd: root@pts/0`, `sshd: root [priv]` (openssh, session.c and sshd-session.c)."""
 _LOWEST = {"command": Severity.MEDIUM, "program": Severity.LOW}
 
@@ -46,7 +46,7 @@ def judge(scene: Scene) -> Iterator[Finding]:
     for group in alike(scene.seen.members):
         first = group[0]
         signs = [s for s in scene.tunnels.get(first.pid, ()) if s.kind == "program" or not _is_daemon(s)]
-        if signs and wraps(first) and _has_child(scene, first):
+        if signs and wraps(first) and first.pid in scene.above_tunnels:
             continue
         if is_server(first):
             yield from _server(scene, group)
@@ -60,10 +60,6 @@ def judge(scene: Scene) -> Iterator[Finding]:
 
 def _is_daemon(sign: Sign) -> bool:
     return sign.evidence.kind == "daemon"
-
-
-def _has_child(scene: Scene, member: Member) -> bool:
-    return any(member.pid in scene.ancestors(pid) for pid in scene.tunnels if pid != member.pid)
 
 
 def _connected(scene: Scene, group: Sequence[Member]) -> list[Socket]:

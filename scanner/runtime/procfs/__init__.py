@@ -1,8 +1,8 @@
 """A running container, read from the host's /proc: nothing is executed in it, nothing in it is trusted."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from scanner.model.run import Namespace, Process, Socket
@@ -18,6 +18,7 @@ class Seen:
     """One look. `members` are the processes with what a report does not show; `unseen` says what could not be looked at.
 
     `programs(pid)` opens a process's program, deleted or without a name as it may be; None where it has ended or may not be read.
+    `dropped` counts what was seen and is not told.
     """
 
     members: tuple[Member, ...]
@@ -25,6 +26,7 @@ class Seen:
     namespace: Namespace | None
     unseen: tuple[str, ...]
     programs: Callable[[int], BinaryIO | None]
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def processes(self) -> tuple[Process, ...]:
@@ -49,7 +51,7 @@ def look(pid: int) -> Seen:
     def programs(number: int) -> BinaryIO | None:
         return opened(by_number[number]) if number in by_number else None
 
-    return Seen(found, held, namespace, missed.told(), programs)
+    return Seen(found, held, namespace, missed.told(), programs, dict(missed.dropped))
 
 
 def opened(member: Member, name: str = "exe") -> BinaryIO | None:

@@ -104,7 +104,7 @@ def members(first: int, missed: Missed) -> tuple[int, ...]:
                 chosen.add(child)
                 left.append(child)
     if len(chosen) > PROCESSES:
-        missed.add("anything", f"{len(chosen)} processes; the first {PROCESSES} were looked at")
+        missed.say("the processes", f"there are {len(chosen)}; the first {PROCESSES} were looked at")
     return tuple(sorted(chosen)[:PROCESSES])
 
 

@@ -167,7 +167,7 @@ def _look(folder: ProcessFolder, missed: Missed) -> Namespace:
     try:
         with Root(folder) as root:
             if root.problem:
-                missed.add("the resolver's files", root.problem)
+                missed.say("the resolver's files", root.problem)
             servers, search = resolver(root.read(b"etc/resolv.conf", _RESOLV) or b"")
     except OSError:
         pass
@@ -202,10 +202,10 @@ def _firewall(folder: ProcessFolder, missed: Missed) -> str | None:
             if (has or nft is None) and program is not None:
                 wanted.append([program])
             elif has:
-                missed.add(what, f"it has rules of iptables, and {names[1]} is not installed on this machine")
+                missed.say(what, f"it has rules of iptables, and {names[1]} is not installed on this machine")
                 return None
         if not wanted:
-            missed.add(what, "neither nft nor iptables-save is installed on this machine")
+            missed.say(what, "neither nft nor iptables-save is installed on this machine")
             return None
         for command in wanted:
             text = within(namespace, lambda command=command: _output(command))  # type: ignore[misc]
@@ -213,9 +213,9 @@ def _firewall(folder: ProcessFolder, missed: Missed) -> str | None:
                 texts.append(text)
         return "\n".join(texts)
     except PermissionError:
-        missed.add(what, "only root may join its network namespace")
+        missed.say(what, "only root may join its network namespace")
     except OSError as e:
-        missed.add(what, e.strerror or str(e))
+        missed.say(what, e.strerror or str(e))
     finally:
         os.close(namespace)
     return None

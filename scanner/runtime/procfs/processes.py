@@ -15,7 +15,9 @@ from scanner.runtime.procfs.reading import Missed, ProcessFolder
 _STAT, _STATUS = 4096, 64 << 10
 _COMMAND, _WORDS, _WORD = 256 << 10, 4096, 8192
 _ENVIRONMENT, _VARIABLES = 256 << 10, 4096
-_FILES, _THREADS, _LIBRARIES = 20_000, 64, 16
+FILES = 50_000
+"""Open files of one process that are looked at."""
+_THREADS, _LIBRARIES = 64, 16
 _MAPS = 4 << 20
 _PASSWD = 1 << 20
 _SOCKET = re.compile(rb"socket:\[(\d{1,20})\]")
@@ -184,9 +186,9 @@ class Looker:
         around = variables(folder.read("environ", _ENVIRONMENT, "the environments") or b"")
         link = folder.link("exe", "the programs")
         program, path, identity, replaced = self._program(folder, link)
-        files = folder.links("fd", _FILES, "the open files") or ()
-        if len(files) >= _FILES:
-            self._missed.add("the open files", f"more than {_FILES}; the rest was not looked at")
+        files = folder.links("fd", FILES, "the open files") or ()
+        if len(files) >= FILES:
+            self._missed.add("the open files", f"more than {FILES}; the rest was not looked at")
         maps = folder.read("maps", _MAPS, "the mapped files") or b""
         devices = {found[0] for _, to in files if (found := _DEVICE.fullmatch(to))}
         devices.update(_MAPPED_DEVICE.findall(maps) if b" /dev/" in maps else ())

@@ -25,16 +25,24 @@ class Missed:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._said: dict[str, None] = {}
+        self.dropped: Counter[str] = Counter()
+        """What was seen and is not told, because there was too much of it."""
 
     def add(self, what: str, why: str) -> None:
         """`what` in the plural of what a process has: `the programs`, `the open files`."""
         self._counts[what, why] += 1
 
+    def say(self, what: str, why: str) -> None:
+        """Something that the container has once."""
+        self._said.setdefault(f"{what}: {why}")
+
     def told(self) -> tuple[str, ...]:
-        return tuple(
+        counted = tuple(
             f"{what} of {number} process{'es' if number > 1 else ''}: {why}"
             for (what, why), number in self._counts.items()
         )
+        return (*counted, *self._said)
 
 
 class ProcessFolder:

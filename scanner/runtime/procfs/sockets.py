@@ -15,7 +15,7 @@ from pathlib import Path
 from scanner.model.run import Endpoint, Socket
 from scanner.model.text import printable
 from scanner.runtime.procfs.namespaces import UnixSocket, unix_sockets, within
-from scanner.runtime.procfs.processes import Member
+from scanner.runtime.procfs.processes import FILES, Member
 from scanner.runtime.procfs.reading import Missed, ProcessFolder, numbers
 
 _TABLE = 64 << 20
@@ -31,6 +31,9 @@ _UNIX_STATES = {b"01": "unconnected", b"02": "connecting", b"03": "established",
 _UNIX_TYPES = {1: "stream", 2: "datagram", 5: "seqpacket"}
 _ACCEPTING = 0x10000
 _WILDCARD = frozenset(("0.0.0.0", "::"))  # noqa: S104 - compared, never bound
+
+_INNER = frozenset("tcp udp udp-lite raw packet unix ping".split())
+"""Protocols whose sockets stand in their namespace's tables."""
 
 ENGINE = "engine socket"
 OWN_ENGINE = "engine socket of its own"
@@ -171,7 +174,6 @@ def look(members: Sequence[Member], missed: Missed) -> tuple[Socket, ...]:
     for space, pids in spaces.items():
         rows = _of_space(pids, missed)
         if rows is None:
-            missed.add("the sockets", "they ended while their network namespace was looked at")
             continue
         closed = 0
         for row in rows:
@@ -184,10 +186,10 @@ def look(members: Sequence[Member], missed: Missed) -> tuple[Socket, ...]:
                 if closed <= _CLOSED:
                     found.append(row.held(()))
         if closed > _CLOSED:
-            missed.add("sockets", f"{closed} that no process holds any more; {_CLOSED} of them are told")
+            missed.dropped["closed sockets"] += closed - _CLOSED
     found += _others(members, holders, known)
     if len(found) > _SOCKETS:
-        missed.add("the sockets", f"{len(found)} sockets; {_SOCKETS} of them are told")
+        missed.say("the sockets", f"{len(found)} sockets; {_SOCKETS} of them are told")
         found = found[:_SOCKETS]
     return tuple(sorted(_engines(found, frozenset(holders)), key=_order))
 
@@ -230,7 +232,7 @@ def _rows(folder: ProcessFolder, missed: Missed) -> Iterator[Row]:
             except OSError:
                 pass
         if told is None:
-            missed.add("the other ends of Unix sockets", "only root may ask the kernel for them")
+            missed.say("the other ends of Unix sockets", "only root may ask the kernel for them")
             yield from unix(_table(folder, "unix", missed))
         else:
             yield from map(_of_unix, told)
@@ -244,7 +246,7 @@ def _rows(folder: ProcessFolder, missed: Missed) -> Iterator[Row]:
 def _table(folder: ProcessFolder, name: str, missed: Missed) -> bytes:
     data = folder.read(f"net/{name}", _TABLE) or b""
     if len(data) >= _TABLE:
-        missed.add("the sockets", f"the table net/{name} is larger than {_TABLE} bytes; the rest was not read")
+        missed.say("the sockets", f"the table net/{name} is larger than {_TABLE} bytes; the rest was not read")
         data = data[: data.rfind(b"\n") + 1]
     return data
 
@@ -269,43 +271,30 @@ def _others(members: Sequence[Member], holders: Mapping[int, list[int]], known: 
     """Held sockets that stand in none of the tables read."""
     left = {inode for inode in holders if inode not in known}
     for member in members:
-        for inode in sorted(member.inodes & left):
-            left.discard(inode)
-            name = _protocol(member, inode)
-            if name is not None:
-                kind = name.lower().removeprefix("af_")
-                inner = kind in (
-                    "tcp",
-                    "tcpv6",
-                    "udp",
-                    "udpv6",
-                    "raw",
-                    "rawv6",
-                    "packet",
-                    "unix",
-                    "unix-stream",
-                    "ping",
-                    "pingv6",
-                )
-                says = "of another network namespace" if inner else ""
-                kind = kind.removesuffix("v6").removesuffix("-stream") if inner else kind
-                yield Socket(kind, kind, "unconnected", None, None, inode, tuple(sorted(set(holders[inode]))), says)
+        wanted = member.inodes & left
+        if not wanted:
+            continue
+        left -= wanted
+        for inode, name in _protocols(member, wanted):
+            kind = name.lower().removeprefix("af_").removesuffix("v6").removesuffix("-stream")
+            says = "of another network namespace" if kind in _INNER else ""
+            yield Socket(kind, kind, "unconnected", None, None, inode, tuple(sorted(set(holders[inode]))), says)
 
 
-def _protocol(member: Member, inode: int) -> str | None:
-    """The name of the protocol of a socket that a process holds; None where it is closed meanwhile."""
+def _protocols(member: Member, wanted: frozenset[int]) -> Iterator[tuple[int, str]]:
+    """(number, name of the protocol) of sockets that a process holds; those closed meanwhile are left out."""
     try:
         with ProcessFolder(member.pid) as folder:
-            for name, to in folder.links("fd", 20_000) or ():
-                if to == b"socket:[%d]" % inode:
+            for name, to in folder.links("fd", FILES) or ():
+                inode = int(to[8:-1]) if to.startswith(b"socket:[") and to[8:-1].isdigit() else None
+                if inode in wanted and inode is not None:
                     try:
                         value = os.getxattr(f"/proc/self/fd/{folder.fd}/fd/{name}", "system.sockprotoname")
                     except OSError:
-                        return "socket"
-                    return value.rstrip(b"\0").decode("ascii", "replace") or "socket"
+                        value = b"socket"
+                    yield inode, value.rstrip(b"\0").decode("ascii", "replace") or "socket"
     except ProcessLookupError:
-        return None
-    return None
+        return
 
 
 def _engines(found: Sequence[Socket], held: frozenset[int]) -> Iterator[Socket]:
@@ -383,7 +372,7 @@ def _engine_inodes() -> frozenset[int]:
                 name = (folder.read("comm", 64) or b"").rstrip(b"\n").decode("utf-8", "replace")
                 if name not in _ENGINES:
                     continue
-                for _, to in folder.links("fd", 20_000) or ():
+                for _, to in folder.links("fd", FILES) or ():
                     if to.startswith(b"socket:["):
                         found.add(int(to[8:-1]))
         except (ProcessLookupError, ValueError):
