@@ -16,6 +16,8 @@ from scanner.runtime.changes.squash import Met, Squash
 
 SMALL = 8 << 20
 """A file up to this size is read into memory, and written only if it changed; a larger one is written while it is read."""
+MOST = 500_000
+"""Changes that are told: a run that makes more files than that wants to be in the way."""
 _HEAD = 4
 _ELF = b"\x7fELF"
 _SHEBANG = b"#!"
@@ -51,6 +53,8 @@ class Comparison:
     def part(self, after: Squash, place: str) -> None:
         """`after` holds only what lies over `before`, with marks for what is gone: an overlay's upper directory, an image's last layers."""
         for met in after.walk():
+            if self._is_enough():
+                return
             if met.stood is None:
                 self._gone(met.path, place)
                 continue
@@ -68,6 +72,8 @@ class Comparison:
             path = met.path
             if met.stood is None:
                 continue
+            if self._is_enough():
+                return
             if path in seen and path in latest:
                 self._notes.warn("its archive names it twice: the last one counts, the others were scanned too", path)
                 self._changes[latest.pop(path)] = _SUPERSEDED
@@ -78,7 +84,6 @@ class Comparison:
             while path and path not in seen:
                 seen.add(path)
                 path = path.rpartition(b"/")[0]
-        self._changes = [c for c in self._changes if c is not _SUPERSEDED]
         for met in self._before.walk():
             if met.stood is not None and met.path not in seen and met.path not in self._removed:
                 self._delete(met.path, met.stood, place)
@@ -89,6 +94,8 @@ class Comparison:
         `from_image`: the mount was filled with the image's files (a new volume). `is_new`: the file did not exist before the container did.
         """
         before = self._before.get(path)
+        if self._is_enough():
+            return
         if stood.state.kind is Kind.FILE:
             self._regular(path, stood, before, place, mounted=True, known=from_image, is_new=is_new)
             return
@@ -103,7 +110,13 @@ class Comparison:
     @property
     def changes(self) -> list[FileChange]:
         """All so far, by path."""
-        return sorted(self._changes, key=lambda c: (c.path, c.place))
+        return sorted((c for c in self._changes if c is not _SUPERSEDED), key=lambda c: (c.path, c.place))
+
+    def _is_enough(self) -> bool:
+        if len(self._changes) < MOST:
+            return False
+        self._notes.warn(f"more than {MOST} changes: the others are neither told nor scanned")
+        return True
 
     def _compare(self, path: bytes, stood: Stood, place: str) -> None:
         before = self._before.get(path)
@@ -140,13 +153,14 @@ class Comparison:
         is_new: bool = True,
     ) -> None:
         state = stood.state
+        may_be_same = before is not None and before.state.kind is Kind.FILE and before.state.size == state.size
         try:
-            read = self._read(path, stood)
+            read = self._read(path, stood, may_be_same)
         except FileNotFoundError:
             self._notes.vanished(path)
             return
         was = None if before is None else before.state
-        if before is not None and before.state.kind is Kind.FILE and before.state.size == state.size:
+        if before is not None and may_be_same:
             was = replace(before.state, digest=self._digest(path, before))
         after = FileState(
             state.kind,
@@ -174,12 +188,14 @@ class Comparison:
             self._changes.append(FileChange(path, kind, place, was, after, None, executable))
         read.data = read.mark = None
 
-    def _read(self, path: bytes, stood: Stood) -> _Read:
+    def _read(self, path: bytes, stood: Stood, may_be_same: bool) -> _Read:
         """Raises FileNotFoundError where it is gone; where anything else fails, the digest is not known."""
         if stood.same is not None and (read := self._files.get(stood.same)) is not None:
             return read
+        if not may_be_same and (lacks := self._kept.lacks(stood.state)):
+            return _Read(None, b"", lost=lacks)
         if stood.state.size > SMALL:
-            read = self._read_large(path, stood)
+            read = self._read_large(path, stood, may_be_same)
         else:
             try:
                 data = b"".join(stood.chunks())
@@ -192,13 +208,13 @@ class Comparison:
             self._files[stood.same] = read
         return read
 
-    def _read_large(self, path: bytes, stood: Stood) -> _Read:
+    def _read_large(self, path: bytes, stood: Stood, may_be_same: bool) -> _Read:
         mark = self._kept.mark()
         hashed = _Hashed(stood.chunks())
         try:
             lost = self._kept.add(path, stood.state, hashed)
-            if stood.state.size <= self._kept.largest:
-                for _ in hashed:  # the digest does not depend on what there is room for
+            if lost and may_be_same:
+                for _ in hashed:  # whether it is the same does not depend on what there is room for
                     pass
         except FileNotFoundError:
             raise

@@ -33,6 +33,13 @@ class Kept:
     def is_empty(self) -> bool:
         return not self._spool.size
 
+    def lacks(self, state: FileState) -> str:
+        """Why a file of that size can no longer be kept, "" where it can."""
+        size = min(state.size, self.largest) if state.kind is Kind.FILE else 0
+        if self._spool.size + size <= self._total:
+            return ""
+        return f"all files of a run may take {self._total} bytes (four times --limit spool-bytes=N)"
+
     def mark(self) -> int:
         return self._spool.mark()
 
@@ -44,8 +51,8 @@ class Kept:
     def add(self, path: bytes, state: FileState, content: Iterable[bytes] = ()) -> str:
         """Keep one file. Gives why it could not be kept whole, "" where it could; raises OSError as `content` does."""
         size = min(state.size, self.largest) if state.kind is Kind.FILE else 0
-        if self._spool.size + size > self._total:
-            return f"all files of a run may take {self._total} bytes (--limit spool-bytes=N takes a quarter of it)"
+        if lacks := self.lacks(state):
+            return lacks
         mark = self._spool.mark()
         try:
             self._spool.add(self._safe(path), replace(state, size=size) if size != state.size else state, content)
