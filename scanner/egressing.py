@@ -13,6 +13,7 @@ from scanner import masked
 from scanner.egress.assess import CLOSABLE, Asked, assess, name_of, sandboxes_of
 from scanner.egress.assumptions import Assumed, parse
 from scanner.egress.findings import RULES, findings
+from scanner.egress.observed import join
 from scanner.egress.tools import Inventory
 from scanner.errors import ParseError, ReportError, ScannerError, TargetError, UsageError
 from scanner.launch.plugin import ReadOptions
@@ -31,6 +32,7 @@ from scanner.model import (
     printable,
 )
 from scanner.model.egress import Action, Destination, Egress, Permit, Verdict
+from scanner.model.run import How
 from scanner.version import tool_version
 
 if TYPE_CHECKING:
@@ -118,6 +120,8 @@ def with_launch(report: Report, paths: Sequence[str], options: EgressOptions) ->
     images |= {h.name: h.image.value for h in launch.hosted if h.image is not None}
     same = {s: held for s, image in images.items() if name and _short(image) == name}
     egress, found, notes = _judged(launch, options, same or {"": held})
+    if report.run is not None and report.run.how is How.LIVE:  # what is open now is tried, and did get through
+        egress = join(egress, report.run, options.sandboxes or tuple(same) or tuple(s.name for s in egress.sandboxes))
     merged = sorted(
         (*report.findings, *found),
         key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule_id, f.locations[0].display, f.message),

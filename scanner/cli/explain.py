@@ -13,13 +13,12 @@ from scanner.cli.options import user_rules
 @user_rules
 def explain(rule: str, rules: tuple[str, ...]) -> None:
     """What a rule looks for, what a finding means for a sandbox, and what to do."""
-    from scanner.egress.findings import RULES
     from scanner.errors import UsageError
-    from scanner.pipeline import detectors, rules_of
     from scanner.ruleset import load
+    from scanner.runtime.rules import every
 
     ruleset = load([Path(r) for r in rules])
-    known = {r.id: r for r in (*rules_of(ruleset, detectors()), *RULES)}
+    known = {r.id: r for r in every(ruleset)}
     traits = {r.rule.id: r for r in ruleset.rules if r.evidence}
     found = known.get(rule) or (traits[rule].rule if rule in traits else None)
     if found is None:

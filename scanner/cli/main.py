@@ -7,8 +7,11 @@ import click
 
 from scanner.cli.cache import cache
 from scanner.cli.convert import convert
+from scanner.cli.diff import diff
 from scanner.cli.egress import egress
 from scanner.cli.explain import explain
+from scanner.cli.live import live
+from scanner.cli.observe import observe
 from scanner.cli.rules import rules
 from scanner.cli.scan import scan
 from scanner.cli.schema import schema
@@ -24,6 +27,9 @@ Examples:
   sandscan scan registry:localhost:5000/app:1 --platform linux/arm64
   sandscan scan rootfs:/mnt/tree --fail-on medium
   sandscan egress compose.yaml                  what its sandboxes reach, and what closes it
+  sudo sandscan observe myimage -- pytest       run it where nothing can leave: what does it try?
+  sudo sandscan live mycontainer                what runs in it now, with whom it speaks
+  sandscan diff container:mycontainer           what its run changed
   sandscan explain miner/binary
 
 \b
@@ -42,10 +48,10 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def command() -> None:
-    """Could this sandbox mine, tunnel out, or reach what it must not? Scans container images and launch files, and says why it believes so."""
+    """Could this sandbox mine, tunnel out, or reach what it must not? Scans container images, launch files and running containers, and says why it believes so."""
 
 
-for sub_command in (scan, egress, explain, rules, convert, schema, cache):
+for sub_command in (scan, egress, observe, live, diff, explain, rules, convert, schema, cache):
     command.add_command(sub_command)
 
 

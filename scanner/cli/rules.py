@@ -16,12 +16,11 @@ def rules() -> None:
 @user_rules
 def list_rules(rules: tuple[str, ...]) -> None:
     """Every rule: what can be reported, and the evidence that findings are made of."""
-    from scanner.egress.findings import RULES
-    from scanner.pipeline import detectors, rules_of
     from scanner.ruleset import load
+    from scanner.runtime.rules import every
 
     ruleset = load([Path(r) for r in rules])
-    reported = sorted((*rules_of(ruleset, detectors()), *RULES), key=lambda one: one.id)
+    reported = every(ruleset)
     evidence = [r for r in ruleset.rules if r.evidence]
     width = max(len(i) for i in [*(r.id for r in reported), *(r.rule.id for r in evidence)])
     for rule in reported:
