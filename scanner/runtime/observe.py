@@ -9,7 +9,7 @@ import platform
 import select
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from scanner import masked
 from scanner.egress.assess import name_of, sandboxes_of
 from scanner.errors import SourceError, TargetError, UsageError
 from scanner.model import Finding, Launch, Level, Notification, Report, Target, printable
-from scanner.model.run import Attempt, How, Process, Run, Withheld
+from scanner.model.run import Attempt, FileChange, How, Process, Run, Withheld
 from scanner.pipeline import Options, Step
 from scanner.runtime.drift.policy import Policy
 from scanner.runtime.sinkhole.guest import Ended, Guest, Limits, Moment, Pause
@@ -36,10 +36,14 @@ if TYPE_CHECKING:
     import docker
 
     from scanner.egressing import EgressOptions
+    from scanner.runtime.live import Looked
     from scanner.runtime.procfs import Seen
+    from scanner.runtime.procfs.processes import Member
     from scanner.runtime.trace.tracer import Tracer
 
 _COUNTED_SECONDS = 1.0
+_TOLD_BY_ATTEMPTS = "live/outside-connection"
+"""A rule on open connections: in a sinkhole each of them is an attempt, with its first bytes."""
 _LIMITS = {
     "MemoryLimit": "memory",
     "PidsLimit": "the number of processes",
@@ -275,7 +279,6 @@ def _watched(
         calls = tracer.attempts()
         notes += (Notification("unseen", Level.WARNING, problem) for problem in tracer.problems)
     notes += (Notification("unseen", Level.WARNING, note) for note in ended.notes)
-    notes += (Notification("unseen", Level.WARNING, note) for note in seen.unseen if guest.is_frozen)
     notes += (Notification("observe", Level.NOTE, note) for note in result.notes)
     return _Watched(ended, result, processes, calls, seen, tuple(notes))
 
@@ -320,25 +323,30 @@ def _judged(
     from scanner.runtime.attempts.judging import rules as attempt_rules
     from scanner.runtime.changes.opening import compare_container
     from scanner.runtime.diff import DiffOptions, judged
+    from scanner.runtime.liverules import RULES as LIVE_RULES
     from scanner.sources.container import find_container
 
     with ExitStack() as resources:
-        container = find_container(guest.id, resources)
+        # a frozen guest runs no more than one that has ended
+        container = replace(find_container(guest.id, resources), running=False)
         compared = compare_container(container, options.scanning.source, resources)
+        compared = replace(compared, changes=tuple(c for c in compared.changes if not _was(c, watched.ended.started)))
         target = Target("docker", name, compared.before.target.repository)
         diffing = DiffOptions(options.scanning, options.policy, options.episode, options.launches, options.egress)
         report = judged(compared, target, diffing, started, clock, progress)
+        looked = _looked(guest, watched, options, name, target.repository, progress)
     assert report.run is not None, "a judged comparison has its run"
     told = container.inspected
     run = replace(
         report.run,
         how=How.OBSERVE,
         subject=masked.text(name),
+        image=None,
         started=watched.ended.started,
         ended=watched.ended.ended,
         command=masked.words([str(word) for word in (told.get("Path"), *(told.get("Args") or ())) if word]),
-        processes=_joined(watched.processes, watched.seen),
-        sockets=watched.seen.sockets if guest.is_frozen else (),
+        processes=_joined(watched.processes, looked),
+        sockets=looked.sockets,
         namespace=watched.seen.namespace,
         queries=watched.sink.queries,
         attempts=tuple(sorted((*watched.sink.attempts, *watched.calls), key=lambda a: a.time)),
@@ -350,16 +358,23 @@ def _judged(
         output=watched.ended.output,
     )
     gateways = {route.split()[2] for route in (run.namespace.routes if run.namespace else ()) if " via " in f" {route}"}
-    tried, notes = judge(run, target.repository, tuple(_siblings(report)), gateways)
-    findings = (*report.findings, *tried)
+    # a socket within the guest leads nowhere: it is listed, and no try to get out
+    outward = replace(run, attempts=tuple(a for a in run.attempts if a.protocol != "unix"))
+    tried, notes = judge(outward, target.repository, tuple(_siblings(report)), gateways)
+    findings = (*report.findings, *looked.findings, *tried)
     egress = report.egress
     if egress is not None and sandbox is not None:
         egress = join(egress, run, (name_of(sandbox),))
     return replace(
         report,
         findings=_sorted(findings),
-        notifications=(*report.notifications, *map(masked.notification, (*watched.notes, *notes, *_lost(run)))),
-        rules=tuple(sorted({r.id: r for r in (*report.rules, *attempt_rules())}.values(), key=lambda r: r.id)),
+        notifications=(
+            *report.notifications,
+            *map(masked.notification, (*watched.notes, *looked.notifications, *notes, *_lost(run))),
+        ),
+        rules=tuple(
+            sorted({r.id: r for r in (*report.rules, *LIVE_RULES, *attempt_rules())}.values(), key=lambda r: r.id)
+        ),
         statistics={
             **report.statistics,
             "attempts": len(run.attempts),
@@ -378,15 +393,75 @@ def _siblings(report: Report) -> Iterable[str]:
         yield from one.graph.siblings
 
 
-def _joined(traced: Sequence[Process], seen: "Seen") -> tuple[Process, ...]:
-    """Every process that the tracer told of, the ones still there with what a look at them added, and what only the look saw."""
-    standing = {p.pid: p for p in seen.processes}
+def _was(change: FileChange, started: float) -> bool:
+    """Whether the kernel knows that it was so before the guest's first instruction: the engine's doing (its /etc/hosts)."""
+    return change.after is not None and change.after.changed is not None and change.after.changed < started
+
+
+def _looked(
+    guest: Guest,
+    watched: _Watched,
+    options: ObserveOptions,
+    name: str,
+    repository: str,
+    progress: Callable[[Step], None],
+) -> "Looked":
+    """What still ran, with its programs, judged as `live` does; and all that ran before, by its command lines."""
+    from scanner.runtime.live import Looked, Surroundings, judged
+    from scanner.runtime.procfs import Seen
+    from scanner.runtime.procfs.programs import Programs
+
+    rounds: list[Looked] = []
+    if guest.is_frozen:
+        programs = Programs(options.scanning, guest.pid, progress)
+        seen = programs.look(watched.seen)
+        files = {m.pid: programs.findings(m) for m in seen.members}
+        rounds.append(judged(seen, files, name, repository, Surroundings(), programs.notes))
+    standing = {p.pid for one in rounds for p in one.processes}
+    for ended in _apart(watched.processes, standing):
+        past = Seen(tuple(map(_member, ended)), (), None, (), lambda _: None)
+        rounds.append(judged(past, {}, name, repository, Surroundings()))
+    findings = {f.fingerprint: f for one in reversed(rounds) for f in one.findings if f.rule_id != _TOLD_BY_ATTEMPTS}
+    first = rounds[0] if guest.is_frozen else Looked((), (), watched.seen.namespace, (), (), ())
+    return replace(first, findings=tuple(findings.values()))
+
+
+def _apart(traced: Sequence[Process], standing: Collection[int]) -> list[list[Process]]:
+    """The processes that were seen to begin, in lists that have no number twice; of those that still stand, what they were before."""
+    turns: list[list[Process]] = []
+    count: dict[int, int] = {}
+    known: set[tuple[int, tuple[str, ...]]] = set()
+    last = {p.pid: at for at, p in enumerate(traced)}
+    for at, process in enumerate(traced):
+        if (process.pid in standing and last[process.pid] == at) or (process.pid, process.command) in known:
+            continue
+        known.add((process.pid, process.command))
+        turn = count.get(process.pid, 0)
+        count[process.pid] = turn + 1
+        if turn == len(turns):
+            turns.append([])
+        turns[turn].append(process)
+    return turns
+
+
+def _member(process: Process) -> "Member":
+    """A process that is no more, as the rules on running ones see it: by its command line alone."""
+    from scanner.runtime.procfs.processes import Member
+
+    name = Path(os.fsdecode(process.executable or b"")).name[:15]
+    nothing = (None, None, None)
+    return Member(process, 0, name, process.command, (), (), None, False, (), frozenset(), nothing, None, False)
+
+
+def _joined(traced: Sequence[Process], looked: "Looked") -> tuple[Process, ...]:
+    """Every process that was seen to begin, the ones still there with what a look at them added, and what only the look saw."""
+    standing = {p.pid: p for p in looked.processes}
     last = {p.pid: at for at, p in enumerate(traced)}
     whole = []
     for at, process in enumerate(traced):
         found = standing.get(process.pid) if last[process.pid] == at else None
         whole.append(process if found is None else replace(found, started=process.started or found.started))
-    return (*whole, *(p for p in seen.processes if p.pid not in last and p.command != ("/pause",)))
+    return (*whole, *(p for p in looked.processes if p.pid not in last))
 
 
 def _dropped(watched: _Watched) -> dict[str, int]:
