@@ -97,6 +97,7 @@ class _Command(IntEnum):
     MAP_CREATE = 0
     MAP_LOOKUP_ELEM = 1
     MAP_UPDATE_ELEM = 2
+    MAP_DELETE_ELEM = 3
     PROG_LOAD = 5
     PROG_GET_NEXT_ID = 11
     RAW_TRACEPOINT_OPEN = 17
@@ -251,6 +252,20 @@ def get_element(map_fd: int, key: bytes, size: int) -> bytes | None:
             return None
         raise
     return to.raw
+
+
+def delete_element(map_fd: int, key: bytes) -> None:
+    """Where there is one under `key`. Raises BpfError."""
+    held = ctypes.create_string_buffer(key, len(key))
+    try:
+        _made(
+            "delete from a BPF map",
+            _Command.MAP_DELETE_ELEM,
+            struct.pack("=I4xQQQ", map_fd, ctypes.addressof(held), 0, 0),
+        )
+    except BpfError as e:
+        if e.errno != errno.ENOENT:
+            raise
 
 
 def load(kind: ProgramType, assembly: Assembly, name: str, attach: AttachType | None = None) -> int:

@@ -31,6 +31,7 @@ from scanner.runtime.trace.bpf import (
     RingBuffer,
     attach_raw_tracepoint,
     create_map,
+    delete_element,
     load,
     set_element,
 )
@@ -106,6 +107,10 @@ class ExecWatch(AbstractContextManager["ExecWatch"]):
     def follow(self, pid: int) -> None:
         """A process that was there before belongs too. Raises BpfError."""
         set_element(self._members, pid.to_bytes(4, "little"), bytes(4))
+
+    def forget(self, pid: int) -> None:
+        """It does not: it ended before it was followed, and its number may be used again. Raises BpfError."""
+        delete_element(self._members, pid.to_bytes(4, "little"))
 
     @property
     def lost(self) -> int:

@@ -1,15 +1,21 @@
 """The processes of a run, put together from what happens to them; bounded, whatever a fork bomb does."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from scanner import masked
 from scanner.model.run import Process, Program
 from scanner.runtime.trace.events import Ended, Event, Executed, Forked
 
+_BYTES = 2 << 20
+_SHORT = 256
+"""All command lines may be that long together; what comes then is kept that long each. Masking the secrets of a hostile one takes about
+two seconds for a megabyte."""
+
 
 @dataclass(slots=True, eq=False)
-class _Image:
+class Image:
     """One program that a process was. `copied`: as its parent was, no exec yet."""
 
     pid: int
@@ -37,8 +43,9 @@ class Table:
         self.dropped = 0
         self.unread = 0
         self._limit = limit
-        self._images: dict[_Image, None] = {}
-        self._running: dict[int, _Image] = {}
+        self._bytes = 0
+        self._images: dict[Image, None] = {}
+        self._running: dict[int, Image] = {}
 
     def take(self, event: Event) -> None:
         if isinstance(event, Forked):
@@ -53,15 +60,15 @@ class Table:
         """The processes that run, as far as was told."""
         return frozenset(self._running)
 
-    def processes(self) -> tuple[Process, ...]:
-        """All that are kept, in the order in which they began."""
-        return tuple(map(_process, sorted(self._images, key=lambda i: (i.started, i.pid))))
+    def images(self) -> list[Image]:
+        """All that are kept, as they are now, in the order in which they began."""
+        return [replace(image) for image in sorted(self._images, key=lambda i: (i.started, i.pid))]
 
     def _fork(self, event: Forked) -> None:
         self.take(Ended(event.time, event.pid, None))  # its end was lost, and the number used again
         parent = self._running.get(event.parent)
         self._keep(
-            _Image(
+            Image(
                 pid=event.pid,
                 parent=event.parent,
                 inner=event.inner,
@@ -79,29 +86,30 @@ class Table:
         before = self._running.get(event.pid)
         if not event.arguments:
             self.unread += 1
-        image = _Image(
+        image = Image(
             pid=event.pid,
             parent=event.parent if before is None else before.parent,
             inner=event.inner if event.inner is not None or before is None else before.inner,
             uid=event.uid if event.uid is not None or before is None else before.uid,
             started=before.started if before is not None and before.copied else event.time,
-            arguments=event.arguments,
+            arguments=event.arguments[: None if self._bytes + len(event.arguments) <= _BYTES else _SHORT],
             length=event.length,
             executable=event.executable,
             program=event.program,
             copied=False,
         )
         if before is not None and before.copied:
-            self._images.pop(before, None)
+            self._let_go(before)
         else:
             self.take(Ended(event.time, event.pid, None))
         self._keep(image)
 
-    def _keep(self, image: _Image) -> None:
+    def _keep(self, image: Image) -> None:
         if len(self._images) >= self._limit:
             self._make_room()
         if len(self._images) < self._limit:
             self._images[image] = None
+            self._bytes += 0 if image.copied else len(image.arguments)
             self._running[image.pid] = image
         else:
             self.dropped += 1
@@ -111,15 +119,34 @@ class Table:
         alike = Counter(image.arguments for image in ended)
         ended.sort(key=lambda i: (-alike[i.arguments], i.started))
         for image in ended[: max(1, self._limit // 8)]:
-            del self._images[image]
+            self._let_go(image)
             self.dropped += 1
 
+    def _let_go(self, image: Image) -> None:
+        del self._images[image]
+        self._bytes -= 0 if image.copied else len(image.arguments)
 
-def _process(image: _Image) -> Process:
+
+class Masking:
+    """Equal command lines are masked once, however often they ran and are asked for."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, int], tuple[str, ...]] = {}
+
+    def processes(self, images: Sequence[Image]) -> tuple[Process, ...]:
+        """The images as a report has them: command lines without secrets."""
+        known = {
+            key: self._known.get(key) or masked.words(words(*key)) for key in {(i.arguments, i.length) for i in images}
+        }
+        self._known = known
+        return tuple(_process(image, known[image.arguments, image.length]) for image in images)
+
+
+def _process(image: Image, command: tuple[str, ...]) -> Process:
     return Process(
         pid=image.pid,
         parent=image.parent,
-        command=masked.words(words(image.arguments, image.length)),
+        command=command,
         inner=image.inner,
         executable=image.executable,
         program=image.program,

@@ -22,7 +22,7 @@ from scanner.runtime.trace.connects import Call, CallWatch, FlowWatch, decode_ca
 from scanner.runtime.trace.events import Ended
 from scanner.runtime.trace.execs import ExecWatch, decode
 from scanner.runtime.trace.flows import Flows
-from scanner.runtime.trace.table import Table
+from scanner.runtime.trace.table import Masking, Table
 
 _PROCESSES = 20_000
 _FLOWS = 100_000
@@ -67,6 +67,7 @@ class Tracer(AbstractContextManager["Tracer"]):
         self._clock = Clock.now()
         self._lock = threading.RLock()
         self._table = Table(limit)
+        self._masking = Masking()
         self._flows = Flows(_FLOWS)
         self._calls: dict[Call, Attempt] = {}
         self._calls_dropped = 0
@@ -97,6 +98,8 @@ class Tracer(AbstractContextManager["Tracer"]):
         with self._lock:
             self._drain()
             self._look()
+            if self._source is not None:
+                self._lost = self._source.lost
             self._source = None
         self._held.close()
 
@@ -106,7 +109,8 @@ class Tracer(AbstractContextManager["Tracer"]):
             self._drain()
             if self._source is not None:
                 self._look()
-            return self._table.processes()
+            images = self._table.images()
+        return self._masking.processes(images)  # takes its time: the reader goes on meanwhile
 
     def who(self, protocol: str, source: Endpoint, target: Endpoint, time: float) -> int | None:
         """The process (its number on the host) that sent the packets of that flow at that time; None where nobody is known.
@@ -201,7 +205,6 @@ class Tracer(AbstractContextManager["Tracer"]):
     def _drain(self) -> None:
         if self._source is not None:
             self._source.drain()
-            self._lost = self._source.lost
 
     def _look(self) -> None:
         """At /proc: who runs and nobody has told of."""
@@ -239,6 +242,8 @@ class _Bpf:
             self._execs = opened.enter_context(ExecWatch(inode, types))
             for pid in standing.processes(inode):
                 self._execs.follow(pid)
+                if standing.namespace(pid) != inode:
+                    self._execs.forget(pid)
             self._packets = self._calls = None
             try:
                 self._packets = opened.enter_context(FlowWatch(inode, types))

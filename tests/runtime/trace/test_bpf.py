@@ -122,7 +122,7 @@ def test_records_come_out_of_the_ring_as_they_went_in_over_many_rounds():
     need_bpf()
     pid = os.getpid()
     with RingBuffer(4096) as ring:
-        asm = _teller(ring)
+        asm = _teller(ring, pid)
         program = load(ProgramType.RAW_TRACEPOINT, asm, "teller")
         link = attach_raw_tracepoint("sys_exit", program)
         try:
@@ -139,8 +139,12 @@ def test_records_come_out_of_the_ring_as_they_went_in_over_many_rounds():
     assert found == sorted(found)
 
 
-def _teller(ring: RingBuffer) -> Assembly:
+def _teller(ring: RingBuffer, pid: int) -> Assembly:
+    """Tells time and process whenever the process with that number passes."""
     asm = Assembly()
+    asm.call(Helper.GET_CURRENT_PID_TGID)
+    asm.shift_right(R0, 32)
+    asm.jump_if(R0, "!=", pid, "full")
     asm.map(R1, ring.fd)
     asm.move(R2, 16)
     asm.move(R3, 0)

@@ -101,6 +101,32 @@ def test_tcp_of_each_family_is_known(family, connect, target, source):
         assert tracer.who("tcp", Endpoint(source, 4567), Endpoint(target, 81), time.time()) == pid
 
 
+def test_what_a_timer_sends_again_is_not_the_process_it_interrupts():
+    """A SYN into the void is sent again after a second, in the middle of whoever runs then: here two that do nothing but run."""
+    with sandbox() as box, Tracer(box.inode) as tracer:
+        pid = box.run("""
+            subprocess.run(["ip", "route", "del", "local", "0.0.0.0/0", "dev", "lo", "table", "local"], check=True)
+            for words in (["link", "add", "void", "type", "veth", "peer", "name", "end"], ["link", "set", "end", "up"], ["link", "set", "void", "up"],
+                          ["address", "add", "192.0.2.2/24", "dev", "void"], ["neigh", "add", "192.0.2.1", "lladdr", "02:00:00:00:00:01", "dev", "void"]):
+                subprocess.run(["ip", *words], check=True)
+            until = time.monotonic() + 1.4
+            for _ in range(2):
+                if not os.fork():
+                    while time.monotonic() < until: pass
+                    os._exit(0)
+            s = socket.socket()
+            s.bind(("192.0.2.2", 4570))
+            s.settimeout(1.4)
+            try: s.connect(("192.0.2.1", 83))
+            except TimeoutError: tell(os.getpid())
+            for _ in range(2): os.wait()
+        """)
+        times = [at for at, _ in tracer._flows._found[6, b"\xc0\0\2\2", 4570, b"\xc0\0\2\1", 83]]
+        assert len(times) == 2, "the SYN, and the SYN again"
+        for at in times:
+            assert tracer.who("tcp", Endpoint("192.0.2.2", 4570), Endpoint("192.0.2.1", 83), at + 0.01) == pid
+
+
 def test_datagrams_are_known_however_they_are_sent():
     with sandbox() as box, Tracer(box.inode) as tracer:
         pid, ports = box.run("""

@@ -10,7 +10,7 @@ from scanner.runtime.trace import Method, Tracer, bpf
 from scanner.runtime.trace.clock import Clock
 from scanner.runtime.trace.events import Ended, Executed, Forked, exit_code
 from scanner.runtime.trace.execs import decode
-from scanner.runtime.trace.table import Table, words
+from scanner.runtime.trace.table import Masking, Table, words
 from tests.runtime.trace.sandbox import sandbox
 
 
@@ -173,6 +173,36 @@ def test_other_namespaces_are_not_told_and_one_that_leaves_is_followed():
     assert ("/bin/echo", "outside") not in commands
 
 
+def test_a_process_has_its_number_of_its_own_namespace_too():
+    with sandbox() as box, Tracer(box.inode) as tracer:
+        box.run("""subprocess.run(["unshare", "--pid", "--fork", "/bin/true", "inside"], check=True)""")
+        [inside] = [p for p in tracer.processes() if p.command == ("/bin/true", "inside")]
+
+    assert inside.inner == 1
+    assert inside.pid != 1
+
+
+def test_secrets_are_masked():
+    with sandbox() as box, Tracer(box.inode) as tracer:
+        box.run("""subprocess.run(["/bin/true", "--password=hunter2222", "ngrok", "authtoken", "2abcDEFghiJKL"])""")
+        [process] = [p for p in tracer.processes() if p.executable == b"/bin/true"]
+
+    assert process.command[0] == "/bin/true"
+    assert "hunter2222" not in str(process)
+    assert "2abcDEFghiJKL" not in str(process)
+
+
+def test_long_command_lines_without_end_are_kept_short():
+    table = Table(10_000)
+    for n in range(4000):
+        line = b"%d " % n + b"a b=c:d@e/ " * 400
+        table.take(Executed(float(n), n + 1, 1, None, None, line[:4096], len(line), b"/x", Program.FILE))
+    images = table.images()
+    assert len(images) == 4000
+    assert sum(len(i.arguments) for i in images) < 2 * (2 << 20)
+    assert words(images[-1].arguments, images[-1].length)[-1].startswith("…(")
+
+
 def test_what_ran_before_and_what_still_runs_is_told():
     with sandbox() as box:
         with Tracer(box.inode) as tracer:
@@ -274,6 +304,6 @@ def test_children_of_one_that_is_no_more_are_kept_apart_when_its_number_comes_ag
     table.take(Forked(2.0, 7, 3, 7, 0))
     table.take(Executed(3.0, 7, 3, 7, 0, b"second\0", 7, b"/second", Program.FILE))
     table.take(Ended(4.0, 7, 1))
-    first, second = table.processes()
+    first, second = Masking().processes(table.images())
     assert (first.command, first.ended, first.exit_code) == (("first",), 2.0, None)
     assert (second.command, second.started, second.ended, second.parent) == (("second",), 2.0, 4.0, 3)
