@@ -54,7 +54,7 @@ def unknown(data: bytes) -> Heard:
     seen = data[:256]
     entropy = -sum(n / len(seen) * math.log2(n / len(seen)) for n in Counter(seen).values())
     start = len(seen) - len(seen.lstrip(bytes(range(32, 127)) + b"\t\r\n"))
-    return Heard("unknown", {"unknown": {"entropy": round(entropy, 2), "text": shown(seen[:start], 120)}})
+    return Heard("unknown", {"unknown": {"entropy": round(entropy, 2), "text": shown(seen[:start].strip(), 120)}})
 
 
 async def converse(connection: socket.socket, first: bytes, heard: Heard, context: Context) -> Spoken:

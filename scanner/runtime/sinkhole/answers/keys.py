@@ -20,12 +20,13 @@ _DAYS = 7
 
 
 class Keys:
-    """One TLS certificate for each name, one SSH host key; all made when first asked for."""
+    """One TLS certificate for each name, one SSH host key; all made when first asked for. `ssh_servers` are running with it."""
 
     def __init__(self) -> None:
         self._contexts: OrderedDict[tuple[str, tuple[str, ...], bool], ssl.SSLContext] = OrderedDict()
         self._tls_keys: dict[bool, EllipticCurvePrivateKey | RSAPrivateKey] = {}
         self._host_key: Any = None
+        self.ssh_servers = 0
 
     def tls(self, name: str, protocols: tuple[str, ...], rsa: bool = False) -> ssl.SSLContext | None:
         """A server's context with a self-signed certificate for `name` (a host or an address), which speaks one of `protocols`

@@ -7,6 +7,8 @@ from typing import Protocol
 from scanner.runtime.sinkhole.answers.values import Limits
 
 _CHUNK = 16 << 10
+ALL_THE_TIME = float("inf")
+"""For a client that may say nothing for long, and is there: it has what the connection has."""
 
 
 class Over(Exception):
@@ -111,12 +113,12 @@ class Stream:
         self.ahead.clear()
         return data
 
-    async def line(self, limit: int) -> bytes:
+    async def line(self, limit: int, idle: float | None = None) -> bytes:
         r"""The next line without its end (\n, or \r\n); one longer than `limit` is cut there, the rest is the next one."""
         searched = 0
         while (end := self.ahead.find(b"\n", searched, limit)) < 0 and len(self.ahead) < limit:
             searched = len(self.ahead)
-            await self.more()
+            await self.more(idle)
         if end < 0:
             return await self.take(limit)
         line = await self.take(end + 1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from scanner.model import Json
 from scanner.runtime.sinkhole.answers.protocol import Speaker, Talk, shown
+from scanner.runtime.sinkhole.answers.stream import ALL_THE_TIME
 from scanner.runtime.sinkhole.answers.values import Heard
 
 _LINE = 4096
@@ -106,7 +107,7 @@ async def converse(talk: Talk, heard: Heard) -> None:
     """Answer line by line; what is told are the commands, never a password or a letter. Raises Over."""
     service, manners = heard.service, _MANNERS[heard.service]
     while True:
-        line = await talk.stream.line(_LINE)
+        line = await talk.stream.line(_LINE, ALL_THE_TIME if service == "irc" else None)  # bots wait for orders
         tag, words = [*line.split(b" ", 1), b""][:2] if manners.tagged else (b"", line)
         command = words.split(b" ", 1)[0].decode("ascii", "replace").upper()[:20]
         both = b" ".join(words.split()[:2]).decode("ascii", "replace").upper()[:40]

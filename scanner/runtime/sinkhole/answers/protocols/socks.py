@@ -75,14 +75,15 @@ async def _socks5(talk: Talk) -> Endpoint | None:
     stream = talk.stream
     ways = await stream.take((await stream.take(2))[1])
     talk.tell("socks", offered=[_WAYS.get(way, f"0x{way:02x}") for way in ways[:10]])
-    if 0 in ways:
-        await stream.write(b"\5\0")
-    elif 2 in ways:
+    if 2 in ways:
+        # a client that could do without has a name to tell if it offers this
         await stream.write(b"\5\2")
         user = await stream.take((await stream.take(2))[1])
         await stream.skip((await stream.take(1))[0])  # the password, which is told to nobody
-        talk.tell("socks", user=shown(user, 100), auth="password")
+        talk.tell("socks", user=shown(user, 100) or None, auth="password")
         await stream.write(b"\1\0")
+    elif 0 in ways:
+        await stream.write(b"\5\0")
     else:
         await stream.write(b"\5\xff")
         return None

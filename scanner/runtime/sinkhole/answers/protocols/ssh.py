@@ -19,7 +19,7 @@ from scanner.model import Json
 from scanner.model.run import Endpoint
 from scanner.runtime.sinkhole.answers.greeting import SSH_BANNER, SSH_VERSION
 from scanner.runtime.sinkhole.answers.protocol import LISTED, Speaker, Talk, shown
-from scanner.runtime.sinkhole.answers.stream import Over, Stream
+from scanner.runtime.sinkhole.answers.stream import ALL_THE_TIME, Over, Stream
 from scanner.runtime.sinkhole.answers.values import Heard
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _VERSION = re.compile(rb"SSH-\d\.\d{1,2}-[\x20-\x7e]{0,245}")
 _KEXINIT = 20
 _PACKET = 36 << 10
 """RFC 4253 6.1: a packet has 35,000 bytes at most."""
+_AT_ONCE = 100
+"""Servers that run: each costs a key exchange, which a flood of clients would turn into all of our time."""
 _KEYS_FIRST = ("paramiko", "russh")
 """Clients that begin with a key or a password: they are let in with it, and it is told. All others ask first whether nothing is
 enough; it is, for one that has nothing to offer would leave before it showed what it came for."""
@@ -48,14 +50,19 @@ async def converse(talk: Talk, heard: Heard) -> None:  # noqa: ARG001
     version = await talk.stream.line(256)
     talk.tell("ssh", client=shown(version))
     key = talk.context.keys.ssh()
-    if key is None:
-        talk.unanswered("asyncssh is not installed")
+    busy = talk.context.keys.ssh_servers >= _AT_ONCE
+    if key is None or busy:
+        talk.unanswered(f"more than {_AT_ONCE} SSH clients at once" if busy else "asyncssh is not installed")
         first = b""
         while len(first) < _PACKET and "hassh" not in talk.told["ssh"]:
             first += await talk.stream.some()
             talk.tell("ssh", hassh=hassh(first))
         return
-    await _serve(talk, version, key)
+    talk.context.keys.ssh_servers += 1
+    try:
+        await _serve(talk, version, key)
+    finally:
+        talk.context.keys.ssh_servers -= 1
 
 
 def hassh(packet: bytes) -> str | None:
@@ -122,8 +129,7 @@ async def _to_library(talk: Talk, ours: socket.socket, version: bytes) -> None:
     await loop.sock_sendall(ours, version + b"\r\n")
     first: bytes | None = b""
     while True:
-        # an SSH client may say nothing for long, and be there: it has all the time there is
-        data = await talk.stream.some(idle=float("inf"))
+        data = await talk.stream.some(ALL_THE_TIME)
         if first is not None:
             first += data
             found = hassh(first)

@@ -4,6 +4,7 @@ import json
 
 from scanner.runtime.sinkhole.answers import mining
 from scanner.runtime.sinkhole.answers.protocol import Speaker, Talk
+from scanner.runtime.sinkhole.answers.stream import ALL_THE_TIME
 from scanner.runtime.sinkhole.answers.values import Heard
 
 _LINE = 16 << 10
@@ -27,7 +28,7 @@ def recognise(first: bytes, port: int) -> Heard | None:  # noqa: ARG001 -- pools
 async def converse(talk: Talk, heard: Heard) -> None:  # noqa: ARG001
     """Take every login, give work that cannot be done, accept what is submitted, until the miner goes. Raises Over."""
     while True:
-        asked = mining.message(await talk.stream.line(_LINE))
+        asked = mining.message(await talk.stream.line(_LINE, ALL_THE_TIME))
         if asked is None:
             continue
         name = mining.method(asked)
