@@ -93,14 +93,22 @@ def scan(argument: str, options: Options, progress: Callable[[Step], None] = lam
         return scan_opened(opened, options, progress)
 
 
-def scan_opened(opened: OpenImage, options: Options, progress: Callable[[Step], None] = lambda _: None) -> Report:
-    """The report on a target that is open already; it stays open. Raises RuleError and TargetError, as `scan` does."""
+def scan_opened(
+    opened: OpenImage,
+    options: Options,
+    progress: Callable[[Step], None] = lambda _: None,
+    known: dict[str, LayerRecord] | None = None,
+) -> Report:
+    """The report on a target that is open already; it stays open. Raises RuleError and TargetError, as `scan` does.
+
+    `known` is handed on from scan to scan with the same options, where one image lies in the other: layers are read once.
+    """
     started, clock = datetime.now(UTC), time.monotonic()
     ruleset = load_rules(options.rules)
     with ExitStack() as stack:
         found = detectors()
         engine = _Starter(ruleset, found, options, _is_large(opened), stack)
-        records, notes, cached = _layers(opened, engine, options.cache, progress)
+        records, notes, cached = _layers(opened, engine, options.cache, progress, {} if known is None else known)
         image = masked.history(_completed(opened.image, records))
         findings, means, more = _judge(opened.target, image, records, found)
     notes = [*opened.notifications, *notes, *more]
@@ -184,12 +192,15 @@ def _is_large(opened: OpenImage) -> bool:
 
 
 def _layers(
-    opened: OpenImage, engine: _Starter, cache: Cache | None, progress: Callable[[Step], None]
+    opened: OpenImage,
+    engine: _Starter,
+    cache: Cache | None,
+    progress: Callable[[Step], None],
+    known: dict[str, LayerRecord],
 ) -> tuple[list[LayerRecord], list[Notification], int]:
     """Each layer's record, in order; a layer that occurs twice is read once."""
     sizes = [_size(blob) for blob in opened.blobs]
     total = sum(sizes) if all(s >= 0 for s in sizes) else -1
-    known: dict[str, LayerRecord] = {}
     records: list[LayerRecord] = []
     notes: list[Notification] = []
     done = carriers = cached = 0
@@ -201,7 +212,8 @@ def _layers(
 
         progress(Step(layer.index, layers, done, total, carriers))
         key = f"{layer.diff_id}:{engine.key}" if layer.diff_id else None
-        record = known.get(layer.diff_id) if layer.diff_id else None
+        name = layer.diff_id or f"blob {id(blob)}"  # alive as long as `known`: whoever shares it holds both images open
+        record = known.get(name)
         if record is None and key is not None and cache is not None:
             record = _from_cache(cache, key, blob)
             cached += record is not None
@@ -211,8 +223,7 @@ def _layers(
             record, table, kept = scan_layer(blob, engine.started, on_progress)
             if key is not None and cache is not None and record.lasting and isinstance(blob, TarBlob):
                 cache.put(key, dump(record, table, kept))
-        if layer.diff_id:
-            known[layer.diff_id] = record
+        known[name] = record
         records.append(record)
         notes += (replace(n, layer=layer.index) for n in record.notifications)
         done += max(size, 0)

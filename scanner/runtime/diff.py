@@ -32,6 +32,7 @@ from scanner.oci.blob import TarBlob
 from scanner.oci.table import EntryTable
 from scanner.oci.tar import index
 from scanner.pipeline import Options, Step, scan_opened
+from scanner.record import LayerRecord
 from scanner.runtime.drift import RULES, Drift, judge
 from scanner.runtime.drift.expected import Expected, expect
 from scanner.runtime.drift.policy import Policy, check_rules
@@ -97,9 +98,10 @@ def judged(
     layer = compared.layers[-1].layer if compared.layers else Layer(len(base.image.layers), None, "the run")
     large = _Large(compared, options.scanning.limits)
     known = expect(compared.changes, compared.content_before, compared.content_after, options.policy, large.digest)
-    was = scan_opened(base, options.scanning, progress) if compared.layers else None
+    read: dict[str, LayerRecord] = {}
+    was = scan_opened(base, options.scanning, progress, read) if compared.layers else None
     laid = _laid(compared, target)
-    now = scan_opened(laid, options.scanning, progress)
+    now = scan_opened(laid, options.scanning, progress, read)
     rules = tuple(sorted({r.id: r for r in (*now.rules, *RULES)}.values(), key=lambda r: r.id))
     check_rules(options.policy, [r.id for r in rules])
     if options.launches and options.egress is not None:

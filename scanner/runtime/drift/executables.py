@@ -53,6 +53,7 @@ _USUAL_HIDDEN = frozenset(
     b".uv .poetry .sdkman .rvm .rye .mamba .micromamba .julia .opam .ghcup .stack .cabal .dotnet .nuget .gem .bundle .ccache .go .mix .hex "
     b".terraform .vagrant .claude .codex .cursor .devcontainer .elan .swiftpm .libs .deps .venvs .virtualenvs .direnv .jupyter .ipython".split()
 )
+_OF_HOMES = frozenset((b".cache", b".local", b".config", b".npm", b".vscode"))
 _HOMES = re.compile(rb"(?:home/[^/]+|root|[^/]+)(?:/[^/]+)?", re.DOTALL)
 _ODD = re.compile(rb"\.{3,}|[ .]+|.*[\x00-\x1f\x7f].*|.*\s", re.DOTALL)
 ALONE = 100
@@ -159,7 +160,7 @@ def _signs(change: FileChange, content: bytes | None) -> Iterator[tuple[str, int
         yield "named like a kernel thread", 3
     elif name.startswith(b".") and name not in _USUAL_HIDDEN:
         yield "a hidden file", 2
-    elif any(f.startswith(b".") and f not in _USUAL_HIDDEN and not f.startswith(b".tmp") for f in folders):
+    elif any(_is_hidden(f, place) for f in folders):
         yield "in a hidden folder", 2 if place in ("memory", "temporary", "system") else 1
     if place in ("memory", "temporary") and _DAEMON.fullmatch(name):
         yield "named like a program of the system", 2
@@ -168,6 +169,13 @@ def _signs(change: FileChange, content: bytes | None) -> Iterator[tuple[str, int
             yield "packed", 2
         elif elf.suspicious_header(content[:64]):
             yield "without section headers", 1
+
+
+def _is_hidden(folder: bytes, place: str) -> bool:
+    """A folder that lists do not show, and that no tool makes there: those of a home lie in no temporary place."""
+    if not folder.startswith(b".") or folder.startswith(b".tmp"):
+        return False
+    return folder not in _USUAL_HIDDEN or (folder in _OF_HOMES and place in ("memory", "temporary", "system"))
 
 
 def _told(drift: Drift, rule: Rule, found: Sequence[_Judged], word: str) -> Iterator[Finding]:
