@@ -60,6 +60,11 @@ class Table:
         """The processes that run, as far as was told."""
         return frozenset(self._running)
 
+    @property
+    def count(self) -> int:
+        """Those that are kept, and those that were dropped."""
+        return len(self._images) + self.dropped
+
     def images(self) -> list[Image]:
         """All that are kept, as they are now, in the order in which they began."""
         return [replace(image) for image in sorted(self._images, key=lambda i: (i.started, i.pid))]

@@ -25,7 +25,7 @@ from scanner.runtime.trace.flows import Flows
 from scanner.runtime.trace.table import Masking, Table
 
 _PROCESSES = 20_000
-_FLOWS = 100_000
+_FLOWS = 50_000
 _CALLS = 2_000
 _REST = 0.005
 """Seconds that the reader leaves to others after a reading, so that a flood does not wake it for each record."""
@@ -111,6 +111,12 @@ class Tracer(AbstractContextManager["Tracer"]):
                 self._look()
             images = self._table.images()
         return self._masking.processes(images)  # takes its time: the reader goes on meanwhile
+
+    @property
+    def count(self) -> int:
+        """How many programs were told so far; costs next to nothing."""
+        with self._lock:
+            return self._table.count
 
     def who(self, protocol: str, source: Endpoint, target: Endpoint, time: float) -> int | None:
         """The process (its number on the host) that sent the packets of that flow at that time; None where nobody is known.

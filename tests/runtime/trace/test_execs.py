@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanner.errors import ScannerError
 from scanner.model.run import Program
-from scanner.runtime.trace import Method, Tracer, bpf
+from scanner.runtime.trace import Method, Tracer, bpf, connects
 from scanner.runtime.trace.clock import Clock
 from scanner.runtime.trace.events import Ended, Executed, Forked, exit_code
 from scanner.runtime.trace.execs import decode
@@ -229,11 +230,54 @@ def test_a_fork_bomb_is_counted_and_hides_nothing_that_is_different():
         took = time.monotonic() - began
         processes = tracer.processes()
 
-    assert took < 20
+    assert took < 45
     assert len(processes) <= 200
     assert ("/bin/echo", "in the middle") in [p.command for p in processes]
     assert tracer.dropped == 2002 - len(processes), "2,000 forks, one program, and who began it all"
+    assert tracer.count == 2002
     assert any("processes" in p for p in tracer.problems)
+
+
+def test_what_the_ring_has_no_room_for_is_counted():
+    with sandbox() as box, Tracer(box.inode) as tracer:
+        with tracer._lock:  # nobody reads meanwhile
+            pids = box.run("""
+                pids = [os.posix_spawn("/bin/true", [str(n) + "x" * 4096], {}) for n in range(600)]
+                for pid in pids: os.waitpid(pid, 0)
+                tell(pids)
+            """)
+        told = [p for p in tracer.processes() if p.pid in set(pids) and p.executable == b"/bin/true"]
+        assert 300 < len(told) < 600
+        assert tracer.dropped >= 600 - len(told)
+        assert f"{tracer.dropped} processes came too fast or were too many to keep" in tracer.problems
+    assert tracer.dropped >= 600 - len(told), "the count outlives the tracing"
+
+
+def test_processes_are_told_where_packets_cannot_be(monkeypatch):
+    monkeypatch.setattr(connects, "_packet", lambda *_: unverifiable())
+    with sandbox() as box, Tracer(box.inode) as tracer:
+        box.run("""subprocess.run(["/bin/true", "seen"])""")
+        assert ("/bin/true", "seen") in [p.command for p in tracer.processes()]
+        [problem] = tracer.problems
+    assert problem == (
+        "which process sent what is not known: the kernel refuses to load the BPF program sandscan_packet: Permission denied"
+    )
+
+
+def unverifiable() -> bpf.Assembly:
+    asm = bpf.Assembly()
+    asm.load(8, bpf.R1, bpf.R9)
+    asm.leave(0)
+    return asm
+
+
+def test_a_method_that_is_asked_for_and_refused_is_an_error(monkeypatch):
+    monkeypatch.setattr(bpf, "_SYSCALLS", {})
+    with (
+        pytest.raises(ScannerError, match="the processes of the sandbox cannot be followed: the kernel refuses"),
+        Tracer(1, method=Method.BPF),
+    ):
+        pass
 
 
 def test_the_proc_connector_serves_and_says_what_it_is():
