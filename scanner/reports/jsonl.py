@@ -1,7 +1,8 @@
 """The report as JSON lines: one object a line, by time, for pipelines that match a run with an agent's trace.
 
 Every line says its `type`, its `time` (RFC 3339 in UTC with microseconds, null where nothing says), the `episode` and the
-`subject`; the rest is as in the JSON report, with every time in it written the same way. Findings come last.
+`subject`; the rest is as in the JSON report, with every time in it written the same way (and a question's type as its
+`record`). Findings come last.
 """
 
 import json
@@ -79,7 +80,7 @@ def _of_run(run: Run) -> Iterator[Line]:
     for socket in run.sockets:
         yield "socket", None, json_run.socket(socket)
     for query in run.queries:
-        yield "query", query.time, _timed(json_run.query(query))
+        yield "query", query.time, _query(_timed(json_run.query(query)))
     for attempt in run.attempts:
         yield "attempt", attempt.time, _timed(json_run.attempt(attempt))
 
@@ -92,6 +93,11 @@ def _timed(fields: Mapping[str, Any]) -> dict[str, Json]:
 def _change(fields: Mapping[str, Any]) -> dict[str, Json]:
     states = {name: None if fields[name] is None else _timed(fields[name]) for name in ("before", "after")}
     return {**fields, **states}
+
+
+def _query(fields: Mapping[str, Any]) -> dict[str, Json]:
+    """The question's `type` is its `record` here: a line's type is what the line is."""
+    return {"record" if name == "type" else name: one for name, one in fields.items()}
 
 
 def time_of(finding: Finding, run: Run | None) -> float | None:
@@ -140,7 +146,7 @@ def schema() -> dict[str, Any]:
         "change": defs["change"]["properties"],
         "process": defs["process"]["properties"],
         "socket": defs["socket"]["properties"],
-        "query": defs["query"]["properties"],
+        "query": _query(defs["query"]["properties"]),
         "attempt": defs["attempt"]["properties"],
         "egress": {
             "sandbox": {"description": "The sandbox's name.", "type": "string"},

@@ -223,14 +223,10 @@ def _process(process: Process) -> Iterator[_Alike]:
     who, user = watched.actor(process.pid, process), watched.user(process)
     name = printable(process.command[0] if process.command else process.executable or b"?", 100)
     pids = (process.pid,)
-    began = Moment(process.started, Sort.PROCESS, "began", who, user, pids=pids)
-    yield _Alike(
-        began,
-        (Sort.PROCESS, 1, process.parent, name),
-        (Sort.PROCESS, 1, process.parent),
-        name,
-        ("process began", "processes began"),
-    )
+    began = "was seen" if process.started is None else "began"
+    alike = (Sort.PROCESS, began, process.parent)
+    first = Moment(process.started, Sort.PROCESS, began, who, user, pids=pids)
+    yield _Alike(first, (*alike, name), alike, name, (f"process {began}", f"processes {began.replace('was', 'were')}"))
     if process.ended is not None:
         code = "" if process.exit_code is None else f" with exit code {process.exit_code}"
         ended = Moment(process.ended, Sort.PROCESS, f"ended{code}", who, user, pids=pids)
