@@ -54,8 +54,8 @@ def _finding(host: str, attempts: Sequence[Attempt], spoken: bool, watched: Watc
         words = [
             f"{key} {printable(str(told[key]), 80)}" for key in ("login", "worker", "agent", "algo") if told.get(key)
         ]
-        method = printable(str(told.get("method") or "stratum"), 40)
-        message = f"Stratum {method} to {target(first)}{who}, {times(attempts)}" + (
+        method = f" {printable(str(told['method']), 40)}" if told.get("method") else ""
+        message = f"Stratum{method} to {target(first)}{who}, {times(attempts)}" + (
             f": {', '.join(words)}" if words else ""
         )
     else:

@@ -69,11 +69,15 @@ def _scan(attempts: Sequence[Attempt], watched: Watched) -> Finding:
     addresses = list(dict.fromkeys(a.target.address for a in attempts))
     ports = sorted({a.target.port for a in attempts if a.target.port is not None})
     what = f"{len(addresses):,} private addresses" if len(addresses) > 1 else f"the private address {addresses[0]}"
-    on = f" on {len(ports):,} ports ({listed(map(str, ports), 8)})" if ports else ""
+    many = (
+        f"{len(ports):,} ports ({listed(map(str, ports), 8)})" if len(ports) > 1 else f"port {listed(map(str, ports))}"
+    )
+    on = f" on {many}" if ports else ""
+    span = f", from {addresses[0]} to {addresses[-1]}" if len(addresses) > 1 else ""
     return watched.finding(
         SCAN,
         attempts,
-        f"{what[0].upper()}{what[1:]} tried{by(watched.who(attempts))}{on}, from {addresses[0]} to {addresses[-1]}.",
+        f"{what[0].upper()}{what[1:]} tried{by(watched.who(attempts))}{on}{span}.",
         identity=("scan",),
         confidence=Confidence.HIGH,
         details={"addresses": [str(a) for a in addresses[:200]], "ports": list(ports[:200])},
