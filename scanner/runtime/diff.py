@@ -31,8 +31,9 @@ from scanner.model.run import ChangeKind, FileChange, How, Run
 from scanner.oci.blob import TarBlob
 from scanner.oci.table import EntryTable
 from scanner.oci.tar import index
-from scanner.pipeline import Options, Step, scan_opened
+from scanner.pipeline import Options, Step, detectors, rules_of, scan_opened
 from scanner.record import LayerRecord
+from scanner.ruleset import load as load_rules
 from scanner.runtime.drift import RULES, Drift, judge
 from scanner.runtime.drift.expected import Expected, expect
 from scanner.runtime.drift.policy import Policy, check_rules
@@ -70,6 +71,9 @@ def diff(
     from scanner.runtime.changes.opening import open_pair
 
     started, clock = datetime.now(UTC), time.monotonic()
+    if options.policy.entries:
+        known = (*RULES, *rules_of(load_rules(options.scanning.rules), detectors()))
+        check_rules(options.policy, [rule.id for rule in known])
     with ExitStack() as resources:
         compared = open_pair(before, after, options.scanning.source, resources)
         return judged(compared, _target(compared, after), options, started, clock, progress)
@@ -103,7 +107,6 @@ def judged(
     laid = _laid(compared, target)
     now = scan_opened(laid, options.scanning, progress, read)
     rules = tuple(sorted({r.id: r for r in (*now.rules, *RULES)}.values(), key=lambda r: r.id))
-    check_rules(options.policy, [r.id for r in rules])
     if options.launches and options.egress is not None:
         now = _launched(now, options)
         rules = tuple(sorted({r.id: r for r in (*now.rules, *rules)}.values(), key=lambda r: r.id))
