@@ -333,7 +333,7 @@ def _peer(one: Socket) -> int | None:
 
 
 def _is_engine(path: str) -> bool:
-    return _ENGINE_PATH.search(path.encode("utf-8", "surrogateescape")) is not None
+    return path.startswith("/") and _ENGINE_PATH.search(path.encode("utf-8", "surrogateescape")) is not None
 
 
 def _far(wanted: set[int]) -> dict[int, UnixSocket]:
