@@ -182,7 +182,7 @@ def _mounted_upper(identifier: str, pid: int, data: str) -> Path | None:
 def _overlays(table: str, wanted: Callable[[bytes], bool]) -> Iterator[dict[bytes, bytes]]:
     """Options of the overlay mounts at the wanted mount points, the last mounted first: it hides the ones before."""
     try:
-        lines = Path(table).read_bytes().splitlines()
+        lines = Path(table).read_bytes().split(b"\n")
     except OSError:
         return
     for line in reversed(lines):

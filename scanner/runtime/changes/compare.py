@@ -324,5 +324,9 @@ def _metadata(state: FileState) -> tuple[int, int, int, str]:
 
 
 def _is_bare(state: FileState) -> bool:
-    """A directory, an empty file or a link, as an engine makes them."""
-    return state.kind in (Kind.DIRECTORY, Kind.SYMLINK) or (state.kind is Kind.FILE and not state.size)
+    """A directory, an empty file, or the link to the mount table, as an engine makes them."""
+    return (
+        state.kind is Kind.DIRECTORY
+        or (state.kind is Kind.FILE and not state.size)
+        or (state.kind is Kind.SYMLINK and state.link_target == b"/proc/mounts")
+    )

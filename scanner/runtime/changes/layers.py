@@ -19,8 +19,8 @@ from scanner.model.run import FileState
 from scanner.oci.blob import Blob, StoredFile, TarBlob, TreeBlob
 from scanner.oci.compression import LONGEST_MAGIC, compression, decompressed
 from scanner.oci.files import spooled
-from scanner.oci.table import KINDS, OPAQUE, WHITEOUT
-from scanner.oci.tar import index
+from scanner.oci.table import KINDS, OPAQUE, WHITEOUT, EntryTable
+from scanner.oci.tar import BLOCK, Headers
 from scanner.oci.tree import pseudo_devices
 from scanner.runtime.changes.capability import words
 from scanner.runtime.changes.noting import Notes
@@ -268,7 +268,7 @@ class TarLayer:
 
     def __init__(self, file: StoredFile, what: str, limits: Limits, origin: object = None) -> None:
         self._file, self._origin = file, origin
-        self._table = table = index(file.fd, file.size, what, limits)
+        self._table = table = _index(file, what, limits)
         self._rows: dict[bytes, int] = {}
         self._removed: set[bytes] = set()
         self._hidden: set[bytes] = set()
@@ -338,6 +338,19 @@ class TarLayer:
                 raise OSError(0, "its archive became shorter")
             yield data
             at += len(data)
+
+
+def _index(file: StoredFile, what: str, limits: Limits) -> EntryTable:
+    """The members of a plain tar, by seeking from header to header; raises as Headers does."""
+    headers = Headers(what, limits)
+    while not headers.ended and headers.next < file.size:
+        at = headers.next
+        block = os.pread(file.fd, min(BLOCK, file.size - at), file.offset + at)
+        headers.feed(at, block)
+        if len(block) < BLOCK:
+            break
+    headers.finish(file.size)
+    return headers.table
 
 
 def _nothing() -> Iterator[bytes]:

@@ -11,6 +11,7 @@ container puts in the way leads nowhere. Mount tables: proc(5), /proc/PID/mounti
 
 import ctypes
 import os
+import re
 import stat
 import struct
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ ENTRIES = 1_000_000
 """Files of one mount that are looked at."""
 MADE_INSIDE = "mount made inside"
 _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEVICE = re.compile(rb"\d{1,9}:\d{1,9}")
 _MEMORY = ("tmpfs", "ramfs")
 _LOCAL = frozenset("ext2 ext3 ext4 xfs btrfs f2fs zfs bcachefs overlay tmpfs ramfs squashfs erofs vfat exfat".split())
 """File systems that answer by themselves: one that a container mounts may be served by the container, and never answer."""
@@ -68,7 +70,7 @@ def mounted(container: EngineContainer) -> tuple[Mounted, ...]:
     """
     if container.pid:
         try:
-            lines = Path(f"/proc/{container.pid}/mountinfo").read_bytes().splitlines()
+            lines = Path(f"/proc/{container.pid}/mountinfo").read_bytes().split(b"\n")
         except OSError:
             lines = []
         if lines:
@@ -128,7 +130,7 @@ def _from_kernel(lines: Sequence[bytes], container: EngineContainer) -> Iterator
     for line in lines:
         before, _, system = line.partition(b" - ")
         fields, rest = before.split(b" "), system.split(b" ")
-        if len(fields) < 6 or len(rest) < 3:
+        if len(fields) < 6 or len(rest) < 3 or _DEVICE.fullmatch(fields[2]) is None or not fields[0].isdigit():
             continue
         point, root = unescape(fields[4]).strip(b"/"), unescape(fields[3])
         major, _, minor = fields[2].partition(b":")

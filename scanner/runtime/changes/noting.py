@@ -14,6 +14,8 @@ class Notes:
 
     def add(self, level: Level, message: str, path: bytes | None = None) -> None:
         paths = self._noted.setdefault((level, message), [])
+        if path is not None and path in paths[-EACH:]:
+            return  # asked for once more
         paths.append(path if len(paths) <= EACH else None)
 
     def warn(self, message: str, path: bytes | None = None) -> None:
