@@ -190,7 +190,7 @@ def _run(page: _Page, report: Report, run: Run, options: RenderOptions) -> None:
             page.add(f"- {title}: {_text(line)}\n", LIMIT // 4)
     page.add("\n")
     most = 20 * MOMENTS if options.verbose else MOMENTS
-    aims = watched.aims(run)
+    aims = watched.aims(run) if options.verbose else watched.gathered(watched.aims(run))
     rows = [
         (
             _code(one.target),

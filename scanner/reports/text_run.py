@@ -57,7 +57,7 @@ def _rest(screen: Screen, count: int, what: str, options: RenderOptions) -> None
 
 
 def _tried(screen: Screen, run: Run, most: int, options: RenderOptions) -> None:
-    aims = watched.aims(run)
+    aims = watched.aims(run) if options.verbose else watched.gathered(watched.aims(run))
     if aims:
         _title(screen, "What it tried to reach")
     for aim in aims[:most]:

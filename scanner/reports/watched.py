@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from scanner.model import Json, printable
@@ -213,6 +213,36 @@ def _aim(attempts: Sequence[Attempt], find: Callable[[int | None, float | None],
         tuple(told),
         printable(next((one.first for one in attempts if one.first), b"").decode("utf-8", "backslashreplace"), FIRST),
     )
+
+
+MANY = 8
+"""So many silent targets of one process are told one by one."""
+
+
+def gathered(aims: Sequence[Aim]) -> list[Aim]:
+    """The same, with the silent targets of one process by one protocol as one where they are many: a scan."""
+    silent: dict[tuple[object, ...], list[Aim]] = {}
+    for one in aims:
+        if one.service == "silent":
+            silent.setdefault((one.protocol, one.who), []).append(one)
+    scans = {key: some for key, some in silent.items() if len(some) > MANY}
+    told: list[Aim] = []
+    for one in aims:
+        scan = scans.get((one.protocol, one.who), []) if one.service == "silent" else []
+        if not scan:
+            told.append(one)
+        elif one is scan[0]:
+            named = ", ".join(each.target for each in scan[:3])
+            told.append(
+                replace(
+                    one,
+                    target=f"{named} and {len(scan) - 3:,} more",
+                    count=sum(each.count for each in scan),
+                    sent=sum(each.sent for each in scan),
+                    ended=max(each.ended for each in scan),
+                )
+            )
+    return told
 
 
 def spoke(aim: Aim) -> str:

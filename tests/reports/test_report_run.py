@@ -218,7 +218,8 @@ def test_a_flood_is_told_in_few_lines_and_quickly():
     assert len(block.splitlines()) < 250
     assert "5,000 attempts: x:80 (192.0.2.1) by tcp" in block.replace("\n                ", " ")
     assert "http, 5,000 times" in block
-    assert "… and 4,981 more targets" in block
+    assert "198.51.100.0:1, 198.51.100.1:1, 198.51.100.2:1 and 4,997 more tcp, nothing said, 5,000 times" in block
+    assert "198.51.100.9:1 tcp, nothing said\n" in shown(report, verbose=True)
 
 
 # ---- what was tried of what was possible
@@ -273,8 +274,11 @@ def test_the_markdown_tells_the_run():
     assert "| 03:04:12.500 | 4730&#32;curl" in page
     assert "- **not seen**: volume cache" in page
     flood = markdown.render(runs.spiteful("x|`", 10_000), RenderOptions())
-    assert "more targets are not in this table" in flood
+    assert "198.51.100.2:1 and 4,997 more`" in flood
     assert len(flood) < 100_000
+    assert "more targets are not in this table" in markdown.render(
+        runs.spiteful("x|`", 10_000), RenderOptions(verbose=True)
+    )
 
 
 # ---- SARIF

@@ -18,7 +18,7 @@ from scanner.model import Confidence, Evidence, FlowStep, LaunchLocation, Level,
 from scanner.reports import sarif
 from scanner.reports.plugin import RenderOptions
 from scanner.reports.sarif_json import to_json
-from tests.reports import samples, samples_egress, strategies
+from tests.reports import runs, samples, samples_egress, strategies
 
 DATA = Path(__file__).parent / "data"
 OFFICIAL = jsonschema.Draft4Validator(json.loads((DATA / "sarif-schema-2.1.0.json").read_text("utf-8")))
@@ -512,8 +512,8 @@ def verdict(tmp_path: Path, text: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(
     "report",
-    [samples.CLEAN, samples.INCOMPLETE, samples_egress.LAUNCHED, samples_egress.BOTH],
-    ids=["clean", "incomplete", "launched", "both"],
+    [samples.CLEAN, samples.INCOMPLETE, samples_egress.LAUNCHED, samples_egress.BOTH, runs.JOINED],
+    ids=["clean", "incomplete", "launched", "both", "watched"],
 )
 def test_the_multitool_has_nothing_to_say(tmp_path, report):
     # SARIF2005 wants an informationUri: the project has no public address yet.
