@@ -21,7 +21,7 @@ from typing import Any
 from scanner.model import Json
 from scanner.model.run import Endpoint
 from scanner.runtime.sinkhole import netlink, privileges, tproxy, wiring
-from scanner.runtime.sinkhole.addresses import NAME_PORTS
+from scanner.runtime.sinkhole.addresses import NAME_PORTS, SINK_LINK
 from scanner.runtime.sinkhole.answers import answering
 from scanner.runtime.sinkhole.flows import Flow, Flows
 from scanner.runtime.sinkhole.names import MALFORMED, Names, is_query
@@ -47,6 +47,7 @@ _PEER_IS_DONE = frozenset({6, 8, 9, 11})
 """TCP's states behind a FIN, which counts as a byte received: TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING."""
 _QUIET = 0.3
 _TROUBLES = 10
+_DOWN = "the guest's network was taken down during the run: what it tried after that was not seen"
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class _Conversation:
     source: Endpoint
     target: Endpoint
     first: bytes = b""
+    sent: int = 0
     service: str = "silent"
     details: dict[str, Json] = field(default_factory=dict)
 
@@ -220,11 +222,10 @@ class _Server:
         task.add_done_callback(self._conversations.pop)
 
     async def _converse(self, talk: _Conversation) -> None:
-        sent = 0
         try:
             talk.first = first = await self._first(talk.connection, talk.target.port or 0)
             if talk.target.port in NAME_PORTS and is_query(first[2:]):
-                sent = await self._names_asked(talk)
+                talk.sent = await self._names_asked(talk)
             else:
                 heard = answering.recognise(first, talk.target.port or 0)
                 talk.service = heard.service
@@ -232,15 +233,14 @@ class _Server:
                 name = self._names.name(talk.target.address)
                 context = answering.Context(talk.target, name, talk.tell, self._keys, limits)
                 spoken = await answering.converse(talk.connection, first, heard, context)
-                talk.first, sent = spoken.first, spoken.received
+                talk.first, talk.sent = spoken.first, spoken.received
         except asyncio.CancelledError:
-            sent = _received(talk.connection)
             talk.details["end"] = "the run was over"
         except OSError as e:
             talk.details["end"] = "reset" if isinstance(e, ConnectionError) else str(e.strerror or e)
         finally:
             talk.connection.close()
-            self._flows.ended(talk.flow, talk.service, talk.details, talk.first, sent, time.time())
+            self._flows.ended(talk.flow, talk.service, talk.details, talk.first, talk.sent, time.time())
             self._send_soon()
 
     async def _first(self, connection: socket.socket, port: int) -> bytes:
@@ -341,12 +341,23 @@ class _Server:
         while True:
             await asyncio.sleep(1)
             self._flows.expire(time.time())
+            self._look_at_the_link()
             self._send()
+
+    def _look_at_the_link(self) -> None:
+        """A guest that may (NET_ADMIN) can take its end of the wire down, or away."""
+        try:
+            stands = netlink.passes(SINK_LINK)
+        except OSError:
+            stands = False
+        if not stands and _DOWN not in self._notes:
+            self._notes.append(_DOWN)
 
     # the end
 
     async def _drain(self, seconds: float) -> None:
         """Until nothing new comes; then conversations have a second to end by themselves."""
+        self._look_at_the_link()
         deadline = self._loop.time() + seconds
         seen = -1
         while seen != self._events and self._loop.time() < deadline:
@@ -356,7 +367,8 @@ class _Server:
             self._loop.remove_reader(reader)
         if self._conversations:
             await asyncio.wait(self._conversations, timeout=max(0.1, min(1, deadline - self._loop.time())))
-        for task in list(self._conversations):
+        for task, talk in list(self._conversations.items()):
+            talk.sent = _received(talk.connection)  # whoever converses closes it
             task.cancel()
         if self._conversations:
             await asyncio.wait(self._conversations, timeout=2)

@@ -164,7 +164,7 @@ class Names:
             port = _SRV_PORTS.get(question.labels[0].lower(), 443) if question.labels else 443
             answers.append(_record(_SRV, struct.pack(">HHH", 10, 10, port) + _wire(host)))
         if wanted in (_SOA, _ANY):
-            answers.append(_authority())
+            answers.append(_authority(_POINTER_TO_QUESTION))
         return 0, answers, [] if answers else [_authority()]
 
     def _reverse(self, question: _Question, name: str) -> tuple[int, list[bytes], list[bytes]]:
@@ -304,10 +304,10 @@ def _record(kind: int, data: bytes, name: bytes = _POINTER_TO_QUESTION) -> bytes
     return name + struct.pack(">HHIH", kind, _IN, _TTL, len(data)) + data
 
 
-def _authority() -> bytes:
-    """The SOA of the root: what says that there is no more (RFC 2308)."""
+def _authority(name: bytes = b"\0") -> bytes:
+    """A SOA; the root's says that there is no more (RFC 2308)."""
     data = b"\x02ns\0" + b"\x04root\0" + struct.pack(">IIIII", 2026010100, 1800, 900, 604800, _TTL)
-    return _record(_SOA, data, b"\0")
+    return _record(_SOA, data, name)
 
 
 def _wire(labels: Sequence[bytes]) -> bytes:

@@ -25,7 +25,7 @@ CREATE: Final = 0x400
 EXCLUSIVE: Final = 0x200
 
 _ERROR = 2
-_NEW_LINK, _GET_LINK, _NEW_ADDRESS, _NEW_ROUTE = 16, 18, 20, 24
+_NEW_LINK, _DELETE_LINK, _GET_LINK, _NEW_ADDRESS, _NEW_ROUTE = 16, 17, 18, 20, 24
 _LINK_ADDRESS, _LINK_NAME, _LINK_MTU, _LINK_OPERSTATE, _LINK_INFO, _LINK_NAMESPACE = 1, 3, 4, 16, 18, 28
 _INFO_KIND, _INFO_DATA = 1, 2
 _VETH_PEER = 1
@@ -182,6 +182,11 @@ def add_veth(name: str, peer: str, peer_namespace: int, mac: bytes, mtu: int = 1
     _route(_NEW_LINK, CREATE | EXCLUSIVE, _link() + side(name) + kind, f"make the links {name} and {peer}")
 
 
+def delete_link(name: str) -> None:
+    """The other end of a veth goes with it. Raises OSError."""
+    _route(_DELETE_LINK, 0, _link(socket.if_nametoindex(name)), f"delete {name}")
+
+
 def set_up(name: str, arp: bool = True) -> None:
     """Bring a link up; without `arp` no neighbour is ever looked for. Raises OSError."""
     flags = _IFF_UP | (0 if arp else _IFF_NOARP)
@@ -191,13 +196,14 @@ def set_up(name: str, arp: bool = True) -> None:
 def wait_until_up(name: str, seconds: float = 5) -> None:
     """Until packets pass: up is what was asked for, the operational state what is (RFC 2863). Raises TimeoutError, OSError."""
     deadline = time.monotonic() + seconds
-    while not _is_up(name):
+    while not passes(name):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{name} does not come up within {seconds} seconds")
         time.sleep(0.001)
 
 
-def _is_up(name: str) -> bool:
+def passes(name: str) -> bool:
+    """Whether packets pass a link now: both ends of a veth are up. Raises OSError where there is no such link."""
     with Netlink(NETLINK_ROUTE) as netlink:
         data = netlink.ask(_GET_LINK, 0, _link(socket.if_nametoindex(name)), f"look at {name}")
     at = len(_link())

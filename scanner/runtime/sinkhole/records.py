@@ -205,7 +205,7 @@ class Ledger:
                     self._ask(message)
                 case _:
                     return False
-        except (KeyError, TypeError, ValueError) as e:
+        except (KeyError, TypeError, ValueError, OverflowError) as e:
             raise NonsenseError(f"a message without its parts: {e!r}") from e
         return True
 

@@ -18,6 +18,7 @@ from scanner.errors import ScannerError
 from scanner.model import printable
 from scanner.model.run import Attempt, Endpoint, Query
 from scanner.runtime.sinkhole import netlink, records, tproxy, wiring
+from scanner.runtime.sinkhole.addresses import GUEST_LINK
 from scanner.runtime.trace.bpf import BpfError
 
 Who = Callable[[str, Endpoint, Endpoint, float], int | None]
@@ -121,6 +122,7 @@ class Sink(AbstractContextManager["Sink"]):
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._reader: threading.Thread | None = None
+        self._guest: int | None = None
         self._ready = threading.Event()
         self._over = threading.Event()
         self._method = ""
@@ -152,6 +154,8 @@ class Sink(AbstractContextManager["Sink"]):
     def finish(self) -> SinkResult:
         """Waits until what is on its way has been recorded, ends the child (and the guest's network) and gives what it saw.
 
+        Call it when the guest is over, and before the pause is: a network that went away is told as one.
+
         Raises SinkError where the child is dead or does not answer in time: the observation is then incomplete.
         """
         assert self._socket is not None
@@ -173,8 +177,8 @@ class Sink(AbstractContextManager["Sink"]):
         return SinkResult(attempts, queries, dict(sorted(dropped.items())), self._notes, self._method)
 
     def _start(self) -> None:
-        guest = _guest_namespace(self._pause)
-        opened = [guest]
+        guest = self._guest = _guest_namespace(self._pause)
+        opened = []
         try:
             capture = -1
             if self._options.pcap is not None:
@@ -199,7 +203,7 @@ class Sink(AbstractContextManager["Sink"]):
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=opened,
+                pass_fds=[guest, *opened],
                 cwd="/",
                 env={"LC_ALL": "C.UTF-8"},
             )
@@ -224,8 +228,8 @@ class Sink(AbstractContextManager["Sink"]):
                     self._event(message)
         except records.NonsenseError as e:
             self._failure = f"its process says what makes no sense: {e}"
-        except OSError as e:
-            self._failure = self._failure or str(e)
+        except OSError:
+            pass  # it died with something of ours unread: how, is told by its end
         except Exception as e:  # a fault of `who`: without it the run cannot be told
             self._failure = f"{type(e).__name__}: {e}"
         finally:
@@ -248,7 +252,7 @@ class Sink(AbstractContextManager["Sink"]):
                     self._over.set()
                 case other:
                     raise records.NonsenseError(f"a message of kind {other!r}")
-        except (KeyError, TypeError, ValueError, AttributeError) as e:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as e:
             raise records.NonsenseError(f"a message without its parts: {e!r}") from e
 
     def _death(self) -> str:
@@ -264,6 +268,12 @@ class Sink(AbstractContextManager["Sink"]):
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        if self._guest is not None:
+            # the kernel takes its time with the namespace of a process that is gone: its link goes at once
+            with suppress(OSError):
+                netlink.in_namespace(self._guest, lambda: netlink.delete_link(GUEST_LINK))
+            os.close(self._guest)
+            self._guest = None
         if self._socket is not None:
             if self._reader is not None:
                 self._reader.join()
@@ -292,7 +302,7 @@ def _without_network(guest: int, pause: int) -> None:
         up = netlink.in_namespace(guest, netlink.links_up)
     except OSError as e:
         raise SinkError(f"the network of process {pause} cannot be joined: {_words(e)}. Run sandscan as root") from e
-    if os.path.samestat(os.fstat(guest), Path("/proc/self/ns/net").stat()) or set(up) - {"lo"}:
+    if os.path.samestat(os.fstat(guest), Path("/proc/thread-self/ns/net").stat()) or set(up) - {"lo"}:
         raise SinkError(
             f"process {pause} has a network already ({', '.join(up)}): only one without any is led into the sinkhole"
         )

@@ -59,8 +59,8 @@ class Tap:
         for _ in range(_AT_ONCE):
             try:
                 frame = self.socket.recv(CAPTURED)
-            except BlockingIOError:
-                return False
+            except OSError:
+                return False  # nothing waits, or the link is gone
             packet = parse(frame)
             if packet is not None:
                 self._saw(packet)
