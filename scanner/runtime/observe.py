@@ -9,7 +9,7 @@ import platform
 import select
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from scanner import masked
 from scanner.egress.assess import name_of, sandboxes_of
 from scanner.errors import SourceError, TargetError, UsageError
 from scanner.model import Finding, Launch, Level, Notification, Report, Target, printable
-from scanner.model.run import Attempt, FileChange, How, Process, Run, Withheld
+from scanner.model.run import Attempt, How, Process, Run, Withheld
 from scanner.pipeline import Options, Step
 from scanner.runtime.drift.policy import Policy
 from scanner.runtime.sinkhole.guest import Ended, Guest, Limits, Moment, Pause
@@ -82,13 +82,14 @@ class Watching:
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """All that was seen of the run, before anything of it is judged."""
+    """All that was seen of the run, before anything of it is judged. `given` are digests of what the engine wrote for the guest."""
 
     ended: Ended
     sink: SinkResult
     processes: tuple[Process, ...]
     calls: tuple[Attempt, ...]
     seen: "Seen"
+    given: Mapping[bytes, str]
     notes: tuple[Notification, ...]
 
 
@@ -264,6 +265,7 @@ def _watched(
         )
         fallen = os.pidfd_open(sink.pid)
         standing.callback(os.close, fallen)
+        given = within.files()
         ended = guest.run(_Turn(tracer, fallen, watch))
         watch(Watching("looking at what runs"))
         processes = tuple(
@@ -280,7 +282,7 @@ def _watched(
         notes += (Notification("unseen", Level.WARNING, problem) for problem in tracer.problems)
     notes += (Notification("unseen", Level.WARNING, note) for note in ended.notes)
     notes += (Notification("observe", Level.NOTE, note) for note in result.notes)
-    return _Watched(ended, result, processes, calls, seen, tuple(notes))
+    return _Watched(ended, result, processes, calls, seen, given, tuple(notes))
 
 
 class _Turn:
@@ -330,7 +332,8 @@ def _judged(
         # a frozen guest runs no more than one that has ended
         container = replace(find_container(guest.id, resources), running=False)
         compared = compare_container(container, options.scanning.source, resources)
-        compared = replace(compared, changes=tuple(c for c in compared.changes if not _was(c, watched.ended.started)))
+        changes = (c for c in compared.changes if c.after is None or c.after.digest != watched.given.get(c.path, ""))
+        compared = replace(compared, changes=tuple(changes))
         target = Target("docker", name, compared.before.target.repository)
         diffing = DiffOptions(options.scanning, options.policy, options.episode, options.launches, options.egress)
         report = judged(compared, target, diffing, started, clock, progress)
@@ -391,11 +394,6 @@ def _judged(
 def _siblings(report: Report) -> Iterable[str]:
     for one in report.egress.sandboxes if report.egress is not None else ():
         yield from one.graph.siblings
-
-
-def _was(change: FileChange, started: float) -> bool:
-    """Whether the kernel knows that it was so before the guest's first instruction: the engine's doing (its /etc/hosts)."""
-    return change.after is not None and change.after.changed is not None and change.after.changed < started
 
 
 def _looked(

