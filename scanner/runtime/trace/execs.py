@@ -7,7 +7,8 @@ The command line is read where exec has just laid it; what the process writes th
 
 import os
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from struct import Struct
 from typing import Final
 
@@ -77,8 +78,25 @@ def decode(record: bytes, clock: Clock) -> Event | None:
     path = record[_PATH:_NAME].partition(b"\0")[0]
     name = record[_NAME:_ARGUMENTS].partition(b"\0")[0]
     program = Program.FILE if links else Program.MEMFD if name.startswith(b"memfd:") else Program.DELETED
-    executable = b"/" + name if program is Program.MEMFD else path
-    return Executed(at, pid, parent, inner, uid, record[_ARGUMENTS:], length, executable, program)
+    if program is Program.MEMFD:
+        path = b"/" + name
+    elif path.startswith((b"/dev/fd/", b"/proc/")):  # execveat(2), or a way around the name
+        path = name
+    return Executed(at, pid, parent, inner, uid, record[_ARGUMENTS:], length, path, program)
+
+
+def settled(event: Executed) -> Executed:
+    """With the whole path of a program that was found by a relative one, where the process is still there to tell (proc_pid_exe(5))."""
+    if event.executable is None or event.executable.startswith(b"/"):
+        return event
+    try:
+        path = os.fsencode(Path(f"/proc/{event.pid}/exe").readlink())
+    except OSError:
+        return event
+    path = path.removesuffix(b" (deleted)")
+    return (
+        replace(event, executable=path) if path.rpartition(b"/")[2] == event.executable.rpartition(b"/")[2] else event
+    )
 
 
 class ExecWatch(AbstractContextManager["ExecWatch"]):

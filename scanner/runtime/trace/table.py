@@ -104,6 +104,7 @@ class Table:
             copied=False,
         )
         if before is not None and before.copied:
+            del self._running[event.pid]
             self._let_go(before)
         else:
             self.take(Ended(event.time, event.pid, None))

@@ -19,8 +19,8 @@ from scanner.runtime.trace.bpf import BpfError
 from scanner.runtime.trace.clock import Clock
 from scanner.runtime.trace.connector import ProcConnector
 from scanner.runtime.trace.connects import Call, CallWatch, FlowWatch, decode_call, decode_flow
-from scanner.runtime.trace.events import Ended
-from scanner.runtime.trace.execs import ExecWatch, decode
+from scanner.runtime.trace.events import Ended, Executed
+from scanner.runtime.trace.execs import ExecWatch, decode, settled
 from scanner.runtime.trace.flows import Flows
 from scanner.runtime.trace.table import Masking, Table
 
@@ -198,19 +198,22 @@ class Tracer(AbstractContextManager["Tracer"]):
         patience = None if source.fds else _LOOK * 1000
         rest = select.poll()
         rest.register(stop, select.POLLIN)
-        try:
-            while not any(fd == stop for fd, _ in poll.poll(patience)):
-                with self._lock:
-                    self._drain()
-                if rest.poll(_REST * 1000):
-                    return
-        except Exception as e:  # a thread that dies silently would look like a sandbox where nothing happens
+        while not any(fd == stop for fd, _ in poll.poll(patience)):
             with self._lock:
-                self._problems.append(f"processes were followed only up to an error: {e!r}")
+                self._drain()
+                if self._source is None:
+                    return
+            if rest.poll(_REST * 1000):
+                return
 
     def _drain(self) -> None:
-        if self._source is not None:
+        if self._source is None:
+            return
+        try:
             self._source.drain()
+        except Exception as e:  # a reader that dies silently would look like a sandbox where nothing happens
+            self._problems.append(f"processes were followed only up to an error: {e!r}")
+            self._source = None
 
     def _look(self) -> None:
         """At /proc: who runs and nobody has told of."""
@@ -266,7 +269,7 @@ class _Bpf:
     def drain(self) -> None:
         for record in self._execs.ring.records():
             if (event := decode(record, self._clock)) is not None:
-                self._table.take(event)
+                self._table.take(settled(event) if isinstance(event, Executed) else event)
         if self._packets is not None:
             for record in self._packets.ring.records():
                 if (flow := decode_flow(record, self._clock)) is not None:

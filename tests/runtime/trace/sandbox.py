@@ -15,8 +15,8 @@ from tests.engine_fixture import missing, program
 
 BOOT = """
 import ctypes, json, os, signal, socket, struct, subprocess, sys, threading, time
-for words in (["link", "set", "lo", "up"], ["route", "add", "local", "0.0.0.0/0", "dev", "lo"], ["-6", "route", "add", "local", "::/0", "dev", "lo"]):
-    subprocess.run(["ip", *words], check=True)
+LINES = b"link set lo up\\nroute add local 0.0.0.0/0 dev lo\\nroute add local ::/0 dev lo"
+subprocess.run(["ip", "-batch", "-"], input=LINES, check=True)
 print("ready", flush=True)
 def tell(what):
     print(json.dumps(what), flush=True)
@@ -41,7 +41,7 @@ class Sandbox:
 @contextmanager
 def sandbox() -> Iterator[Sandbox]:
     need_bpf()
-    words = [program("unshare"), "--net", sys.executable, "-c", BOOT]
+    words = [program("unshare"), "--net", sys.executable, "-I", "-S", "-c", BOOT]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -312,7 +312,7 @@ def test_a_flood_of_datagrams_neither_stalls_nor_is_hidden():
         )
         assert tracer.who("udp", Endpoint("198.19.0.1", 4569), Endpoint("198.19.0.1", 9), time.time()) == box.pid
     assert told + tracer.dropped == 40000
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 45
 
 
 def test_a_port_that_another_process_takes_over_is_the_others_from_then_on():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scanner.errors import ScannerError
 from scanner.model.run import Program
 from scanner.runtime.trace import Method, Tracer, bpf, connects
+from scanner.runtime.trace import tracer as tracer_module
 from scanner.runtime.trace.clock import Clock
 from scanner.runtime.trace.events import Ended, Executed, Forked, exit_code
 from scanner.runtime.trace.execs import decode
@@ -160,6 +161,34 @@ def test_programs_without_a_name_scripts_and_threads_that_exec(tmp_path):
     assert gone_process.program is Program.DELETED
     assert (scripted.command, scripted.executable) == (("/bin/sh", "-e", str(script), "word"), b"/bin/sh")
     assert (threaded.command, threaded.exit_code) == (("from a thread",), 0)
+
+
+def test_a_relative_path_is_told_whole_while_the_process_is_there(tmp_path):
+    with sandbox() as box, Tracer(box.inode) as tracer:
+        pids = box.run(f"""
+            os.chdir("{tmp_path}")
+            open("named", "wb").write(open("/bin/sleep", "rb").read())
+            os.chmod("named", 0o755)
+            fd = os.open("named", os.O_RDONLY)
+            first = os.posix_spawn("./named", ["./named", "0.3"], {{}})
+            second = os.fork()
+            if not second: os.execve(fd, ["by its number", "0.3"], {{}})
+            for pid in (first, second): os.waitpid(pid, 0)
+            tell([first, second])
+        """)
+        told = {p.pid: p.executable for p in tracer.processes()}
+
+    assert [told[pid] for pid in pids] == [bytes(tmp_path / "named")] * 2
+
+
+def test_a_reader_that_fails_is_told_and_what_it_had_stays(monkeypatch):
+    with sandbox() as box, Tracer(box.inode) as tracer:
+        monkeypatch.setattr(tracer_module, "decode", lambda *_: 1 / 0)
+        box.run("""subprocess.run(["/bin/true"])""")
+        assert [p.pid for p in tracer.processes()] == [box.pid]
+        assert tracer.problems == (
+            "processes were followed only up to an error: ZeroDivisionError('division by zero')",
+        )
 
 
 def test_other_namespaces_are_not_told_and_one_that_leaves_is_followed():
