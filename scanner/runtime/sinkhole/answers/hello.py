@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import md5, sha256
 
 from scanner.model import Json
+from scanner.runtime.sinkhole.answers.families import of_host
 from scanner.runtime.sinkhole.answers.protocol import LISTED, shown
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
@@ -152,9 +153,13 @@ def described(hello: Hello, transport: str = "t") -> Mapping[str, Json]:
         "complete": hello.complete,
     }
     if hello.sni is not None:
-        facts["sni"] = shown(hello.sni)
+        facts["sni"] = name = shown(hello.sni)
+        if family := of_host(name):
+            facts["family"] = family
     if hello.alpn:
         facts["alpn"] = [shown(one, 40) for one in hello.alpn[:LISTED]]
+        if b"argotunnel" in hello.alpn:
+            facts["family"] = "cloudflared"
     if _ECH in hello.extensions:
         facts["ech"] = True
     if hello.sslv2:

@@ -20,12 +20,12 @@ _DAYS = 7
 
 
 class Keys:
-    """One TLS certificate for each name, one SSH host key; all made when first asked for. `ssh_servers` are running with it."""
+    """One TLS certificate for each name, a few SSH host keys; all made when first asked for. `ssh_servers` are running with it."""
 
     def __init__(self) -> None:
         self._contexts: OrderedDict[tuple[str, tuple[str, ...], bool], ssl.SSLContext] = OrderedDict()
         self._tls_keys: dict[bool, EllipticCurvePrivateKey | RSAPrivateKey] = {}
-        self._host_key: Any = None
+        self._host_keys: list[Any] = []
         self.ssh_servers = 0
 
     def tls(self, name: str, protocols: tuple[str, ...], rsa: bool = False) -> ssl.SSLContext | None:
@@ -56,15 +56,16 @@ class Keys:
             self._contexts.popitem(last=False)
         return context
 
-    def ssh(self) -> Any:
-        """The SSH server's host key (asyncssh's), or None where asyncssh is not installed."""
-        if self._host_key is None:
+    def ssh(self) -> list[Any]:
+        """The SSH server's host keys (asyncssh's), of every kind that old clients know; none where asyncssh is not installed."""
+        if not self._host_keys:
             try:
                 import asyncssh
             except ImportError:
-                return None
-            self._host_key = asyncssh.generate_private_key("ssh-ed25519")
-        return self._host_key
+                return []
+            kinds = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
+            self._host_keys = [asyncssh.generate_private_key(kind) for kind in kinds]
+        return self._host_keys
 
     def _certificate(self, name: str, rsa: bool) -> bytes:
         """Key and certificate in PEM. Raises ImportError without cryptography."""

@@ -50,6 +50,7 @@ class Connection:
         if left <= 0:
             raise Over("time limit")
         idle = self._limits.idle if idle is None else idle
+        await asyncio.sleep(0)  # one whose bytes are always there must not keep the others waiting
         try:
             async with asyncio.timeout(min(idle, left)):
                 data = await self._loop.sock_recv(self._socket, min(_CHUNK, self._limits.read - self.received))

@@ -163,7 +163,7 @@ def held(*clients: tuple[bytes, int], limits: Limits = LIMITS) -> list[tuple[Spo
     return asyncio.run(run())
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.lists(st.tuples(hostile(), PORTS), min_size=15, max_size=30))
 def test_every_conversation_ends_within_its_budget_without_a_fault_of_ours(clients):
     for spoken, told, seconds in held(*clients):
@@ -283,6 +283,29 @@ def test_many_conversations_keep_nothing():
     finally:
         tracemalloc.stop()
     assert grown < 200_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"a" * 16000,
+        b"a." * 8000,
+        b"a@" * 8000,
+        b"/" * 16000 + b" ",
+        b"[" * 16000,
+        b"{" * 16000,
+        b"\x1b[" * 8000,
+        b"GET " + b"/" * 16000,
+        b"\0\0\0" * 5000,
+        b"*1\r\n" * 4000,
+        b"<1>" * 5000,
+    ],
+)
+def test_no_bytes_take_a_recogniser_long(data):
+    began = time.process_time()
+    recognise(data, 80)
+    datagram(data, 80)
+    assert time.process_time() - began < 0.05
 
 
 def test_certificates_are_kept_within_bounds():

@@ -126,6 +126,15 @@ def test_what_goes_through_a_local_and_a_dynamic_forward_is_heard():
     assert told.services == ["ssh"]
 
 
+def test_a_client_of_long_ago_gets_through():
+    old = ("KexAlgorithms=diffie-hellman-group1-sha1", "Ciphers=3des-cbc", "HostKeyAlgorithms=ssh-rsa", "MACs=hmac-md5")
+    with answering(22) as sink:
+        with ssh(sink, *(word for one in old for word in ("-o", one)), "u@127.0.0.1", "id") as client:
+            assert client.wait(8) == 0
+        [told] = sink.ended()
+    assert told.details["ssh"]["exec"] == ["id"]
+
+
 def test_a_command_is_told_masked_and_succeeds():
     with answering(22) as sink:
         with ssh(sink, "u@127.0.0.1", "curl -H 'Authorization: Bearer abcdef' https://x.example") as client:

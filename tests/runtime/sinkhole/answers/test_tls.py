@@ -156,6 +156,23 @@ def test_every_prefix_of_a_hello_is_tls_and_no_error():
         assert recognise(whole[:size], 1).service == "tls"
 
 
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("connect.eu.ngrok-agent.com", "ngrok"),
+        ("tunnel.us.ngrok.com", "ngrok"),
+        ("region1.v2.argotunnel.com", "cloudflared"),
+        ("h2.cftunnel.com", "cloudflared"),
+        ("derp4.tailscale.com", "tailscale"),
+        ("ngrok.com", None),
+        ("www.tailscale.com", None),
+        ("ngrok-agent.com.example", None),
+    ],
+)
+def test_a_tool_is_known_by_the_host_that_only_it_calls(name, family):
+    assert recognise(client_hello(sni=name), 443).details["tls"].get("family") == family
+
+
 def test_sslv2s_form_is_known():
     ciphers = bytes.fromhex("00002f000035000005")
     message = b"\x01\x03\x01" + len(ciphers).to_bytes(2, "big") + b"\0\0\0\x10" + ciphers + bytes(16)

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from scanner.model import Json
 from scanner.model.run import Endpoint
 from scanner.runtime.sinkhole.answers import metadata, mining, question, websocket
+from scanner.runtime.sinkhole.answers.families import of_host
 from scanner.runtime.sinkhole.answers.protocol import Speaker, Talk, shown
 from scanner.runtime.sinkhole.answers.stream import Over, Stream
 from scanner.runtime.sinkhole.answers.values import Heard
@@ -109,6 +110,7 @@ def _facts(request: _Request) -> dict[str, Json]:
     family = next((name for shape, name in _FAMILIES if shape.search(protocol)), None)
     if family is None and request.url.startswith("/tor/"):
         family = "tor-directory"
+    family = family or of_host(request.host)
     known: dict[str, Json] = {
         "method": shown(request.method, 20),
         "host": shown(request.host) or None,

@@ -9,9 +9,8 @@ from scanner.runtime.sinkhole.answers.greeting import SSH_BANNER
 from scanner.runtime.sinkhole.answers.protocol import Speaker, shown
 from scanner.runtime.sinkhole.answers.values import Heard
 
-_PROMPT = re.compile(
-    rb"(?:\x1b[\[\]][^\r\n]{0,60})*(?:[\w.()-]{0,40}@?[\w.-]{0,64}[:\s]?[\w/~.-]{0,200} ?[$#>]|>>>|\(gdb\)) $"
-)
+_PROMPT = re.compile(rb"(?:[\w.@:~/()\[\]-]{0,200} ?[$#>]|>>>) ")
+_COLOURS = re.compile(rb"\x1b\[[\d;?]{0,20}[a-zA-Z]|\x1b\][^\x07]{0,200}\x07")
 _COMPLAINT = re.compile(
     rb"(?:ba|da|z|k|a|c)?sh: (?:0: )?(?:can't access tty|cannot set terminal process group|no job control)|: not found|command not found"
     rb"|Microsoft Windows \[Version|PS [A-Z]:\\[^>]{0,200}> $"
@@ -21,7 +20,9 @@ _COMPLAINT = re.compile(
 def recognise(first: bytes, port: int) -> Heard | None:  # noqa: ARG001 -- of any port
     begin = first[:1024]
     banner = SSH_BANNER.strip() in begin and not begin.startswith(b"SSH-")
-    if _PROMPT.fullmatch(begin) or (_COMPLAINT.search(begin) and (banner or b"sh: " in begin or b"> " in begin)):
+    if _PROMPT.fullmatch(_COLOURS.sub(b"", begin[:400])) or (
+        _COMPLAINT.search(begin) and (banner or b"sh: " in begin or b"> " in begin)
+    ):
         return Heard("shell", {"shell": {"text": shown(begin)}})
     return None
 

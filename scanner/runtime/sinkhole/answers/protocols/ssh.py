@@ -49,9 +49,9 @@ async def converse(talk: Talk, heard: Heard) -> None:  # noqa: ARG001
         await talk.stream.write(SSH_BANNER)
     version = await talk.stream.line(256)
     talk.tell("ssh", client=shown(version))
-    key = talk.context.keys.ssh()
+    keys = talk.context.keys.ssh()
     busy = talk.context.keys.ssh_servers >= _AT_ONCE
-    if key is None or busy:
+    if not keys or busy:
         talk.unanswered(f"more than {_AT_ONCE} SSH clients at once" if busy else "asyncssh is not installed")
         first = b""
         while len(first) < _PACKET and "hassh" not in talk.told["ssh"]:
@@ -60,7 +60,7 @@ async def converse(talk: Talk, heard: Heard) -> None:  # noqa: ARG001
         return
     talk.context.keys.ssh_servers += 1
     try:
-        await _serve(talk, version, key)
+        await _serve(talk, version, keys)
     finally:
         talk.context.keys.ssh_servers -= 1
 
@@ -81,7 +81,7 @@ def hassh(packet: bytes) -> str | None:
     return hashlib.md5(wanted, usedforsecurity=False).hexdigest()
 
 
-async def _serve(talk: Talk, version: bytes, key: Any) -> None:
+async def _serve(talk: Talk, version: bytes, keys: list[Any]) -> None:
     """asyncssh on one end of a socket pair, the client's stream on the other. Raises Over."""
     import asyncssh
 
@@ -94,7 +94,11 @@ async def _serve(talk: Talk, version: bytes, key: Any) -> None:
         return await asyncssh.run_server(
             library,
             server_factory=lambda: _server(talk),
-            server_host_keys=[key],
+            server_host_keys=keys,
+            # what a client knows is good enough, however old
+            kex_algs="+diffie-hellman-group-exchange-sha1,diffie-hellman-group14-sha1,diffie-hellman-group1-sha1",
+            encryption_algs="+*-cbc",
+            mac_algs="+*",
             server_version=SSH_VERSION,
             config=[],
             agent_forwarding=False,
