@@ -3,7 +3,7 @@
 Many alike that follow close upon each other are one moment with a count: those of one folder, one target, one program.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -54,11 +54,10 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class _Alike:
-    """A moment with what folds it: `near` to its equals, `far` with all of a kind where those are many."""
+    """A moment with what folds it: to its equals, then with ever more of its kind where those are many."""
 
     moment: Moment
-    near: tuple[object, ...]
-    far: tuple[object, ...]
+    keys: tuple[tuple[object, ...], tuple[object, ...], tuple[object, ...]]
     subject: str
     title: tuple[str, str]
 
@@ -68,8 +67,9 @@ def moments(run: Run, *, verbose: bool = False) -> tuple[Moment, ...]:
     found = sorted(_all(run), key=lambda one: (one.moment.time is None, one.moment.time or 0.0))
     if verbose:
         return tuple(one.moment for one in found)
-    folded = _folded([[one] for one in found], lambda one: one.near, FEW)
-    folded = _folded(folded, lambda one: one.far, FEW * 4)
+    folded = [[one] for one in found]
+    for level, few in enumerate((FEW, 4 * FEW, 4 * FEW)):
+        folded = _folded(folded, level, few)
     told = [moment for group in folded for moment in _told(group)]
     return tuple(sorted(told, key=lambda one: (one.time is None, one.time or 0.0)))
 
@@ -89,13 +89,13 @@ def telling(run: Run, report: Report) -> tuple[Moment, ...]:
     )
 
 
-def _folded(groups: list[list[_Alike]], key: Callable[[_Alike], tuple[object, ...]], few: int) -> list[list[_Alike]]:
+def _folded(groups: list[list[_Alike]], level: int, few: int) -> list[list[_Alike]]:
     """Groups of one key that follow each other closely made one, where that makes more than `few` of them one."""
     made: list[list[list[_Alike]]] = []
     open_: dict[tuple[object, ...], list[list[_Alike]]] = {}
     until: dict[tuple[object, ...], float] = {}
     for group in groups:
-        moment, name = group[0].moment, key(group[0])
+        moment, name = group[0].moment, group[0].keys[level]
         gap = LONG_GAP if moment.sort in {Sort.ATTEMPT, Sort.QUERY} else GAP
         near = moment.time is None or moment.time - until.get(name, moment.time - gap - 1) <= gap
         if name in open_ and near:
@@ -111,6 +111,12 @@ def _folded(groups: list[list[_Alike]], key: Callable[[_Alike], tuple[object, ..
         else:
             joined += some
     return joined
+
+
+def _keys(
+    alike: tuple[object, ...], exact: tuple[object, ...]
+) -> tuple[tuple[object, ...], tuple[object, ...], tuple[object, ...]]:
+    return (*alike, "exact", *exact), alike, alike
 
 
 def _told(group: list[_Alike]) -> Iterator[Moment]:
@@ -153,9 +159,7 @@ def _all(run: Run) -> Iterator[_Alike]:
     for one in run.sockets:
         said = watched.socket(one, find)
         moment = Moment(None, Sort.SOCKET, said, pids=one.pids)
-        yield _Alike(
-            moment, (Sort.SOCKET, one.kind, one.state, one.remote), (Sort.SOCKET, one.kind), said, ("socket", "sockets")
-        )
+        yield _Alike(moment, _keys((Sort.SOCKET, one.kind), (one.state, one.remote)), said, ("socket", "sockets"))
     for query in run.queries:
         who = find(query.pid, query.time)
         said = f"{printable(query.name, 253)} {printable(query.type, 20)}"
@@ -170,14 +174,14 @@ def _all(run: Run) -> Iterator[_Alike]:
                 query.count,
                 pids=() if query.pid is None else (query.pid,),
             ),
-            (Sort.QUERY, query.pid, query.name, query.type, query.server),
-            (Sort.QUERY, query.pid, *parent),
+            _keys((Sort.QUERY, query.pid, *parent), (query.name, query.type, query.server)),
             said,
             ("question to name servers", "questions to name servers"),
         )
     for attempt in run.attempts:
         who = find(attempt.pid, attempt.time)
         target = f"{watched.target(attempt)} by {printable(attempt.protocol, 20)}"
+        alike = (Sort.ATTEMPT, attempt.pid, attempt.protocol, attempt.service)
         told = watched.details(attempt.details, 200)
         said = (
             ""
@@ -195,8 +199,12 @@ def _all(run: Run) -> Iterator[_Alike]:
                 attempt.last,
                 pids=() if attempt.pid is None else (attempt.pid,),
             ),
-            (Sort.ATTEMPT, attempt.pid, attempt.protocol, attempt.target, attempt.name, attempt.service),
-            (Sort.ATTEMPT, attempt.pid, attempt.protocol, attempt.service),
+            # those to one port, then those to one address: a scan of either kind is one moment
+            (
+                (*alike, attempt.target, attempt.name),
+                (*alike, attempt.target.port),
+                (*alike, "address", attempt.target.address),
+            ),
             target,
             ("attempt", "attempts"),
         )
@@ -212,8 +220,11 @@ def _change(change: FileChange) -> _Alike:
         Moment(
             change.time, Sort.CHANGE, f"{path}: {said}", user=printable(change.user or "", 60), paths=(change.path,)
         ),
-        (*alike, folder, change.expected),
-        (*alike, change.path.partition(b"/")[0]),
+        (
+            (*alike, folder, change.expected),
+            (*alike, change.path.partition(b"/")[0]),
+            (*alike, change.path.partition(b"/")[0]),
+        ),
         path,
         (f"file {change.change}", f"files {change.change}"),
     )
@@ -226,14 +237,13 @@ def _process(process: Process) -> Iterator[_Alike]:
     began = "was seen" if process.started is None else "began"
     alike = (Sort.PROCESS, began, process.parent)
     first = Moment(process.started, Sort.PROCESS, began, who, user, pids=pids)
-    yield _Alike(first, (*alike, name), alike, name, (f"process {began}", f"processes {began.replace('was', 'were')}"))
+    yield _Alike(first, _keys(alike, (name,)), name, (f"process {began}", f"processes {began.replace('was', 'were')}"))
     if process.ended is not None:
         code = "" if process.exit_code is None else f" with exit code {process.exit_code}"
         ended = Moment(process.ended, Sort.PROCESS, f"ended{code}", who, user, pids=pids)
         yield _Alike(
             ended,
-            (Sort.PROCESS, 0, process.parent, name),
-            (Sort.PROCESS, 0, process.parent),
+            _keys((Sort.PROCESS, "ended", process.parent), (name,)),
             name,
             ("process ended", "processes ended"),
         )

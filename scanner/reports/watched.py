@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from scanner.model import Json, printable
-from scanner.model.run import Attempt, ChangeKind, FileChange, How, Process, Program, Query, Run, Socket
+from scanner.model.run import Attempt, ChangeKind, Endpoint, FileChange, How, Process, Program, Query, Run, Socket
 from scanner.reports import words
 
 COMMAND = 400
@@ -157,6 +157,9 @@ class Aim:
     who: tuple[str, ...]
     told: tuple[str, ...]
     first: str
+    end: Endpoint
+    places: tuple[str, ...]
+    """All targets that it stands for."""
 
 
 def target(attempt: Attempt) -> str:
@@ -212,6 +215,8 @@ def _aim(attempts: Sequence[Attempt], find: Callable[[int | None, float | None],
         tuple(dict.fromkeys(actor(*one) for one in who[:20])),
         tuple(told),
         printable(next((one.first for one in attempts if one.first), b"").decode("utf-8", "backslashreplace"), FIRST),
+        first.target,
+        (target(first),),
     )
 
 
@@ -220,29 +225,36 @@ MANY = 8
 
 
 def gathered(aims: Sequence[Aim]) -> list[Aim]:
-    """The same, with the silent targets of one process by one protocol as one where they are many: a scan."""
+    """The same, with the silent targets of one process at one port, or at one address, as one where they are many: a scan."""
+    by_port = _gathered(aims, lambda one: one.end.port)
+    return _gathered(by_port, lambda one: one.end.address)
+
+
+def _gathered(aims: Sequence[Aim], shared: Callable[[Aim], object]) -> list[Aim]:
     silent: dict[tuple[object, ...], list[Aim]] = {}
     for one in aims:
         if one.service == "silent":
-            silent.setdefault((one.protocol, one.who), []).append(one)
-    scans = {key: some for key, some in silent.items() if len(some) > MANY}
+            silent.setdefault((one.protocol, one.who, shared(one)), []).append(one)
     told: list[Aim] = []
     for one in aims:
-        scan = scans.get((one.protocol, one.who), []) if one.service == "silent" else []
-        if not scan:
+        scan = silent.get((one.protocol, one.who, shared(one)), []) if one.service == "silent" else []
+        if len(scan) <= MANY:
             told.append(one)
         elif one is scan[0]:
-            named = ", ".join(each.target for each in scan[:3])
-            told.append(
-                replace(
-                    one,
-                    target=f"{named} and {len(scan) - 3:,} more",
-                    count=sum(each.count for each in scan),
-                    sent=sum(each.sent for each in scan),
-                    ended=max(each.ended for each in scan),
-                )
-            )
+            told.append(_scan(scan))
     return told
+
+
+def _scan(aims: Sequence[Aim]) -> Aim:
+    places = tuple(place for one in aims for place in one.places)
+    return replace(
+        aims[0],
+        target=f"{', '.join(places[:3])} and {len(places) - 3:,} more",
+        places=places,
+        count=sum(one.count for one in aims),
+        sent=sum(one.sent for one in aims),
+        ended=max(one.ended for one in aims),
+    )
 
 
 def spoke(aim: Aim) -> str:

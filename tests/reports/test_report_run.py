@@ -209,6 +209,21 @@ def test_no_terminal_obeys_a_hostile_run(spite, width):
         assert max(cell_len(line) for line in block.splitlines()) <= width
 
 
+def test_one_silent_target_among_a_scan_is_named():
+    scan = tuple(Attempt(START + n, "tcp", Endpoint(f"10.0.0.{n}", 22), pid=4_711) for n in range(20))
+    ports = tuple(Attempt(START + n, "tcp", Endpoint("10.1.0.1", n + 1), pid=4_711) for n in range(20))
+    metadata = Attempt(START + 50, "tcp", Endpoint("169.254.169.254", 80), pid=4_711)
+    tried = section(
+        shown(runs.report(replace(runs.ROME, attempts=(*scan, *ports, metadata)))), "What it tried to reach"
+    )
+
+    assert re.findall(r"^  (\S.*)$", tried, re.MULTILINE) == [
+        "10.0.0.0:22, 10.0.0.1:22, 10.0.0.2:22 and 17 more tcp, nothing said, 20 times",
+        "10.1.0.1:1, 10.1.0.1:2, 10.1.0.1:3 and 17 more tcp, nothing said, 20 times",
+        "169.254.169.254:80 tcp, nothing said",
+    ]
+
+
 def test_a_flood_is_told_in_few_lines_and_quickly():
     report = runs.spiteful("x")
     begin = time.process_time()

@@ -96,6 +96,20 @@ def test_a_flood_to_one_place_is_one_moment_and_a_scan_of_many_another():
     ]
 
 
+def test_one_place_among_a_scan_of_others_stays_on_its_own():
+    metadata = attempt(0, Endpoint("169.254.169.254", 80), 0.5, pid=8)
+    hosts = [attempt(n, Endpoint(f"10.0.0.{n % 250}", 22), pid=8) for n in range(500)]
+
+    assert said(replace(EMPTY, attempts=(*hosts, metadata)))[1:] == ["tried 169.254.169.254:80 by tcp (8)"]
+
+
+def test_a_scan_of_the_ports_of_one_address_is_one_moment():
+    ports = tuple(attempt(n, Endpoint("198.51.100.7", n), pid=8) for n in range(1, 2_000))
+
+    [one] = moments(replace(EMPTY, attempts=ports))
+    assert one.words.startswith("1,999 attempts: 198.51.100.7:1 by tcp, 198.51.100.7:2 by tcp")
+
+
 def test_few_alike_are_told_one_by_one():
     few = tuple(attempt(n, Endpoint("192.0.2.1", 80)) for n in range(4))
 
