@@ -65,10 +65,8 @@ async def converse(connection: socket.socket, first: bytes, heard: Heard, contex
     by `context.tell`, `service` and `layers` with it. Raises nothing but what cancels the task.
     """
     pipe = Connection(connection, context.limits)
-    talk = Talk(context, Stream(pipe), _go_on, waited=not first)
+    talk = Talk(context, Stream(pipe), _go_on, known=(first, heard))
     try:
-        if heard.service != SILENT.service:
-            talk.context.tell(heard.details)
         await _go_on(talk)
         end = "answered"
     except Over as over:
@@ -89,11 +87,12 @@ async def _go_on(talk: Talk) -> None:
     """Hear what the stream begins with, and let who knows it answer; the server speaks first where the client does not."""
     stream, limits = talk.stream, talk.context.limits
     port = talk.context.target.port or 0
-    silent = talk.waited or not (stream.ahead or await _within(talk, limits.silence))
-    talk.waited = False
-    if silent:
+    first, heard = talk.known or (None, SILENT)
+    talk.known = None
+    if first == b"" or not (stream.ahead or await _within(talk, limits.silence)):
         await greet(talk, port)
-    heard = recognise(bytes(stream.ahead), port)
+    if bytes(stream.ahead) != first:
+        heard = recognise(bytes(stream.ahead), port)
     # a few bytes may be the beginning of anything
     while heard.service == "unknown" and _cut_short(stream.ahead) and await _within(talk, limits.silence):
         heard = recognise(bytes(stream.ahead), port)

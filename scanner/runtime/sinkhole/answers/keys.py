@@ -5,6 +5,7 @@ asyncssh and cryptography are the optional extra `sandscan[observe]`; without th
 
 import os
 import ssl
+import warnings
 from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -63,6 +64,8 @@ class Keys:
                 import asyncssh
             except ImportError:
                 return []
+            # it knows that old clients' algorithms are old; the sink's output is no place to say so
+            warnings.filterwarnings("ignore", module=r"asyncssh\.")
             kinds = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
             self._host_keys = [asyncssh.generate_private_key(kind) for kind in kinds]
         return self._host_keys

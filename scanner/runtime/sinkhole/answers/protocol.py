@@ -24,12 +24,14 @@ def shown(value: str | bytes, limit: int = 200) -> str:
 class Talk:
     """One conversation: the stream it goes over, what was told so far. `inside` leads on to what lies in the stream.
 
-    `waited`: the client had its time to speak and did not; `greeted` is then what it was told first."""
+    `known` are bytes that were peeked and what they are (none: the client had its time to speak and did not), None where nobody
+    has looked yet; `greeted` is what a silent client was told first.
+    """
 
     context: Context
     stream: Stream
     converse: Callable[["Talk"], Awaitable[None]]
-    waited: bool = False
+    known: tuple[bytes, Heard] | None = None
     greeted: bytes = b""
     depth: int = 0
     layers: tuple[str, ...] = ()

@@ -1,9 +1,12 @@
-"""A websocket's frames (RFC 6455 5) as a pipe: the client's bytes without their masks, ours in binary frames."""
+"""A websocket's frames (RFC 6455 5) as a pipe: the client's bytes without their masks, ours in frames of the same kind.
+
+A text message has a line's end put behind it: what is lines elsewhere (stratum) comes in messages here.
+"""
 
 from scanner.runtime.sinkhole.answers.stream import Over, Stream
 
 _FRAME = 64 << 10
-_CLOSE, _PING, _PONG = 8, 9, 10
+_TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
 
 
 class WebSocket:
@@ -14,6 +17,8 @@ class WebSocket:
         self._left = 0
         self._mask = b""
         self._at = 0
+        self._last = False
+        self._text = False
 
     async def receive(self, idle: float | None) -> bytes:
         """Some bytes of a data frame; pings are answered. Raises Over."""
@@ -34,18 +39,21 @@ class WebSocket:
                 if kind == _PING:
                     await self._outer.write(bytes((0x80 | _PONG, len(data))) + data)
                 continue
-            self._left = size
+            self._left, self._last = size, bool(begin[0] & 0x80)
+            if kind:
+                self._text = kind == _TEXT
         if not self._outer.ahead:
             await self._outer.more(idle)
         data = await self._outer.take(min(self._left, len(self._outer.ahead), _FRAME))
         self._left -= len(data)
-        return self._plain(data)
+        ends = self._text and self._last and not self._left
+        return self._plain(data) + (b"\n" if ends else b"")
 
     async def send(self, data: bytes) -> None:
         if len(data) > _FRAME:
             raise Over("write limit")
         size = bytes((len(data),)) if len(data) < 126 else b"\x7e" + len(data).to_bytes(2, "big")
-        await self._outer.write(b"\x82" + size + data)
+        await self._outer.write((b"\x81" if self._text else b"\x82") + size + data)
 
     def _plain(self, data: bytes) -> bytes:
         turned = self._mask[self._at % 4 :] + self._mask[: self._at % 4]

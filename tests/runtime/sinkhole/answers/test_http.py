@@ -5,6 +5,7 @@ import http.client
 import json
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -217,6 +218,21 @@ def test_what_is_asked_of_a_proxy_is_told_and_what_follows_is_heard():
     assert told.details["tls"]["sni"] == "inner.example"
     assert told.details["http"]["path"] == "/p"
     assert "hunter2" not in json.dumps(told.details)
+
+
+def test_a_proxys_request_that_comes_in_pieces_is_heard_whole():
+    with answering(3128) as sink, sink.connect() as client:
+        for piece in (b"CONN", b"ECT deep.exam", b"ple:22 HTTP/1.1\r\nUser-Agent: piece", b"meal\r\n\r\n"):
+            client.sendall(piece)
+            time.sleep(0.05)
+        assert client.recv(500).startswith(b"HTTP/1.1 200")
+        client.sendall(b"SSH-2.0-x\r\n")
+        client.recv(30)
+        client.close()
+        [told] = sink.ended()
+    assert told.details["layers"] == ["http-connect", "ssh"]
+    assert told.details["proxy"] == {"target": "deep.example:22", "agent": "piecemeal"}
+    assert not {"http", "unknown"} & set(told.details)
 
 
 def test_a_whole_url_names_the_host_that_is_meant():

@@ -8,6 +8,7 @@ import pytest
 
 from scanner.runtime.sinkhole.answers.answering import recognise
 from tests.runtime.sinkhole.answers.loopback import Sink, answering
+from tests.runtime.sinkhole.answers.test_http import UPGRADE, frame
 
 MONERO = "44AFFq5kSiGBoZ4NMDwYtN18obc8AemS33DBLWs3H7otXft3XjrpDtQGv7SqSsaBYBb98uNbr2VBBEt7f2wfn3RVGQBEP3A"
 """The donation address of the Monero project."""
@@ -163,6 +164,21 @@ def test_a_login_that_comes_in_pieces_is_heard_whole():
         client.close()
         [told] = sink.ended()
     assert told.service == "stratum"
+    assert told.details["stratum"]["wallet"] == MONERO
+
+
+def test_a_miner_in_a_websocket_needs_no_lines():
+    login = json.dumps({"id": 1, "method": "login", "params": {"login": MONERO, "agent": "web"}}).encode()
+    with answering(443) as sink, sink.connect() as client:
+        client.sendall(UPGRADE.replace(b"chisel-v3", b"stratum"))
+        assert b"101" in client.recv(500)
+        client.sendall(frame(login, kind=1))
+        answer = client.recv(4096)
+        assert answer[0] == 0x81
+        assert b'"job_id"' in answer
+        client.close()
+        [told] = sink.ended()
+    assert told.details["layers"] == ["http", "websocket", "stratum"]
     assert told.details["stratum"]["wallet"] == MONERO
 
 

@@ -64,6 +64,8 @@ def recognise(first: bytes, port: int) -> Heard | None:  # noqa: ARG001 -- of an
     if end and b"HTTP/" not in line and (line.count(b" ") > 1 or line[:3].upper() != b"GET"):
         return None  # RTSP, SIP, a line of text
     found = _request(line, rest.split(b"\n")[:_HEADERS])
+    if found is None and line[:7].upper() == b"CONNECT":
+        return Heard("http-connect", {})
     if found is None:
         return Heard("http", {"http": {"method": shown(line.partition(b" ")[0], 20).upper()}})
     if found.method == "CONNECT":
@@ -293,7 +295,8 @@ def _asked(url: str, name: str) -> str:
 async def _connect(talk: Talk, request: _Request, again: bool) -> None:
     """A proxy's client goes on as if it had reached whom it wanted. Raises Over."""
     if again:
-        talk.heard(Heard("http-connect", {"proxy": _proxy(request)}))
+        talk.heard(Heard("http-connect"))
+    talk.tell("proxy", **_proxy(request))
     await talk.stream.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
     await talk.inside(talk.stream, authority(request.path))
 
