@@ -103,9 +103,8 @@ def judged(
     large = _Large(compared, options.scanning.limits)
     known = expect(compared.changes, compared.content_before, compared.content_after, options.policy, large.digest)
     read: dict[str, LayerRecord] = {}
-    was = scan_opened(base, options.scanning, progress, read) if compared.layers else None
-    laid = _laid(compared, target)
-    now = scan_opened(laid, options.scanning, progress, read)
+    now = scan_opened(_laid(compared, target), options.scanning, progress, read)
+    was = scan_opened(base, options.scanning, known=read)  # all its layers were just read
     rules = tuple(sorted({r.id: r for r in (*now.rules, *RULES)}.values(), key=lambda r: r.id))
     if options.launches and options.egress is not None:
         now = _launched(now, options)
@@ -118,7 +117,7 @@ def judged(
         compared.content_after,
         layer,
         base.target.repository,
-        known.covers,
+        known.covers if options.policy.entries else None,
         (*base.image.config.entrypoint, *base.image.config.cmd),
     )
     notes: list[Notification] = [*compared.notifications, *now.notifications]
@@ -176,13 +175,13 @@ def _launched(report: Report, options: DiffOptions) -> Report:
     return with_launch(report, options.launches, options.egress or EgressOptions())
 
 
-def _of_the_run(now: Report, was: Report | None, layers: int, known: Expected) -> tuple[list[Finding], int]:
+def _of_the_run(now: Report, was: Report, layers: int, known: Expected) -> tuple[list[Finding], int]:
     """The findings that the run made true, and how many of them a policy expects.
 
     Those in its own layers, unless the image had the same said of it in the same words (a file whose mode alone changed); and those
     elsewhere that were not there, or weighed less, before (a line of sshd_config that something of the run made count).
     """
-    before = {f.fingerprint: f for f in was.findings if f.state is State.VISIBLE} if was is not None else {}
+    before = {f.fingerprint: f for f in was.findings if f.state is State.VISIBLE}
     changes = {c.path: c for c in known.changes}
     kept, expected = [], 0
     for finding in now.findings:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,12 @@ import pytest
 from fixtures.elf import Program, build
 from fixtures.image import Step, archive
 from fixtures.keys import public_line
+from fixtures.miners import binaries
 from fixtures.tarball import Member
 from scanner.cli.diff import diff
 from scanner.errors import ParseError, UsageError
+from scanner.runtime.diff import DiffOptions
+from scanner.runtime.diff import diff as diff_of
 
 ELF = build(Program(strings=b"an honest program\n"))
 START = (
@@ -85,6 +89,27 @@ def test_nothing_changed_is_exit_code_0(tmp_path: Path, before: Path, after: Pat
     done = run(before, f"rootfs:{after}", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "no findings" in done.stdout.lower()
+
+
+def test_what_the_image_held_before_is_not_the_runs(tmp_path: Path, before: Path, after: Path):
+    """The image's own miner is in the image's report, whether nothing changed or something beside it."""
+    replay = Path(__file__).parents[2] / "fixtures/rome-replay.tar"
+    same = diff_of(f"archive:{replay}", f"archive:{replay}", DiffOptions())
+    assert (same.findings, same.run.changes if same.run else None) == ((), ())
+    root = tmp_path / "tree"
+    shutil.copytree(after, root)
+    (root / "opt").mkdir()
+    (root / "opt/m").write_bytes(binaries()["xmrig"])
+    (root / "opt/m").chmod(0o755)
+    moved = tmp_path / "moved"
+    shutil.copytree(root, moved)
+    (moved / "opt/m").chmod(0o700)
+    (moved / "work").mkdir()
+    (moved / "work/m").write_bytes(binaries()["xmrig"])
+    report = diff_of(f"rootfs:{root}", f"rootfs:{moved}", DiffOptions())
+    assert [f.locations[0].display for f in report.findings_of("miner/binary")] == [b"work/m"]
+    changes = {c.path: c.change.value for c in report.run.changes} if report.run else {}
+    assert changes[b"opt/m"] == "metadata"
 
 
 def test_what_is_expected_is_no_finding_and_stays_in_the_list(tmp_path: Path, before: Path, after: Path):

@@ -19,6 +19,10 @@ ADDED = 500
 """Lines of one file that are looked at one by one."""
 
 
+_PATHS = re.compile(points.PATHS)
+"""Asked first: of very many paths few are launch points."""
+
+
 @dataclass(frozen=True, slots=True)
 class Added:
     """A line that was not there before: `runs` is what it starts as shell text, `raw` the line as it stands, from 1 counted."""
@@ -41,7 +45,7 @@ def starts(drift: Drift) -> tuple[Start, ...]:
     """Every launch point among the changes with something added, by path. What was not read is noted."""
     found = []
     for change in drift.changes:
-        point = points.point(change.path)
+        point = points.point(change.path) if _PATHS.search(change.path) else None
         if point is None or change.after is None or change.after.kind is Kind.DIRECTORY:
             continue
         if (

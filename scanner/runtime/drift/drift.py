@@ -1,7 +1,7 @@
 """What the rules on a run's changes share: the changes, their contents, and one way to make a finding of them."""
 
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -38,7 +38,7 @@ Content = Callable[[bytes], bytes | None]
 class Drift:
     """The changes of a run as the rules see them. `before` and `after` give a changed file's old and new content, None where
     there is none or it was not read. `layer` is the run's own. `expects(change, rule_id)`: a policy expects the change and
-    covers the rule, so that no finding is made of it. `starts` are the words that the container starts with.
+    covers the rule, so that no finding is made of it (None: there is no policy). `starts` are the words that the container starts with.
     """
 
     changes: tuple[FileChange, ...]
@@ -46,7 +46,7 @@ class Drift:
     after: Content
     layer: Layer
     repository: str = ""
-    expects: Callable[[FileChange, str], bool] = lambda _change, _rule: False
+    expects: Callable[[FileChange, str], bool] | None = None
     starts: tuple[str, ...] = ()
     notes: list[Notification] = field(default_factory=list)
 
@@ -54,9 +54,11 @@ class Drift:
     def by_path(self) -> Mapping[bytes, FileChange]:
         return {change.path: change for change in self.changes}
 
-    def of(self, rule: Rule) -> Iterator[FileChange]:
+    def of(self, rule: Rule) -> Sequence[FileChange]:
         """The changes that no policy takes away from the rule."""
-        return (change for change in self.changes if not self.expects(change, rule.id))
+        if self.expects is None:
+            return self.changes
+        return [change for change in self.changes if not self.expects(change, rule.id)]
 
     def new(self, change: FileChange) -> bytes | None:
         """The content that stands at the path now, where a link leads if it is one and leads to a changed file.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from scanner.model import Confidence, Finding, Kind, Rule, Severity, printable
 from scanner.model.run import ChangeKind, FileChange
 from scanner.runtime.drift.added import Start, assignments
-from scanner.runtime.drift.drift import Drift, by, is_file, shown, text, written
+from scanner.runtime.drift.drift import Drift, by, is_file, shown, text
 from scanner.runtime.drift.expected import by_package
 
 PRELOAD = Rule(
@@ -55,7 +55,7 @@ def preloads(drift: Drift, starts: tuple[Start, ...]) -> Iterator[Finding]:
             yield from _library_folders(drift, change)
         elif _PAM_ENV.match(change.path):
             yield from _pam_environment(drift, change)
-        elif is_file(change) and written(change) and not by_package(change):
+        elif change.change is ChangeKind.ADDED and _BEFORE_SYSTEM.match(change.path) and is_file(change):
             yield from _shadowing(drift, change)
     covered = {change.path for change in drift.of(PRELOAD)}
     for start in starts:
@@ -178,7 +178,7 @@ def _folders(content: str) -> tuple[str, ...]:
 def _shadowing(drift: Drift, change: FileChange) -> Iterator[Finding]:
     """A library of the system's core by name, where the linker looks before it looks in the system's folders."""
     name = change.path.rpartition(b"/")[2]
-    if not _BEFORE_SYSTEM.match(change.path) or not _CORE.fullmatch(name) or change.change is not ChangeKind.ADDED:
+    if not _CORE.fullmatch(name) or by_package(change):
         return
     if (
         change.after is not None
