@@ -174,7 +174,7 @@ def _mounted_upper(identifier: str, pid: int, data: str) -> Path | None:
                 return path
     for options in _overlays(f"/proc/{pid}/mountinfo", lambda point: point == b"/"):
         for path in _candidates(options, data):
-            if _is_readable(path) and _is_root_of(path, pid):
+            if _is_readable(path) and is_root_of(path, pid):
                 return path
     return None
 
@@ -215,7 +215,7 @@ def _candidates(options: Mapping[bytes, bytes], data: str) -> Iterator[Path]:
             yield Path(os.fsdecode(lowest)).parent.parent / path
 
 
-def _is_root_of(path: Path, pid: int) -> bool:
+def is_root_of(path: Path, pid: int) -> bool:
     """Whether the directory is what the process sees as `/`: an overlay shows the upper directory's own inode number."""
     try:
         return path.stat().st_ino == Path(f"/proc/{pid}/root/").stat().st_ino

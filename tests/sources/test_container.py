@@ -83,8 +83,8 @@ def test_where_the_store_does_not_tell_the_mount_table_does(running: str, at_eng
         assert container._upper(info, {}, found.id, found.pid) == found.upper
         assert container._upper({**info, "SecurityOptions": ["name=userns"]}, {}, found.id, found.pid) is None
         assert found.upper is not None
-        assert container._is_root_of(found.upper, found.pid)
-        assert not container._is_root_of(Path("/"), found.pid)
+        assert container.is_root_of(found.upper, found.pid)
+        assert not container.is_root_of(Path("/"), found.pid)
 
 
 @pytest.mark.engine

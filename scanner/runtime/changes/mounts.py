@@ -25,7 +25,7 @@ from scanner.oci.tree import PSEUDO, pseudo_devices
 from scanner.runtime.changes.compare import Comparison
 from scanner.runtime.changes.layers import Stood, TreeLayer
 from scanner.runtime.changes.noting import Notes
-from scanner.sources.container import EngineContainer, EngineMount, is_process_of, unescape
+from scanner.sources.container import EngineContainer, EngineMount, is_process_of, is_root_of, unescape
 
 ENTRIES = 1_000_000
 """Files of one mount that are looked at."""
@@ -66,19 +66,18 @@ class Mounted:
 def mounted(container: EngineContainer) -> tuple[Mounted, ...]:
     """Everything mounted into a container but its root, pseudo file systems and the files that its engine keeps for it.
 
-    From the kernel where it runs on this machine; else from its engine, which does not know what was mounted inside.
+    From the kernel where it runs on this machine, and from its engine, which does not know what was mounted inside: but what only
+    the engine names is what the container's first process has taken out of its own sight.
     """
     if container.pid:
         try:
             lines = Path(f"/proc/{container.pid}/mountinfo").read_bytes().split(b"\n")
         except OSError:
             lines = []
-        if lines:
-            return tuple(_from_kernel(lines, container))
-    return tuple(
-        Mounted(os.fsencode(told.destination.strip("/")), _place(told), told.writable, told=told)
-        for told in container.mounts
-    )
+        found = list(_from_kernel(lines, container))
+        points = {mount.point for mount in found}
+        return tuple(found + [mount for mount in _from_engine(container) if mount.point not in points])
+    return tuple(_from_engine(container))
 
 
 def made(table: Sequence[Mounted]) -> frozenset[bytes]:
@@ -100,6 +99,8 @@ def compare(
     limits: Limits,
 ) -> None:
     """Add the files of all mounts that the run may have changed to the comparison; what cannot be read is noted."""
+    if container.pid:
+        _look_for_other_views(container, notes)
     points = frozenset(mount.point for mount in table)
     seen: list[tuple[int, bytes]] = []
     for mount in sorted(table, key=lambda m: (m.told is None, m.point)):
@@ -121,6 +122,11 @@ def compare(
             seen.append((mount.device, mount.root))
         except OSError as e:
             notes.warn(f"not read: {mount.shown}: {e.strerror or e}", mount.point)
+
+
+def _from_engine(container: EngineContainer) -> Iterator[Mounted]:
+    for told in container.mounts:
+        yield Mounted(os.fsencode(told.destination.strip("/")), _place(told), told.writable, told=told)
 
 
 def _from_kernel(lines: Sequence[bytes], container: EngineContainer) -> Iterator[Mounted]:
@@ -161,6 +167,34 @@ def _place(told: EngineMount) -> str:
     return f"bind mount {printable(told.source)}" if told.kind == "bind" else told.kind
 
 
+def _look_for_other_views(container: EngineContainer, notes: Notes) -> None:
+    """Mounts are those that the first process sees. Others may have mount namespaces of their own (mount_namespaces(7)), and it may
+    have gone to another root itself."""
+    if container.upper is not None and not is_root_of(container.upper, container.pid):
+        notes.warn("the container's first process has another root than its engine gave it: mounts may be missing")
+    seen = _namespace(container.pid)
+    others = set()
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and (namespace := _namespace(int(process.name))) not in (seen, None):
+            try:
+                belongs = container.id.encode() in (process / "cgroup").read_bytes()
+            except OSError:
+                continue
+            if belongs:
+                others.add(namespace)
+    if others:
+        notes.warn(
+            f"processes of the container have {len(others)} mount namespaces of their own: what is mounted there was not read"
+        )
+
+
+def _namespace(pid: int) -> str | None:
+    try:
+        return str(Path(f"/proc/{pid}/ns/mnt").readlink())
+    except OSError:
+        return None
+
+
 def _opened(
     container: EngineContainer, mount: Mounted, notes: Notes, resources: ExitStack
 ) -> tuple[TreeLayer, bytes | None]:
@@ -174,7 +208,8 @@ def _opened(
     elif not container.local:
         raise OSError(0, "it is not on this machine")
     elif mount.told is None or mount.told.kind not in ("volume", "bind"):
-        raise OSError(0, "it went away when the container stopped")
+        went = "the container took it away" if container.running else "it went away when the container stopped"
+        raise OSError(0, went)
     else:
         top, path = "/", os.fsencode(mount.told.source.strip("/"))
     at = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -10,7 +10,7 @@ import pytest
 from tests import host_image
 from tests.engine_fixture import Engine, program, started_engine
 
-PROGRAMS = "sh cat chmod chown cp dd ln mkdir mkfifo mount mv rm sleep touch truncate setcap".split()
+PROGRAMS = "sh cat chmod chown cp dd ln mkdir mkfifo mount mv rm sleep touch truncate setcap unshare".split()
 IMAGE = "toolbox:1"
 FILES = {
     "etc/cron.d/job": (0o644, b"# nothing\n"),

@@ -219,6 +219,24 @@ def test_a_mount_made_inside_is_read(docker: Docker) -> None:
         assert found.content_after(b"m/hidden") == b"in memory\n"
 
 
+def test_what_the_first_process_does_not_see_is_read_all_the_same_or_said(docker: Docker) -> None:
+    """It goes to a root of its own, where the volume does not show, and a child takes a mount namespace for itself."""
+    script = (
+        "echo hidden > /data/new; mkdir -p /jail; cp -r /usr /lib* /jail; touch /ready; "
+        "unshare -m sleep 600 & sleep 0.3; exec unshare --root=/jail /usr/bin/sleep 600"
+    )
+    docker.keep("jail", script, "-v", "hidden:/data", "--cap-add", "SYS_ADMIN", "--security-opt", "apparmor=unconfined")
+    time.sleep(0.6)
+    with ExitStack() as resources:
+        found = compared("container:jail", resources)
+
+        assert told(found, "volume hidden") == {b"data/new": ADDED}
+        said = [n.message for n in found.notifications if n.incomplete]
+        assert len(said) == 2
+        assert "another root" in said[0]
+        assert "have 1 mount namespaces" in said[1]
+
+
 def test_a_link_in_a_mounts_way_leads_nowhere(docker: Docker, tmp_path: Path) -> None:
     """The container may write the folder in which the second one lies: it puts a link to the host there."""
     secret = tmp_path / "host"
