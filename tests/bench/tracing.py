@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from scanner.runtime.trace import Tracer  # noqa: E402 - the path is set first
+from scanner.runtime.trace.tracer import Tracer  # noqa: E402 - the path is set first
 from tests.runtime.trace.sandbox import sandbox  # noqa: E402
 
 WORK = """

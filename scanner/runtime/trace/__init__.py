@@ -1,5 +1,1 @@
 """Who did it: every program that a sandbox starts and every address that it asks for, told by the kernel."""
-
-from scanner.runtime.trace.tracer import Method, Tracer
-
-__all__ = ["Method", "Tracer"]

@@ -167,7 +167,7 @@ def test_nothing_is_left_of_a_tracer_that_was_killed():
     need_bpf()
     code = (
         "import time, os\n"
-        "from scanner.runtime.trace import Tracer\n"
+        "from scanner.runtime.trace.tracer import Tracer\n"
         "from scanner.runtime.trace.bpf import program_ids\n"
         "before = set(program_ids())\n"
         "with Tracer(os.stat('/proc/self/ns/net').st_ino):\n"

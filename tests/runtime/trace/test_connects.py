@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.model.run import Endpoint
-from scanner.runtime.trace import Tracer
 from scanner.runtime.trace.clock import Clock
 from scanner.runtime.trace.connects import Flow, decode_call, decode_flow
 from scanner.runtime.trace.flows import Flows
+from scanner.runtime.trace.tracer import Tracer
 from tests.runtime.trace.sandbox import sandbox
 
 LISTEN = """

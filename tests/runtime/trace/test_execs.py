@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from scanner.errors import ScannerError
 from scanner.model.run import Program
-from scanner.runtime.trace import Method, Tracer, bpf, connects
+from scanner.runtime.trace import bpf, connects
 from scanner.runtime.trace import tracer as tracer_module
 from scanner.runtime.trace.clock import Clock
 from scanner.runtime.trace.events import Ended, Executed, Forked, exit_code
 from scanner.runtime.trace.execs import decode
 from scanner.runtime.trace.table import Masking, Table, words
+from scanner.runtime.trace.tracer import Method, Tracer
 from tests.runtime.trace.sandbox import sandbox
 
 
