@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scanner.runtime.sinkhole.answers.answering import Limits, recognise
+from scanner.model.run import Endpoint
+from scanner.runtime.sinkhole.answers.answering import Context, Keys, Limits, converse, recognise
+from scanner.runtime.sinkhole.answers.protocols.ssh import hassh
 from tests.runtime.sinkhole.answers.loopback import Sink, answering
 
 OPTIONS = (
@@ -250,6 +252,64 @@ def test_nothing_is_left_open_after_many_conversations():
             one()
         sink.ended(13)
         sink.until(lambda _: len(list(Path("/proc/self/fd").iterdir())) <= before, 3)
+
+
+def test_hassh_is_as_its_authors_published_it():
+    # salesforce/hassh, README: CyberDuck 6.7.1
+    lists = (
+        (
+            b"curve25519-sha256@libssh.org,diffie-hellman-group-exchange-sha256,ecdh-sha2-nistp521,ecdh-sha2-nistp384,ecdh-sha2-nistp256,"
+            b"diffie-hellman-group-exchange-sha1,diffie-hellman-group1-sha1,diffie-hellman-group14-sha1,diffie-hellman-group14-sha256,"
+            b"diffie-hellman-group15-sha512,diffie-hellman-group16-sha512,diffie-hellman-group17-sha512,diffie-hellman-group18-sha512,"
+            b"diffie-hellman-group14-sha256@ssh.com,diffie-hellman-group15-sha256,diffie-hellman-group15-sha256@ssh.com,"
+            b"diffie-hellman-group15-sha384@ssh.com,diffie-hellman-group16-sha256,diffie-hellman-group16-sha384@ssh.com,"
+            b"diffie-hellman-group16-sha512@ssh.com,diffie-hellman-group18-sha512@ssh.com"
+        ),
+        b"ssh-rsa",
+        (
+            b"aes128-cbc,aes128-ctr,aes192-cbc,aes192-ctr,aes256-cbc,aes256-ctr,blowfish-cbc,blowfish-ctr,cast128-cbc,cast128-ctr,idea-cbc,"
+            b"idea-ctr,serpent128-cbc,serpent128-ctr,serpent192-cbc,serpent192-ctr,serpent256-cbc,serpent256-ctr,3des-cbc,3des-ctr,"
+            b"twofish128-cbc,twofish128-ctr,twofish192-cbc,twofish192-ctr,twofish256-cbc,twofish256-ctr,twofish-cbc,arcfour,arcfour128,"
+            b"arcfour256"
+        ),
+        b"none",
+        b"hmac-sha1,hmac-sha1-96,hmac-md5,hmac-md5-96,hmac-sha2-256,hmac-sha2-512",
+        b"none",
+        b"zlib@openssh.com,zlib,none",
+        b"none",
+    )
+    packet = bytes(5) + b"\x14" + bytes(16) + b"".join(len(one).to_bytes(4, "big") + one for one in lists)
+    assert hassh(packet) == "8a8ae540028bf433cd68356c1b9e8d5b"
+
+
+def test_a_run_that_is_over_ends_a_conversation_at_once_and_leaves_nothing():
+    import asyncio
+
+    async def run(client: socket.socket) -> tuple[dict, list[asyncio.Task]]:
+        told: dict = {}
+        context = Context(Endpoint("192.0.2.1", 22), None, told.update, Keys(), Limits(seconds=60))
+        connection, _ = listener.accept()
+        connection.setblocking(False)
+        task = asyncio.create_task(converse(connection, b"", recognise(b"", 22), context))
+        async with asyncio.timeout(10):
+            while "forwards" not in told.get("ssh", {}):
+                await asyncio.sleep(0.02)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0.1)
+        assert connection.fileno() == -1
+        return told, [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        before = held()
+        command = ["ssh", *OPTIONS, "-N", "-R", "1:localhost:1", "-p", str(listener.getsockname()[1]), "u@127.0.0.1"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as client:
+            told, left = asyncio.run(run(listener))
+            client.wait(5)
+        assert told["ssh"]["forwards"] == [{"bind": "localhost", "port": 1}]
+        assert left == []
+        assert held() == before
 
 
 def test_a_version_with_hostile_bytes_is_shown_safely():

@@ -114,10 +114,26 @@ def test_ja4_names_the_first_protocol_as_its_specification_has_it(protocol, char
     assert hello.ja4(Hello(0x0303, alpn=(protocol,))) == f"t12i0000{characters}_000000000000_000000000000"
 
 
-def test_ja4_of_curl_as_it_is_known_everywhere():
-    ciphers = "1302,1303,1301,c02c,c030,009f,cca9,cca8,ccaa,c02b,c02f,009e,c024,c028,006b,c023,c027,0067,c00a,c014,0039,c009,c013,0033,009d,009c,003d,003c,0035,002f,00ff"
-    seen = Hello(0x0303, numbers(ciphers), (0,), sni=b"x", alpn=(b"h2",), versions=(0x0304,))
-    assert hello.ja4(seen).split("_")[1] == "e8f1e7e78f70"
+CURL = bytes.fromhex(  # curl 7.88.1 with OpenSSL 3.0; random, session and key share blanked
+    "1603010200010001fc0303"
+    + "00" * 32
+    + "20"
+    + "00" * 32
+    + "003e130213031301c02cc030009fcca9cca8ccaac02bc02f009ec024c028006bc023c02700"
+    "67c00ac0140039c009c0130033009d009c003d003c0035002f00ff0100017500000013001100000e766563746f722e6578616d706c65000b000403000102000a0016"
+    "0014001d0017001e00190018010001010102010301040010000e000c02683208687474702f312e31001600000017000000310000000d002a00280403050306030807"
+    "08080809080a080b080408050806040105010601030303010302040205020602002b0009080304030303020301002d00020101003300260024001d0020"
+    + "00" * 32
+    + "001500af"
+    + "00" * 175
+)
+
+
+def test_curl_has_the_fingerprints_that_it_is_known_by():
+    details = recognise(CURL, 443).details["tls"]
+    assert details["ja3"] == "0149f47eabf9a20d0893e2a44e5a6323"
+    assert details["ja4"] == "t13d3112h2_e8f1e7e78f70_b26ce05bbdd6"
+    assert details["sni"] == "vector.example"
 
 
 # Parsing
