@@ -386,7 +386,7 @@ def _judged(
             "output_bytes": len(run.output) + watched.ended.output_lost,
             "seconds": round(time.monotonic() - clock, 3),
         },
-        run=run,
+        run=masked.run(run),
         egress=egress,
     )
 
