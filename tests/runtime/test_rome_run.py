@@ -29,7 +29,15 @@ def engine() -> Iterator[Engine]:
     with started_engine(apart=True) as ours:
         ours.client.api.import_image_from_data(host_image.tree(PROGRAMS, rome_run.files()), IMAGE, "latest")
         assert ours.process is not None
-        for words in ("link add nowhere type bridge", "addr add 203.0.113.1/24 dev nowhere", "link set nowhere up"):
+        lost = (
+            f"neigh add {rome_run.SERVER} lladdr 02:00:00:00:00:01 dev nowhere nud permanent"  # no one is asked for it
+        )
+        for words in (
+            "link add nowhere type bridge",
+            "addr add 203.0.113.1/24 dev nowhere",
+            "link set nowhere up",
+            lost,
+        ):
             within = [program("nsenter"), "-t", str(ours.process.pid), "-n", program("ip"), *words.split()]
             subprocess.run(within, check=True)
         yield ours
