@@ -7,7 +7,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from scanner.model import Kind
+from scanner.errors import ScannerError
+from scanner.model import Kind, Level
 from scanner.model.run import ChangeKind, FileChange, FileState
 from scanner.runtime.changes.kept import Kept
 from scanner.runtime.changes.layers import Stood
@@ -65,25 +66,33 @@ class Comparison:
                         self._delete(below.path, below.stood, place)
 
     def whole(self, after: Iterable[Met], place: str) -> None:
-        """`after` is all there is: what it does not name is gone."""
+        """`after` is all there is: what it does not name is gone. Raises as it does, if that is before its first member."""
         seen: set[bytes] = set()
         latest: dict[bytes, int] = {}
-        for met in after:
-            path = met.path
-            if met.stood is None:
-                continue
-            if self._is_enough():
-                return
-            if path in seen and path in latest:
-                self._notes.warn("its archive names it twice: the last one counts, the others were scanned too", path)
-                self._changes[latest.pop(path)] = _SUPERSEDED
-            count = len(self._changes)
-            self._compare(path, met.stood, place)
-            if len(self._changes) > count:
-                latest[path] = count
-            while path and path not in seen:
-                seen.add(path)
-                path = path.rpartition(b"/")[0]
+        try:
+            for met in after:
+                path = met.path
+                if met.stood is None:
+                    continue
+                if self._is_enough():
+                    return
+                if path in seen and path in latest:
+                    self._notes.warn(
+                        "its archive names it twice: the last one counts, the others were scanned too", path
+                    )
+                    self._changes[latest.pop(path)] = _SUPERSEDED
+                count = len(self._changes)
+                self._compare(path, met.stood, place)
+                if len(self._changes) > count:
+                    latest[path] = len(self._changes) - 1
+                while path and path not in seen:
+                    seen.add(path)
+                    path = path.rpartition(b"/")[0]
+        except ScannerError as e:
+            if not seen:
+                raise
+            self._notes.add(Level.ERROR, f"the rest was not read, and what was removed is not known: {e}")
+            return
         for met in self._before.walk():
             if met.stood is not None and met.path not in seen and met.path not in self._removed:
                 self._delete(met.path, met.stood, place)

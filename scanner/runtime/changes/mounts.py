@@ -102,6 +102,7 @@ def compare(
     if container.pid:
         _look_for_other_views(container, notes)
     points = frozenset(mount.point for mount in table)
+    devices = _devices()
     seen: list[tuple[int, bytes]] = []
     for mount in sorted(table, key=lambda m: (m.told is None, m.point)):
         if not mount.writable or mount.kind in PSEUDO:
@@ -115,7 +116,7 @@ def compare(
             with ExitStack() as opened:
                 layer, top = _opened(container, mount, notes, opened)
                 for path, stood, is_new in _changed(
-                    container, mount, layer, top, points, notes, min(ENTRIES, limits.layer_entries)
+                    container, mount, layer, top, points, notes, min(ENTRIES, limits.layer_entries), devices
                 ):
                     told = mount.told is not None and mount.told.kind == "volume"
                     comparison.mounted(path, stood, mount.place, from_image=told, is_new=is_new)
@@ -165,6 +166,16 @@ def _place(told: EngineMount) -> str:
     if told.kind == "volume":
         return f"volume {printable(told.name)}"
     return f"bind mount {printable(told.source)}" if told.kind == "bind" else told.kind
+
+
+def _devices() -> frozenset[int]:
+    """Of the file systems that are mounted on the host, where we see it."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().split(b"\n")
+    except OSError:
+        return frozenset()
+    found = (_DEVICE.fullmatch(line.split(b" ")[2]) for line in lines if line.count(b" ") > 2)
+    return frozenset(os.makedev(*map(int, one[0].split(b":"))) for one in found if one is not None)
 
 
 def _look_for_other_views(container: EngineContainer, notes: Notes) -> None:
@@ -256,9 +267,13 @@ def _changed(
     points: frozenset[bytes],
     notes: Notes,
     most: int,
+    devices: frozenset[int],
 ) -> Iterator[tuple[bytes, Stood, bool]]:
-    """Files that count as changed, by their path in the container, and whether they are younger than it."""
-    is_memory = mount.kind in _MEMORY
+    """Files that count as changed, by their path in the container, and whether they are younger than it.
+
+    `devices` are those of the host's own mounts: what is in memory there is not the container's alone.
+    """
+    is_memory = mount.kind in _MEMORY and mount.device not in devices
     since = container.created
 
     def look(within: bytes, info: os.stat_result) -> tuple[Stood, bool] | None:
@@ -278,7 +293,7 @@ def _changed(
             yield mount.point, *found
         return
     count = 0
-    device = os.fstat(layer.directory(b"")).st_dev
+    device, pseudo = os.fstat(layer.directory(b"")).st_dev, pseudo_devices()
     pending = [b""]
     while pending:
         directory = pending.pop()
@@ -304,6 +319,8 @@ def _changed(
             try:
                 info = entry.stat(follow_symlinks=False)
                 if info.st_dev != device:
+                    if info.st_dev not in pseudo:
+                        notes.warn("another file system begins here: not read", path)
                     continue
                 if stat.S_ISDIR(info.st_mode):
                     inner.append(within)

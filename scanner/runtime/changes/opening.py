@@ -181,6 +181,7 @@ def _of_container(
         root = _directory(container.upper, resources)
         upper = Squash([TreeLayer(root, pair.notes, resources, "trusted")], pair.notes)
         pair.comparison.part(upper, WRITABLE)
+        _make_sure_of(container.upper, root, pair.notes)
     else:
         pair.comparison.whole(_export(container, pair), WRITABLE)
     mounts.compare(container, table, pair.comparison, pair.notes, options.limits)
@@ -209,14 +210,15 @@ def _of_upper(before: OpenImage, name: str, options: SourceOptions, resources: E
     root = _directory(Path(name), resources)
     space = "trusted" if os.geteuid() == 0 and os.fstat(root).st_uid == 0 else "user"
     pair.comparison.part(Squash([TreeLayer(root, pair.notes, resources, space)], pair.notes), WRITABLE)
+    _make_sure_of(Path(name), root, pair.notes)
     return pair.finish(f"the upper directory {name}")
 
 
 def _of_image(before: OpenImage, after: OpenImage, options: SourceOptions, resources: ExitStack) -> Compared:
     """Another image, or a file system. Where its layers begin with before's own, only the rest needs a look."""
-    pair = _Pair(before, options, resources)
-    one, other = _diff_ids(before), _diff_ids(after)
     is_tree = after.target.source == "rootfs"
+    pair = _Pair(before, options, resources, _MADE if is_tree else frozenset())
+    one, other = _diff_ids(before), _diff_ids(after)
     place = WRITABLE if is_tree else IMAGE
     [first, *more] = after.blobs
     if is_tree and isinstance(first, TarBlob) and not more:
@@ -245,6 +247,16 @@ def _directory(path: Path, resources: ExitStack) -> int:
         ) from e
     resources.callback(os.close, fd)
     return fd
+
+
+def _make_sure_of(path: Path, fd: int, notes: Notes) -> None:
+    """That it is still there: an engine that removes a container takes its files away under our eyes, one by one."""
+    try:
+        same = os.path.samestat(path.stat(), os.fstat(fd))
+    except OSError:
+        same = False
+    if not same:
+        notes.warn(f"the directory {printable(str(path))} was removed or replaced while it was read")
 
 
 def _content_before(squash: Squash, path: bytes) -> bytes | None:
