@@ -14,6 +14,7 @@ all, outermost first. Every text is printable, bounded and masked, every list bo
 |---|---|---|
 | (any) | `layers` | services from the outside in, where there is more than one |
 | (any) | `unanswered` | why no answer was given (`asyncssh is not installed`) |
+| (any) | `left_out`, in the service's own facts | how many entries a list of that name had no room for (20 are told) |
 | (any) | `end` | why the conversation ended: `closed`, `reset`, `silence`, `time limit`, `read limit`, `write limit`, `answered` |
 | (any) | `problem` | the class of an error of ours that ended the conversation; what was told before stands |
 | `tls` | `tls` | `sni`, `alpn` (all offered), `versions`, `ja3`, `ja4` (of a complete hello), `ech` (where present), `complete` (the whole hello was read), `chosen` (version and protocol agreed on), `refused` (the client's alert, or `closed`), `sslv2`, `family` |
@@ -30,7 +31,7 @@ all, outermost first. Every text is printable, bounded and masked, every list bo
 | `shell` | `shell` | `text`: its prompt, or its complaint about our greeting |
 | `quic`, `dtls` | the same word | as `tls`, without an answer; `version`, `unread` (why a packet was not opened) |
 | `frp` | `frp` | `version`, `hostname`, `os`, `arch`, `user`, or `tls` (TLS lies inside) |
-| `bitcoin`, `levin`, `bittorrent`, `tor`, `openvpn`, `wireguard`, `tailscale`, `ike`, `stun`, `ntp`, `snmp`, `ssdp`, `netbios`, `dhcp`, `tftp`, `syslog`, `rdp`, `smb`, `ldap`, `vnc`, `rsync`, `git`, `sip`, `rtsp`, `xmpp`, `bore`, `yamux`, … | the same word | little more than that: `network`, `command`, `message`, `version`, `method`, `turn`, `name`, `path`, `text`, `line` |
+| `bitcoin`, `levin`, `bittorrent`, `tor`, `openvpn`, `wireguard`, `tailscale`, `ike`, `stun`, `ntp`, `snmp`, `ssdp`, `netbios`, `dhcp`, `tftp`, `syslog`, `rdp`, `smb`, `ldap`, `vnc`, `rsync`, `git`, `sip`, `rtsp`, `xmpp`, `bore`, `rathole`, `yamux`, … | the same word | little more than that: `network`, `command`, `message`, `version`, `method`, `turn`, `name`, `path`, `text`, `line` |
 | `unknown` | `unknown` | `entropy` (bits in a byte, of the first bytes), `text` (its printable start) |
 | `silent` | | nothing came |
 

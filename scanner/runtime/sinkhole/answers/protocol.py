@@ -44,11 +44,21 @@ class Talk:
         self.context.tell({key: dict(known)})
 
     def listed(self, key: str, name: str, fact: Json) -> None:
-        """Append to a list of a key's facts, where it is new and the list is not full."""
+        """Append to a list of a key's facts, where it is new; where the list is full, it is counted as left out."""
         known = self.told.get(key, {}).get(name)
         before = list(known) if isinstance(known, list | tuple) else []
-        if fact not in before and len(before) < LISTED:
+        if len(before) >= LISTED and fact not in before:
+            self.left_out(key, name)
+        elif fact not in before:
             self.tell(key, **{name: [*before, fact]})
+
+    def left_out(self, key: str, name: str) -> None:
+        """Count one more that a list has no room for."""
+        known = self.told.get(key, {}).get("left_out")
+        counts = dict(known) if isinstance(known, Mapping) else {}
+        count = counts.get(name)
+        counts[name] = 1 + (count if isinstance(count, int) else 0)
+        self.tell(key, left_out=counts)
 
     def heard(self, heard: Heard) -> None:
         """A service was recognised, in the layers told so far."""

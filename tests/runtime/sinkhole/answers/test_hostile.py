@@ -1,6 +1,7 @@
 """Hostile clients: whatever the bytes, no recogniser raises, and every conversation ends within its budget and keeps nothing."""
 
 import asyncio
+import gc
 import json
 import socket
 import time
@@ -157,10 +158,16 @@ async def conversation(data: bytes, port: int, limits: Limits) -> tuple[Spoken, 
 def held(*clients: tuple[bytes, int], limits: Limits = LIMITS) -> list[tuple[Spoken, dict, float]]:
     """Conversations with all of these clients at once."""
 
+    complaints: list[dict] = []
+
     async def run() -> list[tuple[Spoken, dict, float]]:
+        asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
         return await asyncio.gather(*(conversation(data, port, limits) for data, port in clients))
 
-    return asyncio.run(run())
+    found = asyncio.run(run())
+    gc.collect()
+    assert complaints == []
+    return found
 
 
 @settings(max_examples=5, deadline=None)

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import time
+from hashlib import sha256
 
 import pytest
 
@@ -207,6 +208,8 @@ def frp_login(yamux: bool) -> bytes:
         (b"\0\0\7\0\6\0\3\0\4\0\5", 9001, "tor", {"versions": [3, 4, 5]}),
         (frp_login(False), 7000, "frp", {"version": "0.61.0", "os": "linux", "user": "u"}),
         (frp_login(True), 7000, "frp", {"version": "0.61.0", "hostname": "h"}),
+        (b"\0\0\0\0\1" + sha256(b"service").digest(), 2333, "rathole", {"channel": "control", "version": 1}),
+        (b"\1\0\0\0\0" + sha256(b"token").digest(), 2333, "rathole", {"channel": "data", "version": 0}),
         (b"\x17\x16\x03\x01\x01\x00\x01", 7000, "frp", {"tls": True}),
         (b"\x00\x0e\x38" + bytes(range(8)) + bytes(5), 1194, "openvpn", {"transport": "tcp"}),
         (b"\3\0\0\x2a\x25\xe0\0\0\0\0\0Cookie: mstshash=admin\r\n", 3389, "rdp", {"user": "admin"}),

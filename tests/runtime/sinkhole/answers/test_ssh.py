@@ -254,6 +254,33 @@ def test_nothing_is_left_open_after_many_conversations():
         sink.until(lambda _: len(list(Path("/proc/self/fd").iterdir())) <= before, 3)
 
 
+def test_what_a_list_has_no_room_for_is_counted():
+    import asyncio
+
+    import asyncssh
+
+    async def forward(port: int) -> int:
+        granted = 0
+        async with asyncssh.connect(
+            "127.0.0.1", port, username="x", known_hosts=None, config=[], client_keys=None, agent_path=None
+        ) as connection:
+            for number in range(210):
+                with contextlib.suppress(asyncssh.ChannelListenError):
+                    await connection.forward_remote_port(f"h{number}", 1000 + number, "127.0.0.1", 1)
+                    granted += 1
+            for number in range(22):
+                with contextlib.suppress(asyncssh.ChannelOpenError):
+                    await connection.open_connection(f"t{number}", 80)
+        return granted
+
+    with answering(22) as sink:
+        assert asyncio.run(forward(sink.port)) == 200
+        [told] = sink.ended()
+    said = told.details["ssh"]
+    assert (len(said["forwards"]), len(said["direct"])) == (20, 20)
+    assert said["left_out"] == {"forwards": 190, "direct": 2}
+
+
 def test_hassh_is_as_its_authors_published_it():
     # salesforce/hassh, README: CyberDuck 6.7.1
     lists = (

@@ -52,7 +52,7 @@ def recognise(first: bytes, port: int) -> Heard | None:  # noqa: ARG001 -- of an
     for shape, service in _TEXTS:
         if shape.match(first):
             return Heard(service, {service: {"line": shown(first.partition(b"\n")[0].rstrip(b"\r"))}})
-    return _tor(first) or _openvpn(first) or _windows(first) or _frp(first)
+    return _tor(first) or _openvpn(first) or _windows(first) or _rathole(first) or _frp(first)
 
 
 def _tor(first: bytes) -> Heard | None:
@@ -87,6 +87,14 @@ def _windows(first: bytes) -> Heard | None:
     ):  # RFC 4511
         return Heard("ldap", {"ldap": {}})
     return None
+
+
+def _rathole(first: bytes) -> Heard | None:
+    """A hello and nothing behind it (rapiz1/rathole, src/protocol.rs, as bincode writes it): which channel, a version, a digest."""
+    channel = {0: "control", 1: "data"}.get(int.from_bytes(first[:4], "little"))
+    if len(first) != 37 or channel is None or first[4] > 1 or len(set(first[5:])) < 16:
+        return None
+    return Heard("rathole", {"rathole": {"channel": channel, "version": first[4]}})
 
 
 def _frp(first: bytes) -> Heard | None:

@@ -31,6 +31,8 @@ _PACKET = 36 << 10
 """RFC 4253 6.1: a packet has 35,000 bytes at most."""
 _AT_ONCE = 100
 """Servers that run: each costs a key exchange, which a flood of clients would turn into all of our time."""
+_GRANTED = 200
+"""Remote forwards of one connection; the library remembers each."""
 _KEYS_FIRST = ("paramiko", "russh")
 """Clients that begin with a key or a password: they are let in with it, and it is told. All others ask first whether nothing is
 enough; it is, for one that has nothing to offer would leave before it showed what it came for."""
@@ -222,6 +224,7 @@ def _server(talk: Talk) -> "asyncssh.SSHServer":
     class Server(asyncssh.SSHServer):
         def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
             self._connection = conn
+            self._granted = 0
             self._forwarded = _Forwarded(talk)
 
         def begin_auth(self, username: str) -> bool:
@@ -253,11 +256,19 @@ def _server(talk: Talk) -> "asyncssh.SSHServer":
             talk.listed("ssh", "auth", "keyboard-interactive")
             return True
 
-        def server_requested(self, listen_host: str, listen_port: int) -> asyncssh.SSHListener:
+        def server_requested(self, listen_host: str, listen_port: int) -> asyncssh.SSHListener | bool:
+            self._granted += 1
+            if self._granted > _GRANTED:
+                talk.left_out("ssh", "forwards")
+                return False
             talk.listed("ssh", "forwards", {"bind": shown(listen_host, 255), "port": listen_port})
             return Listener(listen_port)
 
-        def unix_server_requested(self, listen_path: str) -> asyncssh.SSHListener:
+        def unix_server_requested(self, listen_path: str) -> asyncssh.SSHListener | bool:
+            self._granted += 1
+            if self._granted > _GRANTED:
+                talk.left_out("ssh", "unix_forwards")
+                return False
             talk.listed("ssh", "unix_forwards", shown(listen_path))
             return Listener(0)
 
@@ -298,7 +309,8 @@ class _Forwarded:
         """asyncssh's handler of a channel; False where there were too many."""
         talk = self._talk
         entries = self._entries.setdefault(name, [])
-        if len(entries) >= LISTED or talk.depth >= talk.context.limits.depth:
+        if len(entries) >= LISTED:
+            talk.left_out("ssh", name)
             return False
         at = len(entries)
         entries.append(entry)
