@@ -19,6 +19,12 @@ ADDED = 500
 """Lines of one file that are looked at one by one."""
 
 
+ENABLING = re.compile(
+    rb"(?P<unit>(?:etc|usr/lib|lib|run)/systemd/(?:system|user)/(?:[^/]+\.(?:wants|requires|upholds)/)?[^/]+\Z)"
+    rb"|etc/(?:rc[0-6S]\.d/[SK]\d\d[^/]+|(?:runlevels/[^/]+|init\.d|sv|service)/[^/]+)\Z",
+    re.DOTALL,
+)
+"""Places of links by which systemd, a SysV init, OpenRC or runit start a service."""
 _PATHS = re.compile(points.PATHS)
 """Asked first: of very many paths few are launch points."""
 
@@ -54,6 +60,8 @@ def starts(drift: Drift) -> tuple[Start, ...]:
             and change.before.digest == change.after.digest
         ):
             continue  # another owner or mode: what it starts is the same
+        if change.after.kind is Kind.SYMLINK and ENABLING.match(change.path):
+            continue  # what it enables is told as that
         if point.what == "git hook" and change.path.endswith(b".sample"):
             continue
         contents = drift.both(change)

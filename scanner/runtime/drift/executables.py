@@ -55,7 +55,10 @@ _USUAL_HIDDEN = frozenset(
 )
 _OF_HOMES = frozenset((b".cache", b".local", b".config", b".npm", b".vscode"))
 _HOMES = re.compile(rb"(?:home/[^/]+|root|[^/]+)(?:/[^/]+)?", re.DOTALL)
+_SYSTEM_FOLDER = re.compile(rb"(?:usr/)?[^/]+(?:/[^/]+)?", re.DOTALL)
 _ODD = re.compile(rb"\.{3,}|[ .]+|.*[\x00-\x1f\x7f].*|.*\s", re.DOTALL)
+FEW = 3
+"""Programs of one folder that are told one by one though nothing else is odd about them than the folder."""
 ALONE = 100
 """Odd programs that are told one by one; the others by folder."""
 _RESTORED = 1.0
@@ -180,18 +183,24 @@ def _is_hidden(folder: bytes, place: str) -> bool:
 
 def _told(drift: Drift, rule: Rule, found: Sequence[_Judged], word: str) -> Iterator[Finding]:
     """One finding for each that is odd, as many as fit; the others by folder."""
-    alone = [one for one in found if one.severity.rank >= Severity.MEDIUM.rank]
-    alone.sort(key=lambda one: (-one.severity.rank, one.change.path))
-    for one in alone[:ALONE]:
-        yield _alone(drift, rule, one, word)
     groups: dict[tuple[str, Severity], list[_Judged]] = {}
+    alone = []
     for one in found:
-        if one.severity.rank < Severity.MEDIUM.rank:
+        odd = one.signs or restored(one.change) or one.severity.rank > Severity.MEDIUM.rank
+        if odd and one.severity.rank >= Severity.MEDIUM.rank:
+            alone.append(one)
+        else:
             groups.setdefault((_group(one), one.severity), []).append(one)
+    alone.sort(key=lambda one: (-one.severity.rank, one.change.path))
     for one in alone[ALONE:]:
         groups.setdefault((_group(one), one.severity), []).append(one)
+    for one in alone[:ALONE]:
+        yield _alone(drift, rule, one, word)
     for (name, severity), members in sorted(groups.items()):
-        yield _folded(drift, rule, name, severity, members, word)
+        if severity is Severity.MEDIUM and len(members) <= FEW:
+            yield from (_alone(drift, rule, one, word) for one in members)
+        else:
+            yield _folded(drift, rule, name, severity, members, word)
 
 
 def _group(one: _Judged) -> str:
@@ -199,7 +208,7 @@ def _group(one: _Judged) -> str:
     if one.place == "package":
         return (one.change.expected or "").partition(":")[0]
     folder = one.change.path.rpartition(b"/")[0]
-    found = _HOMES.match(folder)
+    found = (_SYSTEM_FOLDER if one.place == "system" else _HOMES).match(folder)
     return shown(found[0] if found else folder)
 
 

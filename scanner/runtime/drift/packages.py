@@ -22,6 +22,7 @@ from scanner.oci.packages import RPM
 from scanner.runtime.drift.drift import Content, resolved, text
 
 STATUS = b"var/lib/dpkg/status"
+DIVERSIONS = b"var/lib/dpkg/diversions"
 INFO = b"var/lib/dpkg/info/"
 APK = (b"lib/apk/db/installed", b"usr/lib/apk/db/installed")
 PACKAGES = 100_000
@@ -117,6 +118,7 @@ def recognised(
 def _dpkg(root: _Root) -> Iterator[tuple[bytes, _Owned]]:
     new = _paragraphs(root.new(STATUS))
     old = _paragraphs(root.old(STATUS)) if new else {}
+    diverted = _diverted(root) if new else {}
     for (name, arch), fields in new.items():
         was = old.get((name, arch))
         if was is not None and was.get(b"version") == fields.get(b"version") and _installed(was):
@@ -138,9 +140,21 @@ def _dpkg(root: _Root) -> Iterator[tuple[bytes, _Owned]]:
                 sums.setdefault(words[0].lstrip(b"/"), words[1])
         for path in (p.lstrip(b"/") for p in root.new(INFO + stem + b".list").split(b"\n")):
             if path:
-                yield path, _Owned(said, (("md5", text(sums[path]).lower()),) if path in sums else ())
+                place, whose = diverted.get(path, (path, name))
+                yield (
+                    path if whose == name else place,
+                    _Owned(said, (("md5", text(sums[path]).lower()),) if path in sums else ()),
+                )
         for kind in _MAINTAINER:
             yield INFO + stem + b"." + kind, _Owned(f"{said}, its {kind.decode()}")
+
+
+def _diverted(root: _Root) -> dict[bytes, tuple[bytes, bytes]]:
+    """Where dpkg-divert(1) lets other packages put a path, and the package (or `:`) that has it itself."""
+    lines = (root.after(DIVERSIONS) or b"").split(b"\n")
+    return {
+        a.lstrip(b"/"): (b.lstrip(b"/"), name) for a, b, name in zip(lines[::3], lines[1::3], lines[2::3], strict=False)
+    }
 
 
 def _installed(fields: Mapping[bytes, bytes]) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from scanner import masked
 from scanner.model import Confidence, Finding, Json, Kind, Rule, Severity, printable
 from scanner.model.run import ChangeKind, FileChange
-from scanner.runtime.drift.added import Added, Start, words
+from scanner.runtime.drift.added import ENABLING, Added, Start, words
 from scanner.runtime.drift.drift import Drift, by, is_file, resolved, shown, text, written
 from scanner.runtime.drift.expected import by_package, compiled_from
 
@@ -73,10 +73,6 @@ _TECHNIQUES: Mapping[str, str] = {
     "Python start-up file": "T1546.018",
     "autostart entry": "T1547.013",
 }
-_UNITS = re.compile(
-    rb"(?:etc|usr/lib|lib|run)/systemd/(?:system|user)/(?:[^/]+\.(?:wants|requires|upholds)/)?[^/]+\Z", re.DOTALL
-)
-_RC = re.compile(rb"etc/(?:rc[0-6S]\.d/[SK]\d\d|runlevels/[^/]+/|init\.d/|sv/|service/)[^/]+\Z", re.DOTALL)
 _HARMLESS = re.compile(
     r"""(?:export\s+)?(?:PATH|PS1|LANG|LC_\w+|EDITOR|TERM|NVM_DIR|CARGO_HOME|RUSTUP_HOME|GOPATH|GOROOT|JAVA_HOME|PNPM_HOME|BUN_INSTALL|PYENV_ROOT|VIRTUAL_ENV)=[^`;|&()]*"""
     r"""|alias\s+[\w.-]+=(?:'[^'|;&`$]*'|"[^"|;&`$]*")|(?:\.|source)\s+"?\$HOME/\.(?:cargo/env|local/bin/env|nvm/nvm\.sh)"?|fi|esac|else|then|done|}|case\s.*\sin|\*\)|;;"""
@@ -105,15 +101,22 @@ def persistent(drift: Drift, starts: tuple[Start, ...]) -> Iterator[Finding]:
             yield found
     for what, several in sorted(ordinary.items()):
         yield _folded(drift, what, several)
+    enabled: list[FileChange] = []
     for change in drift.of(PERSISTENCE):
         if change.path in entry:
             yield _entry(drift, change)
         elif change.after is not None and change.after.kind is Kind.SYMLINK:
-            yield from _enabled(drift, change)
+            found = _enabled(drift, change)
+            if found is not None and found.severity is Severity.NOTE:
+                enabled.append(change)
+            elif found is not None:
+                yield found
         elif _PAM.match(change.path):
             yield from _pam(drift, change)
         elif is_file(change) and compiled_from(change.path) is not None:
             yield from _compiled(drift, change)
+    if enabled:
+        yield _links(drift, enabled)
 
 
 def _made_by_venv(start: Start) -> bool:
@@ -196,10 +199,12 @@ def _of_this_run(drift: Drift, added: list[Added]) -> list[bytes]:
     """The changed programs that the lines name."""
     found: dict[bytes, None] = {}
     for one in added[:100]:
-        for word in words(one.runs)[:60]:
+        for at, word in enumerate(words(one.runs)[:60]):
             path = word.encode("utf-8", "surrogateescape").lstrip(b"/")
             change = drift.by_path.get(path) if word.startswith("/") else None
-            if change is not None and is_file(change) and written(change) and not by_package(change):
+            if change is None or not is_file(change) or not written(change) or by_package(change):
+                continue
+            if change.executable or not at:
                 found[path] = None
     return list(found)
 
@@ -256,16 +261,16 @@ def _entry(drift: Drift, change: FileChange) -> Finding:
 # ---- links that enable or disable
 
 
-def _enabled(drift: Drift, change: FileChange) -> Iterator[Finding]:
+def _enabled(drift: Drift, change: FileChange) -> Finding | None:
     """A link by which systemd, OpenRC, runit or a SysV init start a service, or by which a unit is switched off."""
-    unit, rc = _UNITS.match(change.path), _RC.match(change.path)
-    if (unit is None and rc is None) or change.after is None:
-        return
+    found = ENABLING.match(change.path)
+    if found is None or change.after is None:
+        return None
     raw = change.after.link_target or b""
     target = resolved(change.path, raw)
     name = printable(change.path.rpartition(b"/")[2], 80)
     if target == b"dev/null":
-        yield drift.finding(
+        return drift.finding(
             PERSISTENCE,
             change,
             Severity.LOW,
@@ -273,25 +278,35 @@ def _enabled(drift: Drift, change: FileChange) -> Iterator[Finding]:
             f"The unit {name} is switched off: {shown(change.path)} is a link to /dev/null now{by(change)}.",
             details={"kind": "masked unit", "target": "/dev/null"},
         )
-        return
-    written_unit = drift.by_path.get(target) or drift.by_path.get(_merged(target))
-    ordinary = written_unit is not None and by_package(written_unit)
-    severity = Severity.NOTE if ordinary else Severity.HIGH if written_unit is not None else Severity.MEDIUM
-    kind = "unit" if unit is not None else "service"
-    why = (
-        f"; the {kind} is a package's ({written_unit.expected}) by the container's own word"
-        if written_unit is not None and ordinary
-        else f"; this run wrote the {kind}"
-        if written_unit is not None
-        else ""
-    )
-    yield drift.finding(
+    unit = drift.by_path.get(target) or drift.by_path.get(_merged(target))
+    package = by_package(change) or (unit is not None and by_package(unit))
+    severity = Severity.NOTE if package else Severity.HIGH if unit is not None else Severity.MEDIUM
+    kind = "unit" if found["unit"] is not None else "service"
+    return drift.finding(
         PERSISTENCE,
         change,
         severity,
         Confidence.HIGH,
-        f"The {kind} {name} starts with the system now: {shown(change.path)} is a link to {printable(raw, 120)}{by(change)}{why}.",
+        f"The {kind} {name} starts with the system now: {shown(change.path)} is a link to {printable(raw, 120)}{by(change)}"
+        f"{f'; this run wrote the {kind}' if unit is not None else ''}.",
         details={"kind": "enabled unit", "starts": "boot", "target": printable(raw), "technique": "T1543.002"},
+    )
+
+
+def _links(drift: Drift, enabled: list[FileChange]) -> Finding:
+    """The links to what packages brought, as one."""
+    names = list(dict.fromkeys(printable(c.path.rpartition(b"/")[2], 60) for c in enabled))
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return drift.finding(
+        PERSISTENCE,
+        enabled,
+        Severity.NOTE,
+        Confidence.HIGH,
+        f"Units and services of packages start with the system now ({', '.join(names[:5])}{more}); that they are the packages' "
+        "is the container's own word.",
+        details={"kind": "enabled unit", "count": len(enabled), "files": [shown(c.path) for c in enabled[:200]]},
+        identity=("enabled",),
+        place=b"",
     )
 
 

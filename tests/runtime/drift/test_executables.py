@@ -122,3 +122,9 @@ def test_very_many_odd_programs_are_folded_and_all_counted():
     alone = [f for f in found if "count" not in f.details]
     [folded] = [f for f in found if "count" in f.details]
     assert (len(alone), folded.details["count"], folded.severity) == (100, 350, Severity.HIGH)
+
+
+def test_a_folder_of_the_system_with_many_new_programs_is_told_once():
+    found = of(NEW, {}, {f"usr/lib/jvm/jdk/bin/j{i}": F(ELF, 0o755) for i in range(40)})
+    assert [(f.severity, f.details["count"]) for f in found] == [(Severity.MEDIUM, 40)]
+    assert "below /usr/lib/jvm: 40 ELF files" in found[0].message

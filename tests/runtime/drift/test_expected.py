@@ -119,6 +119,14 @@ def test_a_forged_database_silences_no_right_key_account_or_preloading():
     assert worst["drift/file-capability"] is Severity.HIGH
 
 
+def test_a_diverted_file_is_the_packages_where_dpkg_put_it():
+    after = {**TOOL, "usr/sbin/tool.real": TOOL["usr/sbin/tool"], "usr/sbin/tool": F(OTHER_ELF, 0o755)}
+    assert reasons(BEFORE, after)["usr/sbin/tool.real"] is None
+    after["var/lib/dpkg/diversions"] = "/usr/sbin/tool\n/usr/sbin/tool.real\nother\n"
+    why = reasons(BEFORE, after)
+    assert (why["usr/sbin/tool.real"], why["usr/sbin/tool"]) == ("dpkg: tool", None)
+
+
 def test_apks_database_with_its_checksums():
     def record(name: str, data: bytes) -> str:
         sha1 = base64.b64encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()

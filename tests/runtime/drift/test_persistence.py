@@ -106,6 +106,21 @@ def test_a_link_that_enables_a_unit(unit: dict[str, str], severity: Severity, sa
     assert says in finding.message
 
 
+def test_links_to_what_a_package_brought_are_one_note():
+    unit, status = (
+        "lib/systemd/system/x.service",
+        "Package: x\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n",
+    )
+    info = {"var/lib/dpkg/status": status, "var/lib/dpkg/info/x.list": f"/{unit}\n/etc/init.d/x\n"}
+    links = {f"etc/systemd/system/{n}.target.wants/x.service": F(link=f"/{unit}") for n in ("multi-user", "graphical")}
+    links |= {f"etc/rc{n}.d/S01x": F(link="../init.d/x") for n in (2, 3)}
+    found = of(RULE, {}, {unit: UNIT, "etc/init.d/x": "#!/bin/sh\n/opt/x\n", **links, **info})
+    assert {f.severity for f in found} == {Severity.NOTE}
+    [one] = [f for f in found if f.details["kind"] == "enabled unit"]
+    assert one.details["count"] == 4
+    assert "container's own word" in one.message
+
+
 def test_a_unit_that_is_switched_off_is_told():
     [finding] = of(RULE, {}, {"etc/systemd/system/auditd.service": F(link="/dev/null")})
     assert (finding.severity, finding.details["kind"]) == (Severity.LOW, "masked unit")
