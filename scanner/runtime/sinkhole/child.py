@@ -29,7 +29,6 @@ from scanner.runtime.sinkhole.packet import Packet
 from scanner.runtime.sinkhole.pcap import Capture
 from scanner.runtime.sinkhole.records import Outbox, Setup
 from scanner.runtime.sinkhole.tap import Tap
-from scanner.runtime.trace.bpf import BpfError
 
 _LIMITS = answering.Limits(seconds=24 * 3600, read=1 << 40)
 """A conversation ends with the run, or by its own silence: what it sends is counted, not kept."""
@@ -77,15 +76,16 @@ def main() -> None:
     outbox = Outbox(control)
     try:
         server = _stand(setup, outbox)
-    except (OSError, BpfError) as e:
-        outbox.say({"is": "failed", "why": e.strerror if isinstance(e, OSError) and e.strerror else str(e)})
+    except Exception as e:
+        why = e.strerror if isinstance(e, OSError) and e.strerror else str(e) or type(e).__name__
+        outbox.say({"is": "failed", "why": why})
         outbox.flush()
         sys.exit(1)
     asyncio.run(server.run(control, setup.drain_seconds))
 
 
 def _stand(setup: Setup, outbox: Outbox) -> "_Server":
-    """The network, the sockets, and then no more privileges than they need. Raises OSError, BpfError."""
+    """The network, the sockets, and then no more privileges than they need. Raises OSError."""
     privileges.end_with(setup.parent)
     files = privileges.raise_open_files()
     netlink.unshare_network()
@@ -113,6 +113,7 @@ class _Server:
         self._conversations: dict[asyncio.Task[None], _Conversation] = {}
         self._keys = answering.Keys()
         self._events = 0
+        self._none_waited = dict.fromkeys(caught.streams, 0.0)
         self._waking: asyncio.TimerHandle | None = None
         self._notes: list[str] = []
         self.capture: Capture | None = None
@@ -123,7 +124,6 @@ class _Server:
         loop.set_exception_handler(self._trouble)
         self._control = control
         self._loop = loop
-        self._missing_extras()
         finish = loop.create_future()
         loop.add_reader(control, self._told, finish)
         loop.add_reader(self._tap.socket, self._read_tap)
@@ -134,6 +134,7 @@ class _Server:
         ticking = loop.create_task(self._tick())
         self._outbox.say({"is": "ready", "method": self._caught.method})
         self._send()
+        self._missing_extras()
         await finish
         await self._drain(drain_seconds)
         ticking.cancel()
@@ -141,7 +142,7 @@ class _Server:
         self._say_done()
 
     def _missing_extras(self) -> None:
-        """Make the first keys, so that no client waits for an import; say what cannot be answered without them."""
+        """Make the first keys while the guest starts, for that takes a while; say what cannot be answered without them."""
         if self._keys.tls("localhost", ()) is None:
             self._notes.append("TLS is not answered: cryptography is not installed (pip install 'sandscan[observe]')")
         if self._keys.ssh() is None:
@@ -194,6 +195,7 @@ class _Server:
             try:
                 connection, source = listener.accept()
             except BlockingIOError:
+                self._none_waited[listener] = time.time()
                 break
             except OSError as e:
                 if e.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
@@ -237,6 +239,7 @@ class _Server:
         except asyncio.CancelledError:
             talk.details["end"] = "the run was over"
         except OSError as e:
+            talk.sent = max(talk.sent, _received(talk.connection))
             talk.details["end"] = "reset" if isinstance(e, ConnectionError) else str(e.strerror or e)
         finally:
             talk.connection.close()
@@ -340,7 +343,9 @@ class _Server:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(1)
-            self._flows.expire(time.time())
+            for listener in self._caught.streams:
+                self._accept(listener)
+            self._flows.expire(time.time(), min(self._none_waited.values()))
             self._look_at_the_link()
             self._send()
 
@@ -363,6 +368,10 @@ class _Server:
         while seen != self._events and self._loop.time() < deadline:
             seen = self._events
             await asyncio.sleep(_QUIET)
+        if seen != self._events:
+            self._notes.append(
+                f"after {seconds:g} seconds there was still more coming: what waited then was not looked at"
+            )
         for reader in (self._tap.socket, *self._caught.streams, *self._caught.datagrams):
             self._loop.remove_reader(reader)
         if self._conversations:

@@ -22,6 +22,8 @@ from scanner.runtime.sinkhole.records import FIRST_BYTES, Outbox
 
 IDLE: Final = 10.0
 """Seconds without a packet after which datagrams are another attempt, and a handshake is held to be given up."""
+_HANDSHAKE = 1.0
+"""Seconds that a handshake takes at most, on a wire that ends in the next namespace."""
 _FLOWS = 65_536
 _SIZES = 16
 """Different lengths of one flow that are listed."""
@@ -152,11 +154,14 @@ class Flows:
         part.count += 1
         part.sent += len(data)
 
-    def expire(self, now: float) -> None:
-        """End what has been silent for too long."""
+    def expire(self, now: float, all_taken: float) -> None:
+        """End what has been silent for too long. `all_taken` is when no connection waited to be taken: a handshake that began after
+        that may be finished, and wait."""
         while self._flows:
             key, flow = next(iter(self._flows.items()))
             if now - flow.last < IDLE:
+                return
+            if flow.protocol == "tcp" and not flow.taken and not flow.kind and flow.last + _HANDSHAKE > all_taken:
                 return
             self._end(key, flow)
 

@@ -259,7 +259,10 @@ def add_route(network: str, link: str, via: str | None = None, local: bool = Fal
 
 def set_sysctl(name: str, value: int | str) -> None:
     """Write `/proc/sys/NAME`; what is under `net` is the calling thread's network namespace. Raises OSError."""
-    Path("/proc/sys", name).write_text(str(value), "ascii")
+    try:
+        Path("/proc/sys", name).write_text(str(value), "ascii")
+    except OSError as e:
+        raise OSError(e.errno, f"cannot set {name.replace('/', '.')} to {value}: {e.strerror}") from e
 
 
 def _family(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:

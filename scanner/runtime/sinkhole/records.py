@@ -19,6 +19,9 @@ MAX_MESSAGE: Final = 64 << 10
 _ROOM = 24 << 20
 _KEPT_FREE = 8 << 20
 """Of the room, what is for the ends of attempts that were told already."""
+_DETAILS = 64 << 20
+_OPEN = 1 << 20
+"""Attempts that have begun and not ended: more than the child has connections and flows."""
 _LENGTH = struct.Struct("=I")
 _PIECE = 1 << 18
 FIRST_BYTES: Final = 256
@@ -179,7 +182,7 @@ def _taken(data: bytearray) -> Iterator[dict[str, Any]]:
 class Ledger:
     """Attempts and queries as they are told, equal ones folded; `who` is asked once for each.
 
-    Different ones beyond the limits are counted in `dropped`.
+    Different ones beyond the limits are counted in `dropped`, and so are those whose details would take more than 64 MiB in all.
     """
 
     def __init__(
@@ -188,6 +191,7 @@ class Ledger:
         self._who = who
         self._attempt_limit = attempts
         self._query_limit = queries
+        self._room = _DETAILS
         self._open: dict[int, Attempt] = {}
         self._attempts: dict[tuple[object, ...], Attempt] = {}
         self._queries: dict[tuple[object, ...], Query] = {}
@@ -224,6 +228,8 @@ class Ledger:
         source, target = _endpoint(message["source"]), _endpoint(message["target"])
         pid = self._who(protocol, source, target, time)
         name = None if name is None else str(name)
+        if len(self._open) >= _OPEN:
+            raise NonsenseError("attempts without an end")
         self._open[int(message["id"])] = Attempt(time, protocol, target, name, source, pid)
 
     def _end(self, message: Mapping[str, Any]) -> None:
@@ -249,10 +255,12 @@ class Ledger:
 
     def _keep(self, attempt: Attempt) -> None:
         a = attempt
-        key = (a.protocol, a.target, a.name, a.pid, a.service, json.dumps(a.details, sort_keys=True))
+        details = json.dumps(a.details, sort_keys=True)
+        key = (a.protocol, a.target, a.name, a.pid, a.service, details)
         known = self._attempts.get(key)
         if known is None:
-            if len(self._attempts) < self._attempt_limit:
+            if len(self._attempts) < self._attempt_limit and len(details) <= self._room:
+                self._room -= len(details)
                 self._attempts[key] = attempt
             else:
                 self.dropped["attempts"] += attempt.count

@@ -69,10 +69,10 @@ class SinkOptions:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pcap: Path | None = None
     pcap_bytes: int = 256 << 20
-    attempts: int = 50_000
+    attempts: int = 20_000
     queries: int = 50_000
     start_seconds: float = 20
-    finish_seconds: float = 10
+    finish_seconds: float = 30
     methods: tuple[str, ...] = tproxy.METHODS
 
 

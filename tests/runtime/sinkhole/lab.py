@@ -13,7 +13,8 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -86,7 +87,7 @@ class Outer:
         netlink.add_address("up0", "2001:db8:1::1", 64)
         netlink.add_route("0.0.0.0/0", "up0", via="198.51.100.254")
         netlink.add_route("::/0", "up0", via="2001:db8:1::fe")
-        self.inode = os.stat("/proc/thread-self/ns/net").st_ino
+        self.inode = Path("/proc/thread-self/ns/net").stat().st_ino
 
 
 class Pause:
@@ -188,12 +189,9 @@ def wait_for(condition: Callable[[], bool], seconds: float = 5) -> bool:
 def namespaces() -> set[int]:
     """The inodes of all network namespaces that a process lives in."""
     found = set()
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            try:
-                found.add(os.stat(f"/proc/{name}/ns/net").st_ino)
-            except OSError:
-                continue
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            found.add((place / "ns/net").stat().st_ino)
     return found
 
 

@@ -130,7 +130,8 @@ def test_groups_and_broadcasts_are_recorded_and_names_answered_there(outer: Oute
         assert (tried.first, tried.sent, tried.count) == (b"anybody?", 8, 1)
 
 
-def test_names_lead_to_attempts_and_back(outer: Outer) -> None:  # noqa: F811
+@pytest.mark.parametrize("method", tproxy.METHODS)
+def test_names_lead_to_attempts_and_back(outer: Outer, method: str) -> None:  # noqa: F811
     answers, result = observed(
         outer,
         """
@@ -147,7 +148,7 @@ def test_names_lead_to_attempts_and_back(outer: Outer) -> None:  # noqa: F811
         stream.sendall(len(m).to_bytes(2, "big") + m[:5]); time.sleep(0.05); stream.sendall(m[5:]); result.append(len(stream.recv(512)))
         stream.close()
         """,
-        SinkOptions(names={"db": ("172.17.0.9",)}),
+        SinkOptions(names={"db": ("172.17.0.9",)}, methods=(method,)),
     )
     four, six, db, again, reverse, over_tcp = answers
 

@@ -92,6 +92,17 @@ def test_different_ones_beyond_the_limits_are_counted() -> None:
     assert book.dropped == {"attempts": 10, "queries": 1}
 
 
+def test_details_have_room_for_so_much() -> None:
+    book = ledger(attempts=10_000)
+    for number in range(1200):
+        book.take(_attempt(number, port=number))
+        book.take(_heard(number) | {"details": {"long": "x" * 60_000}})
+
+    kept = len(book.attempts())
+    assert 1000 < kept < 1200
+    assert book.dropped == {"attempts": 1200 - kept}
+
+
 def test_an_end_without_a_beginning_tells_nothing() -> None:
     book = ledger()
     assert book.take(_heard(1))

@@ -67,7 +67,7 @@ def test_the_child_has_what_it_needs_and_no_more(outer: Outer) -> None:  # noqa:
                 )
                 links = {line.split(":")[0].strip() for line in (place / "net/dev").read_text().splitlines()[2:]}
                 inode = (place / "ns/net").stat().st_ino
-                assert inode not in (outer.inode, pause.inode, os.stat("/proc/self/ns/net").st_ino)
+                assert inode not in (outer.inode, pause.inode, Path("/proc/self/ns/net").stat().st_ino)
                 routes = (place / "net/route").read_text().splitlines()[1:]
                 return (place / "limits").read_text(), status, links, routes
 
@@ -97,7 +97,7 @@ def test_after_the_end_nothing_is_left(outer: Outer) -> None:  # noqa: F811
 
         def run() -> int:
             with Sink(pause.process.pid) as sink:
-                inode = os.stat(f"/proc/{sink.pid}/ns/net").st_ino
+                inode = Path(f"/proc/{sink.pid}/ns/net").stat().st_ino
                 assert inode in namespaces()
                 assert "eth0" in netlink.in_namespace(pause.namespace, netlink.links_up)
                 sink.finish()
@@ -151,7 +151,7 @@ with Sink(int(sys.argv[1])) as sink:
         )
         assert parent.stdout is not None
         sink = int(parent.stdout.readline())
-        inode = os.stat(f"/proc/{sink}/ns/net").st_ino
+        inode = Path(f"/proc/{sink}/ns/net").stat().st_ino
         assert "eth0" in netlink.in_namespace(pause.namespace, netlink.links_up)
         began = time.monotonic()
         parent.kill()
@@ -261,10 +261,10 @@ except SinkError as e: print(e)
 
 def test_the_check_builds_one_and_leaves_nothing() -> None:
     needs_root()
-    before = (namespaces(), Path("/proc/net/dev").read_text().count("\n"), len(os.listdir("/proc/self/fd")))
+    before = (Path("/proc/net/dev").read_text().count("\n"), len(list(Path("/proc/self/fd").iterdir())))
     check()
-    assert len(os.listdir("/proc/self/fd")) == before[2]
-    assert Path("/proc/net/dev").read_text().count("\n") == before[1]
+    assert len(list(Path("/proc/self/fd").iterdir())) == before[1]
+    assert Path("/proc/net/dev").read_text().count("\n") == before[0]
 
 
 def _ended(pid: int) -> bool:
