@@ -21,7 +21,7 @@ def data(report: Report, run: Run) -> dict[str, Json]:
     rules = words.rules(report)
     findings = words.worst_first(report.findings)
     moments = timeline.moments(run)
-    aims, asked = watched.aims(run), watched.asked(run)
+    aims, asked = watched.gathered(watched.aims(run)), watched.asked(run)
     find = watched.finder(run)
     folders = list(watched.folders([one for one in run.changes if one.expected is None], ROWS).items())
     expected = [one for one in run.changes if one.expected is not None]

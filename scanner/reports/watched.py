@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from scanner.model import Json, printable
+from scanner.model import Json, Kind, printable
 from scanner.model.run import Attempt, ChangeKind, Endpoint, FileChange, How, Process, Program, Query, Run, Socket
 from scanner.reports import words
 
@@ -310,7 +310,8 @@ def change(one: FileChange, day: float | None = None) -> str:
         parts.append(f"{state.mode & 0o7777:04o} {owner}")
         if state.capability:
             parts.append(printable(state.capability, 100))
-        parts.append(f"to {printable(state.link_target)}" if state.link_target is not None else words.size(state.size))
+        size = words.size(state.size) if state.kind is Kind.FILE else str(state.kind)
+        parts.append(f"to {printable(state.link_target)}" if state.link_target is not None else size)
     if day is not None:
         parts.append(clock(one.time, day))
     if one.place != "writable layer":

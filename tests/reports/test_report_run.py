@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from scanner import masked
 from scanner.errors import UsageError
-from scanner.model import ProcessLocation, Report
+from scanner.model import Kind, ProcessLocation, Report
 from scanner.model.run import Attempt, Endpoint, FileChange, Namespace, Process, Query, Run, Socket, Withheld
 from scanner.plugins import plugins
 from scanner.reports import markdown, reach, sarif, text, watched, words
@@ -84,6 +84,14 @@ def test_what_was_changed_is_told_by_folder_and_a_restored_time_is_seen():
     assert "  40 expected: policy: /work/**: 40" in changed
     assert "part-0007" not in changed
     assert "part-0007.json added, 0644 agent" in shown(runs.WATCHED, 200, verbose=True)
+
+
+def test_what_is_no_file_is_said_to_be_what_it_is():
+    folder = replace(runs.KEY, after=replace(runs.state(4_096, 0o700), kind=Kind.DIRECTORY))
+
+    assert "authorized_keys added, 0700 root, directory," in shown(
+        runs.report(replace(runs.ROME, changes=(folder,))), 200
+    )
 
 
 def test_five_thousand_folders_are_told_by_few():
