@@ -26,7 +26,7 @@ class Keys:
     def __init__(self) -> None:
         self._contexts: OrderedDict[tuple[str, tuple[str, ...], bool], ssl.SSLContext] = OrderedDict()
         self._tls_keys: dict[bool, EllipticCurvePrivateKey | RSAPrivateKey] = {}
-        self._host_keys: list[Any] = []
+        self._host_keys: dict[bool, list[Any]] = {}
         self.ssh_servers = 0
 
     def tls(self, name: str, protocols: tuple[str, ...], rsa: bool = False) -> ssl.SSLContext | None:
@@ -57,18 +57,18 @@ class Keys:
             self._contexts.popitem(last=False)
         return context
 
-    def ssh(self) -> list[Any]:
-        """The SSH server's host keys (asyncssh's), of every kind that old clients know; none where asyncssh is not installed."""
-        if not self._host_keys:
+    def ssh(self, rsa: bool = False) -> list[Any]:
+        """The SSH server's host keys (asyncssh's); none where asyncssh is not installed. `rsa`: the client knows no other kind."""
+        if rsa not in self._host_keys:
             try:
                 import asyncssh
             except ImportError:
                 return []
             # it knows that old clients' algorithms are old; the sink's output is no place to say so
             warnings.filterwarnings("ignore", module=r"asyncssh\.")
-            kinds = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
-            self._host_keys = [asyncssh.generate_private_key(kind) for kind in kinds]
-        return self._host_keys
+            kinds = ("ssh-rsa",) if rsa else ("ssh-ed25519", "ecdsa-sha2-nistp256")
+            self._host_keys[rsa] = [asyncssh.generate_private_key(kind) for kind in kinds]
+        return self._host_keys[rsa]
 
     def _certificate(self, name: str, rsa: bool) -> bytes:
         """Key and certificate in PEM. Raises ImportError without cryptography."""

@@ -21,7 +21,7 @@ SILENT = Heard("silent")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one connection may take. `idle` seconds without a byte end it (SSH, whose keepalives are slow, has until `seconds`);
+    """What one connection may take. `idle` seconds without a byte end it (SSH, stratum and IRC have until `seconds`: their clients wait);
     `silence` is how long nothing is said before the server speaks first. `depth`: streams inside of streams."""
 
     seconds: float = 60.0

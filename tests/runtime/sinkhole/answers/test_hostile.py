@@ -110,7 +110,7 @@ def test_no_bytes_make_a_parser_raise(data, more):
         hello.of_message(one, dtls=True)
         hello.of_stream(b"\x16\x03\x01" + one)
         hello.of_stream(b"\x80" + one)
-        ssh.hassh(one)
+        ssh.algorithms(one)
         mining.message(one)
         magic.recognise(one, 1)
         databases.recognise(b"\0\0\0" + one, 3306)
@@ -323,7 +323,21 @@ def test_certificates_are_kept_within_bounds():
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a" * 300, "x y", "*.example", "-", "192.0.2.1", "2001:db8::1", "a\0b", "..", "xn--", "_x.example"]
+    "name",
+    [
+        "",
+        "a" * 300,
+        "x y",
+        "*.example",
+        "-",
+        "192.0.2.1",
+        "2001:db8::1",
+        "fe80::1%eth0",
+        "a\0b",
+        "..",
+        "xn--",
+        "_x.example",
+    ],
 )
 def test_a_certificate_is_made_for_any_name(name):
     assert KEYS.tls(name, ("h2",)) is not None

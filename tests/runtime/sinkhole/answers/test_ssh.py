@@ -10,7 +10,7 @@ import pytest
 
 from scanner.model.run import Endpoint
 from scanner.runtime.sinkhole.answers.answering import Context, Keys, Limits, converse, recognise
-from scanner.runtime.sinkhole.answers.protocols.ssh import hassh
+from scanner.runtime.sinkhole.answers.protocols.ssh import algorithms, hassh
 from tests.runtime.sinkhole.answers.loopback import Sink, answering
 
 OPTIONS = (
@@ -306,7 +306,9 @@ def test_hassh_is_as_its_authors_published_it():
         b"none",
     )
     packet = bytes(5) + b"\x14" + bytes(16) + b"".join(len(one).to_bytes(4, "big") + one for one in lists)
-    assert hassh(packet) == "8a8ae540028bf433cd68356c1b9e8d5b"
+    found = algorithms(packet)
+    assert found == list(lists)
+    assert hassh(found) == "8a8ae540028bf433cd68356c1b9e8d5b"
 
 
 def test_a_run_that_is_over_ends_a_conversation_at_once_and_leaves_nothing():

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _VERSION = re.compile(rb"SSH-\d\.\d{1,2}-[\x20-\x7e]{0,245}")
 _KEXINIT = 20
+_MODERN = re.compile(rb"ssh-ed25519|ecdsa-sha2-nistp256")
+_PATIENCE = 0.5
+"""Seconds that a client has for its first packet before ours; nearly all send it at once."""
 _PACKET = 36 << 10
 """RFC 4253 6.1: a packet has 35,000 bytes at most."""
 _AT_ONCE = 100
@@ -51,14 +54,12 @@ async def converse(talk: Talk, heard: Heard) -> None:  # noqa: ARG001
         await talk.stream.write(SSH_BANNER)
     version = await talk.stream.line(256)
     talk.tell("ssh", client=shown(version))
-    keys = talk.context.keys.ssh()
+    lists = await _kexinit(talk)
+    # an RSA key takes long to make, and is made for who knows nothing else
+    keys = talk.context.keys.ssh(rsa=lists is not None and not _MODERN.search(lists[1]))
     busy = talk.context.keys.ssh_servers >= _AT_ONCE
     if not keys or busy:
         talk.unanswered(f"more than {_AT_ONCE} SSH clients at once" if busy else "asyncssh is not installed")
-        first = b""
-        while len(first) < _PACKET and "hassh" not in talk.told["ssh"]:
-            first += await talk.stream.some()
-            talk.tell("ssh", hassh=hassh(first))
         return
     talk.context.keys.ssh_servers += 1
     try:
@@ -67,8 +68,23 @@ async def converse(talk: Talk, heard: Heard) -> None:  # noqa: ARG001
         talk.context.keys.ssh_servers -= 1
 
 
-def hassh(packet: bytes) -> str | None:
-    """HASSH of a client (salesforce/hassh): MD5 of its key exchanges, ciphers, MACs and compressions. None for no KEXINIT."""
+async def _kexinit(talk: Talk) -> list[bytes] | None:
+    """The client's lists of algorithms, where it tells them without waiting for ours; its HASSH is told. Raises Over."""
+    stream = talk.stream
+    while (lists := algorithms(bytes(stream.ahead))) is None and len(stream.ahead) <= _PACKET:
+        try:
+            await stream.more(_PATIENCE)
+        except Over as over:
+            if over.reason != "silence":
+                raise
+            return None
+    talk.tell("ssh", hassh=hassh(lists) if lists else None)
+    return lists
+
+
+def algorithms(packet: bytes) -> list[bytes] | None:
+    """The first eight name lists of a KEXINIT (RFC 4253 7.1): key exchange, host key, then cipher, MAC and compression, each to
+    the server and back. None where the packet is no KEXINIT, or not all of it."""
     if len(packet) < 22 or packet[5] != _KEXINIT:
         return None
     lists, at = [], 22
@@ -78,7 +94,11 @@ def hassh(packet: bytes) -> str | None:
             return None
         lists.append(packet[at + 4 : at + 4 + size])
         at += 4 + size
-    # key exchange, host keys, then each of cipher, MAC and compression to the server and to the client
+    return lists
+
+
+def hassh(lists: list[bytes]) -> str:
+    """HASSH of a client (salesforce/hassh): MD5 of its key exchanges, and of its ciphers, MACs and compressions to the server."""
     wanted = b";".join((lists[0], lists[2], lists[4], lists[6]))
     return hashlib.md5(wanted, usedforsecurity=False).hexdigest()
 
@@ -130,18 +150,11 @@ async def _serve(talk: Talk, version: bytes, keys: list[Any]) -> None:
 
 
 async def _to_library(talk: Talk, ours: socket.socket, version: bytes) -> None:
-    """The client's bytes; the first packet, which is not encrypted, is looked at as it passes."""
+    """The client's bytes, its version first."""
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(ours, version + b"\r\n")
-    first: bytes | None = b""
     while True:
         data = await talk.stream.some(ALL_THE_TIME)
-        if first is not None:
-            first += data
-            found = hassh(first)
-            talk.tell("ssh", hassh=found)
-            if found or len(first) > _PACKET:
-                first = None
         try:
             await loop.sock_sendall(ours, data)
         except OSError:
