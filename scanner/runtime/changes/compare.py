@@ -141,7 +141,7 @@ class Comparison:
             return
         if before is None:
             kind = ChangeKind.ADDED
-        elif not _alike(state, before.state) or stood.device != before.device:
+        elif not _alike(state, before.state) or _is_other_device(stood, before):
             kind = ChangeKind.MODIFIED
         elif _metadata(state) != _metadata(before.state):
             kind = ChangeKind.METADATA
@@ -324,6 +324,10 @@ def _is_executable(mode: int, head: bytes) -> bool:
 
 def _alike(one: FileState, other: FileState) -> bool:
     return one.kind is other.kind and one.link_target == other.link_target
+
+
+def _is_other_device(one: Stood, other: Stood) -> bool:
+    return None not in (one.device, other.device) and one.device != other.device
 
 
 def _metadata(state: FileState) -> tuple[int, int, int, str]:

@@ -49,14 +49,14 @@ class Stood:
     """A file as it stands, or stood. `chunks` gives a regular file's content, as much as `state.size` says.
 
     `same` is equal for names of one and the same file (hard links), `origin` for entries of one and the same layer of images;
-    None where that is not known. `device` is the number of a device file.
+    None where that is not known. `device` is the number of a device file, None in a tar.
     """
 
     state: FileState
     chunks: Callable[[], Iterator[bytes]]
     same: object = None
     origin: object = None
-    device: int = 0
+    device: int | None = None
 
 
 class Gone:
@@ -135,7 +135,7 @@ class TreeLayer:
             lambda: self._content(path, info),
             (info.st_dev, info.st_ino) if kind is Kind.FILE and info.st_nlink > 1 else None,
             None if self._origin is None else (self._origin, path),
-            info.st_rdev,
+            info.st_rdev if kind in (Kind.CHARACTER, Kind.BLOCK) else None,
         )
 
     def names(self, directory: bytes) -> list[bytes]:

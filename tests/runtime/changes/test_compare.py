@@ -198,6 +198,9 @@ def test_an_upper_directory_with_every_mark(tmp_path: Path, monkeypatch: pytest.
     (upper / "attribute").write_text("")
     os.setxattr(upper / "attribute", "trusted.overlay.whiteout", b"y")
     os.mknod(upper / "device", 0o600 | 0o020000, os.makedev(1, 3))
+    for top, number in ((before, 5), (upper, 6)):
+        os.mknod(top / "other", 0o600 | 0o020000, os.makedev(1, number))
+        os.mknod(top / "same", 0o600 | 0o020000, os.makedev(1, 7))
     os.mkfifo(upper / "pipe")
     with socket.socket(socket.AF_UNIX) as s:
         monkeypatch.chdir(upper)  # a socket's path must be short
@@ -219,6 +222,7 @@ def test_an_upper_directory_with_every_mark(tmp_path: Path, monkeypatch: pytest.
             b"socket": DELETED,
             b"file": MODIFIED,
             b"device": ADDED,
+            b"other": MODIFIED,
             b"pipe": ADDED,
             b"dir": ADDED,
             b"moved": ADDED,
