@@ -48,11 +48,14 @@ class Start:
 
 
 def starts(drift: Drift) -> tuple[Start, ...]:
-    """Every launch point among the changes with something added, by path. What was not read is noted."""
+    """Every launch point among the changes that starts something on its own and has something added, by path.
+
+    A program where scripts are looked for (in cron.daily, say) is started itself. What was not read is noted.
+    """
     found = []
     for change in drift.changes:
         point = points.point(change.path) if _PATHS.search(change.path) else None
-        if point is None or change.after is None or change.after.kind is Kind.DIRECTORY:
+        if point is None or point.starts == "manual" or change.after is None or change.after.kind is Kind.DIRECTORY:
             continue
         if (
             change.before is not None
@@ -66,6 +69,10 @@ def starts(drift: Drift) -> tuple[Start, ...]:
             continue
         contents = drift.both(change)
         if contents is None:
+            continue
+        if contents[1][:4] == b"\x7fELF":
+            name = "/" + text(change.path)
+            found.append(Start(change, point, (Added(1, name, name),)))
             continue
         added = added_lines(point, contents[0], contents[1], change.path)
         if added is None:

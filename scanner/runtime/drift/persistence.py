@@ -269,6 +269,8 @@ def _enabled(drift: Drift, change: FileChange) -> Finding | None:
     raw = change.after.link_target or b""
     target = resolved(change.path, raw)
     name = printable(change.path.rpartition(b"/")[2], 80)
+    if target == b"dev/null" and by_package(change):
+        return None
     if target == b"dev/null":
         return drift.finding(
             PERSISTENCE,
@@ -334,6 +336,7 @@ def _pam(drift: Drift, change: FileChange) -> Iterator[Finding]:
         for c in drift.changes
         if b"/security/pam_" in c.path and is_file(c) and not by_package(c)
     }
+    usual = []
     for line, (kind, control, module) in new.items():
         if line in old:
             continue
@@ -341,23 +344,32 @@ def _pam(drift: Drift, change: FileChange) -> Iterator[Finding]:
         lets_in = kind == "auth" and name == "pam_permit.so" and control in ("sufficient", "binding")
         own = name.encode("utf-8", "surrogateescape") in modules
         elsewhere = module.startswith("/") and not re.match(r"/(?:usr/)?lib", module)
-        severity = Severity.HIGH if lets_in or own or elsewhere or name == "pam_exec.so" else Severity.LOW
-        yield drift.finding(
-            PERSISTENCE,
-            change,
-            severity,
-            Confidence.HIGH,
-            f"Logins through {shown(change.path)} take a new step{by(change)}: {printable(masked.text(line), 160)}"
-            f"{'; it lets everybody in' if lets_in else ''}{'; this run wrote the module' if own else ''}.",
-            details={
-                "kind": "login module",
-                "module": printable(module),
-                "control": printable(control),
-                "technique": "T1556.003",
-            },
-            identity=(line,),
-            excerpts=[("line", line)],
-        )
+        if not (lets_in or own or elsewhere or name == "pam_exec.so"):
+            usual.append(line)
+            continue
+        why = "; it lets everybody in" if lets_in else "; this run wrote the module" if own else ""
+        yield _step(drift, change, Severity.HIGH, [line], module, why)
+    if usual:
+        yield _step(drift, change, Severity.LOW, usual, new[usual[0]][2], "")
+
+
+def _step(drift: Drift, change: FileChange, severity: Severity, lines: list[str], module: str, why: str) -> Finding:
+    more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
+    return drift.finding(
+        PERSISTENCE,
+        change,
+        severity,
+        Confidence.HIGH,
+        f"Logins through {shown(change.path)} take a new step{by(change)}: {printable(masked.text(lines[0]), 160)}{more}{why}.",
+        details={
+            "kind": "login module",
+            "module": printable(module),
+            "added": [printable(masked.text(line), 200) for line in lines[:50]],
+            "technique": "T1556.003",
+        },
+        identity=lines[:50],
+        excerpts=[("line", line) for line in lines[:20]],
+    )
 
 
 def _pam_lines(content: str, path: bytes) -> dict[str, tuple[str, str, str]]:

@@ -163,6 +163,17 @@ def test_compiled_python_that_is_taken_without_its_source():
     assert of(RULE, {path: pyc(0, b"code"), "work/m.py": "a"}, {path: pyc(0, b"kode"), "work/m.py": "b"}) == []
 
 
+def test_a_program_where_scripts_are_looked_for_is_started_itself():
+    [finding] = of(RULE, {}, {"etc/cron.daily/backup": F(ELF, 0o755)})
+    assert finding.severity is Severity.HIGH
+    assert "starts something new (by the clock): /etc/cron.daily/backup" in finding.message
+
+
+def test_a_large_program_elsewhere_is_no_launch_point_that_was_not_read():
+    assert noted({}, {"usr/local/bin/tool": F(ELF, 0o755, unread=True)}) == []
+    assert [n.path for n in noted({}, {"etc/cron.daily/x": F(ELF, 0o755, unread=True)})] == [b"etc/cron.daily/x"]
+
+
 def test_a_launch_point_too_large_or_unread_is_said():
     [large] = noted({}, {"etc/crontab": "* * * * * root x\n" * 30_000})
     assert (large.path, large.incomplete) == (b"etc/crontab", True)
