@@ -302,7 +302,7 @@ class Guest(AbstractContextManager["Guest"]):
             found = find_container(self.id, here)
             disk = _Disk(self._places(found), self._limits.disk, self._within.pid)
             here.callback(disk.close)
-            if found.upper is None:
+            if found.upper is None and found.running:
                 notes.append(
                     "what the guest writes on disk cannot be measured here: each file is limited, and the disk's free space watched"
                 )
@@ -658,7 +658,7 @@ def _status(pid: int) -> dict[str, str]:
 
 
 def _removed(api: Any, identifier: str) -> None:
-    """Kill and remove a container with its volumes, and wait until it is gone. An engine that does not: the next start does it."""
+    """Kill and remove a container with its volumes, and wait until it is gone. What an engine does not remove, the next start does."""
     import docker.errors
     import requests
 
@@ -668,9 +668,8 @@ def _removed(api: Any, identifier: str) -> None:
             api.remove_container(identifier, v=True, force=True)
         except docker.errors.NotFound:
             return
-        except docker.errors.APIError as e:
-            if e.status_code != 409:  # 409: it is being removed
-                return
+        except docker.errors.APIError:
+            pass  # it is being removed already, or a process of it is not quite dead
         except (docker.errors.DockerException, requests.RequestException, OSError):
             return
         time.sleep(0.02)

@@ -76,7 +76,7 @@ def test_only_what_belongs_to_the_dead_is_removed(ground: Ground) -> None:
 def test_the_pause_image_stays_until_it_is_asked_away(ground: Ground) -> None:
     assert ground.run("id", "-u").output == b"0\n"
     [image] = ground.client.images.list(filters={"label": pause.LABEL})
-    assert image.attrs["Size"] < 1024
+    assert image.attrs["Size"] < 1 << 16  # the containerd store counts the stored blobs, too
     assert remove_images(ground.client, "the engine") == (f"image {image.id.removeprefix('sha256:')[:12]}",)
     assert ground.client.images.list(filters={"label": pause.LABEL}) == []
     assert ground.run("id", "-u").output == b"0\n"
