@@ -27,8 +27,8 @@ from scanner.runtime.changes.noting import Notes
 
 CHUNK = 1 << 20
 _ZEROS = bytes(CHUNK)
-HELD = 16
-"""Directories of one layer that are kept open at once."""
+HELD = 4
+"""Directories of one layer that are kept open at once: an image may have 127 layers, a process 1,024 descriptors."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC

@@ -71,7 +71,8 @@ def open_pair(
     """Compare what the two arguments mean: `before` an image, or None for a container's own; `after` `container:NAME`,
     `upper:DIR`, `rootfs:DIR|FILE`, or an image. `progress` is told what is being read.
 
-    Raises UsageError for arguments that do not fit together, TargetError, SourceError and LimitError as sources do.
+    Raises UsageError for arguments that do not fit together, TargetError, SourceError and LimitError as sources do, LayerError
+    where an archive is broken from its first member on. What fails later is a notification.
     """
     if before is not None and before.startswith((_CONTAINER, _UPPER)):
         raise UsageError(
@@ -220,9 +221,9 @@ def _of_image(before: OpenImage, after: OpenImage, options: SourceOptions, resou
     pair = _Pair(before, options, resources, _MADE if is_tree else frozenset())
     one, other = _diff_ids(before), _diff_ids(after)
     place = WRITABLE if is_tree else IMAGE
-    [first, *more] = after.blobs
-    if is_tree and isinstance(first, TarBlob) and not more:
-        pair.comparison.whole(members(first, pair.squash, options.limits, pair.notes), place)
+    tars = [blob for blob in after.blobs if isinstance(blob, TarBlob)] if is_tree else []
+    if tars:
+        pair.comparison.whole(members(tars[0], pair.squash, options.limits, pair.notes), place)
     else:
         shared = len(one) if None not in one and other[: len(one)] == one else 0
         rest = [_layer(blob, options, pair.notes, resources) for blob in after.blobs[shared:]]

@@ -354,3 +354,22 @@ def test_any_mount_table_is_read(lines: list[bytes]) -> None:
 @given(st.binary(max_size=200))
 def test_any_passwd_names_users(text: bytes) -> None:
     assert all(name.isprintable() for name in opening._users(b"root:x:0:0\n" + text).values())
+
+
+def test_many_layers_need_few_descriptors(tmp_path: Path) -> None:
+    """127 layers, each with the same eight directories: Docker's most, and a process may open 1,024 files."""
+    notes = Notes()
+    with ExitStack() as resources:
+        layers = []
+        for number in range(127):
+            for directory in range(8):
+                folder = tmp_path / f"{number}/d{directory}"
+                folder.mkdir(parents=True)
+                (folder / f"f{number}").touch()
+            root = os.open(tmp_path / str(number), os.O_RDONLY | os.O_DIRECTORY)
+            resources.callback(os.close, root)
+            layers.append(TreeLayer(root, notes, resources))
+        held = len(list(Path("/proc/self/fd").iterdir()))
+        assert sum(met.stood is not None for met in Squash(layers, notes).walk()) == 8 + 8 * 127
+        assert len(list(Path("/proc/self/fd").iterdir())) - held <= 4 * 127
+        assert notes.notifications == ()
