@@ -93,7 +93,7 @@ def printable(value: object) -> bool:
     return value is None or isinstance(value, int | float | bool)
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(bytes_of_any_kind, PORTS)
 def test_no_stream_or_datagram_makes_a_recogniser_raise(data, port):
     for heard in (recognise(data, port), datagram(data, port)[0]):
@@ -101,7 +101,7 @@ def test_no_stream_or_datagram_makes_a_recogniser_raise(data, port):
         assert printable(json.loads(json.dumps(heard.details)))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.one_of(st.binary(max_size=600), st.sampled_from(SEEDS)), st.data())
 def test_no_bytes_make_a_parser_raise(data, more):
     cut = data[more.draw(st.integers(0, len(data))) :]
@@ -170,7 +170,7 @@ def held(*clients: tuple[bytes, int], limits: Limits = LIMITS) -> list[tuple[Spo
     return found
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.lists(st.tuples(hostile(), PORTS), min_size=15, max_size=30))
 def test_every_conversation_ends_within_its_budget_without_a_fault_of_ours(clients):
     for spoken, told, seconds in held(*clients):
