@@ -155,9 +155,15 @@ def memfd_device() -> int:
         os.close(fd)
 
 
+@functools.cache
+def _boot() -> float:
+    """When the machine was started; asked once, so that a process has the same start at every look."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def started_at(ticks: int) -> float:
     """Seconds since the epoch; `ticks` count from the machine's start, by the clock that goes on while it sleeps."""
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+    return _boot() + ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Looker:
@@ -179,8 +185,8 @@ class Looker:
     def _look(self, folder: ProcessFolder) -> Member | None:
         pid = folder.pid
         stat = counted(folder.read("stat", _STAT) or b"")
-        if stat is None or stat.state in ("Z", "X"):
-            return None
+        if stat is None or stat.state in ("Z", "X") or (folder.read("statm", 64) or b"0").startswith(b"0 "):
+            return None  # ended, or ending: it has let go of its memory, and with it of its words and program
         uid, inner = status(folder.read("status", _STATUS) or b"")
         said = words(folder.read("cmdline", _COMMAND, "the command lines") or b"")
         around = variables(folder.read("environ", _ENVIRONMENT, "the environments") or b"")

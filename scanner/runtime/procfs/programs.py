@@ -225,7 +225,7 @@ class Programs:
                     left -= len(data)
                     spool.add(path, FileState(Kind.FILE, 0o644, 0, 0, len(data)), (data,))
         except OSError:
-            if seen.members:
+            if self.first and seen.members:
                 self.notes.append(
                     Notification(
                         "source", Level.NOTE, "the package databases could not be read: programs have no owners"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from scanner import masked
 from scanner.model.run import Process
 
-COLUMNS = "-eo pid,ppid,uid,etimes,times,args"
-"""Arguments of the engine's own ps; the last column runs to the end of the line."""
-PLAIN = "-ef"
+COLUMNS = "-ww -eo pid,ppid,uid,etimes,times,args"
+"""Arguments of the ps of the engine's machine; the last column runs to the end of the line, however long."""
+PLAIN = "-efww"
 _PROCESSES, _WORD = 100_000, 8192
 
 
