@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 
 from scanner.errors import UsageError
-from scanner.model import Json, Report, printable
+from scanner.model import Json, Report, capital, printable
 from scanner.model.egress import Answer, Cut, Destination, Egress, Path, SandboxReach, Verdict
 from scanner.reports import html_run, reach, words
 from scanner.reports.jsontext import dumps
@@ -111,11 +111,11 @@ def _embedded(value: Json) -> str:
 
 
 def _data(report: Report) -> dict[str, Json]:
-    headings = ("What the run did", "What each sandbox reaches")
+    headings = ("what the run did", "what each sandbox reaches")
     there = (report.run is not None, report.egress is not None)
     return {
         "title": _title(report),
-        "heading": ", and ".join(one for one, is_there in zip(headings, there, strict=True) if is_there),
+        "heading": capital(", and ".join(one for one, is_there in zip(headings, there, strict=True) if is_there)),
         "tool": f"{printable(report.tool.name)} {printable(report.tool.version)}",
         "incomplete": words.incomplete(report),
         "run": None if report.run is None else html_run.data(report, report.run),

@@ -157,7 +157,7 @@ def _network(screen: Screen, run: Run, options: RenderOptions) -> None:
 
 
 def _moments(screen: Screen, report: Report, run: Run, most: int, options: RenderOptions) -> None:
-    told = timeline.moments(run) if options.verbose else timeline.telling(run, report)
+    told = _every(run, most) if options.verbose else timeline.telling(run, report)
     told = tuple(one for one in told if one.time is not None or options.verbose)
     if not told:
         return
@@ -167,6 +167,12 @@ def _moments(screen: Screen, report: Report, run: Run, most: int, options: Rende
     else:
         _narrow(screen, told[:most], run)
     _rest(screen, len(told) - most, "moments", options)
+
+
+def _every(run: Run, most: int) -> tuple[timeline.Moment, ...]:
+    """All moments one by one; where those are too many, folded, so that the end is told too."""
+    every = timeline.moments(run, verbose=True)
+    return every if len(every) <= most else timeline.moments(run)
 
 
 def _narrow(screen: Screen, moments: Iterable[timeline.Moment], run: Run) -> None:

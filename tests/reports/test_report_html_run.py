@@ -125,7 +125,7 @@ def test_a_run_alone_brings_no_graph(files):
 
 def test_a_run_and_a_launch_are_one_page(browser, files):
     with opened(browser, files["joined"]) as page:
-        assert page.locator("h1").inner_text() == "What the run did, and What each sandbox reaches"
+        assert page.locator("h1").inner_text() == "What the run did, and what each sandbox reaches"
         cells = [
             " ".join(one.split())
             for one in page.locator("#matrix-frame tbody tr").first.locator("td").all_inner_texts()

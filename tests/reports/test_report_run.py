@@ -169,7 +169,9 @@ def test_the_timeline_has_what_matters_and_with_verbose_everything():
     assert "03:04:10.250  4711 ssh -N -R 2222:localhost:22 ops@203.0.113.9 began\n" in told
     assert "authorized_keys" not in told
     assert "03:04:08.375  /root/.ssh/authorized_keys: added, 0600 root, 98 bytes\n" in every
-    assert "03:04:09.250  40 files added under /work/out\n" in every
+    assert "03:04:09.257  /work/out/part-0007.json: added, 0644 agent, 512 bytes" in every
+    many = replace(runs.ROME, changes=runs.WORK * 50)
+    assert "files added under /work/out" in shown(runs.report(many), 200, verbose=True)
 
 
 def test_a_change_of_another_day_has_its_date():
