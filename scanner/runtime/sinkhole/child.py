@@ -124,6 +124,7 @@ class _Server:
         loop.set_exception_handler(self._trouble)
         self._control = control
         self._loop = loop
+        self._missing_extras()
         finish = loop.create_future()
         loop.add_reader(control, self._told, finish)
         loop.add_reader(self._tap.socket, self._read_tap)
@@ -134,7 +135,6 @@ class _Server:
         ticking = loop.create_task(self._tick())
         self._outbox.say({"is": "ready", "method": self._caught.method})
         self._send()
-        self._missing_extras()
         await finish
         await self._drain(drain_seconds)
         ticking.cancel()
@@ -142,7 +142,7 @@ class _Server:
         self._say_done()
 
     def _missing_extras(self) -> None:
-        """Make the first keys while the guest starts, for that takes a while; say what cannot be answered without them."""
+        """Make the first keys, so that no client waits for an import; say what cannot be answered without them."""
         if self._keys.tls("localhost", ()) is None:
             self._notes.append("TLS is not answered: cryptography is not installed (pip install 'sandscan[observe]')")
         if self._keys.ssh() is None:
@@ -182,15 +182,16 @@ class _Server:
 
     # what comes in
 
-    def _saw(self, packet: Packet) -> None:
+    def _saw(self, packet: Packet, when: float) -> None:
         self._events += 1
-        self._flows.packet(packet, time.time())
+        self._flows.packet(packet, when)
 
     def _read_tap(self) -> None:
         self._tap.read()
         self._send()
 
     def _accept(self, listener: socket.socket) -> None:
+        self._tap.read()  # first: it knows when the handshake began
         for _ in range(_AT_ONCE):
             try:
                 connection, source = listener.accept()
@@ -304,6 +305,7 @@ class _Server:
                         await self._loop.sock_sendall(talk.connection, len(asked.answer).to_bytes(2) + asked.answer)
 
     def _datagrams(self, datagrams: socket.socket) -> None:
+        self._tap.read()
         for _ in range(_AT_ONCE):
             try:
                 got = tproxy.receive(datagrams)
@@ -313,30 +315,29 @@ class _Server:
                 continue  # an error that came back for an answer of ours
             self._events += 1
             if got is not None:
-                self._datagram(*got)
+                self._datagram(got)
         self._send()
 
-    def _datagram(self, data: bytes, source: Endpoint, target: Endpoint, scope: int) -> None:
-        now = time.time()
-        port = target.port or 0
-        asked = self._names.ask(data, udp=True) if port in NAME_PORTS else None
+    def _datagram(self, got: tproxy.Datagram) -> None:
+        port = got.target.port or 0
+        asked = self._names.ask(got.data, udp=True) if port in NAME_PORTS else None
         details: Mapping[str, Json]
         answer: bytes | None
         if asked is not None and asked.type != MALFORMED:
             service, details, answer = "dns", {"dns": {"transport": "udp"}}, asked.answer
         else:
-            heard, answer = answering.datagram(data, port)
+            heard, answer = answering.datagram(got.data, port)
             service, details = heard.service, heard.details
             if asked is not None and service in ("dns", "unknown"):
                 answer = asked.answer
             else:
                 asked = None
         if asked is not None:
-            self._outbox.query(now, asked.name, asked.type, source, target, "udp")
-        self._flows.datagram(source, target, data, service, details, now)
+            self._outbox.query(got.time, asked.name, asked.type, got.source, got.target, "udp")
+        self._flows.datagram(got.source, got.target, got.data, service, details, got.time)
         if answer is not None:
             try:
-                tproxy.reply(answer, source, target, scope)
+                tproxy.reply(answer, got)
             except OSError:
                 self._outbox.dropped["answers"] += 1
 

@@ -1,4 +1,4 @@
-"""Links, addresses and routes by netlink, and the threads that stand in another network namespace.
+"""Links, addresses and routes by netlink, what else the kernel is asked about packets, and threads in another network namespace.
 
 What is asked is done in the network namespace of the thread that asks. Formats: netlink(7), rtnetlink(7), veth(4), include/uapi/linux/if_link.h.
 """
@@ -31,6 +31,8 @@ _INFO_KIND, _INFO_DATA = 1, 2
 _VETH_PEER = 1
 _OPERSTATE_UP = 6
 _SIOCGIFFLAGS = 0x8913
+_SO_TIMESTAMPNS = 35
+_TIME = struct.Struct("@qq")
 _IFF_UP, _IFF_NOARP = 0x1, 0x80
 _NO_DUPLICATE_CHECK = 0x02
 _TABLE_MAIN, TABLE_LOCAL = 254, 255
@@ -263,6 +265,20 @@ def set_sysctl(name: str, value: int | str) -> None:
         Path("/proc/sys", name).write_text(str(value), "ascii")
     except OSError as e:
         raise OSError(e.errno, f"cannot set {name.replace('/', '.')} to {value}: {e.strerror}") from e
+
+
+def stamp(receiver: socket.socket) -> None:
+    """Have the kernel say when each packet arrived: socket(7), SO_TIMESTAMPNS. Raises OSError."""
+    receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+def arrival(ancillary: Iterable[tuple[int, int, bytes]]) -> float:
+    """When a packet of a stamped socket arrived, in seconds since the epoch; now where the kernel does not say."""
+    for level, kind, value in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(value) == _TIME.size:
+            seconds, nanoseconds = _TIME.unpack(value)
+            return float(seconds + nanoseconds / 1e9)
+    return time.time()
 
 
 def _family(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:

@@ -5,7 +5,6 @@ Format: libpcap's, with nanoseconds (draft-ietf-opsawg-pcap), link type 1: Ether
 
 import os
 import select
-import socket
 import struct
 import threading
 from typing import Final
@@ -16,7 +15,6 @@ SNAPLEN: Final = 262_144
 """A veth hands over segments that no wire would take, up to 64 KiB and their headers."""
 HEADER: Final = struct.pack("=IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, SNAPLEN, 1)
 
-_SO_TIMESTAMPNS = 35
 _RECEIVE_BYTES = 32 << 20
 _RECORD = struct.Struct("=IIII")
 _TIME = struct.Struct("=qq")
@@ -39,7 +37,6 @@ class Capture:
         self._file.write(HEADER)
         self._file.flush()
         self._socket = tap.packet_socket(_RECEIVE_BYTES)
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         tap.listen(self._socket)
         self._thread = threading.Thread(target=self._run, daemon=True)
 

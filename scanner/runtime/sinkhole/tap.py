@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
+from scanner.runtime.sinkhole import netlink
 from scanner.runtime.sinkhole.addresses import SINK_LINK
 from scanner.runtime.sinkhole.packet import ACK, ETHERNET, RST, Packet, parse
 
@@ -29,6 +30,7 @@ def packet_socket(receive_bytes: int) -> socket.socket:
     """A packet socket on the sink's link, that does not block and is not bound yet. Raises OSError."""
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
     made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_bytes)
+    netlink.stamp(made)
     return made
 
 
@@ -44,9 +46,9 @@ def statistics(tap: socket.socket) -> tuple[int, int]:
 
 
 class Tap:
-    """Calls `saw` for each packet that the guest sends, but for the segments of connections. Raises OSError."""
+    """Calls `saw` for each packet that the guest sends, with its time, but for the segments of connections. Raises OSError."""
 
-    def __init__(self, saw: Callable[[Packet], None]) -> None:
+    def __init__(self, saw: Callable[[Packet, float], None]) -> None:
         self._saw = saw
         self.socket = packet_socket(_RECEIVE_BYTES)
         self.socket.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
@@ -58,12 +60,12 @@ class Tap:
         """Look at some of what waits; whether more may wait."""
         for _ in range(_AT_ONCE):
             try:
-                frame = self.socket.recv(CAPTURED)
+                frame, ancillary, _, _ = self.socket.recvmsg(CAPTURED, 64)
             except OSError:
                 return False  # nothing waits, or the link is gone
             packet = parse(frame)
             if packet is not None:
-                self._saw(packet)
+                self._saw(packet, netlink.arrival(ancillary))
         return True
 
     def count(self) -> int:

@@ -64,6 +64,17 @@ class Catch:
         return self.udp4, self.udp6
 
 
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """`target` is whom it was meant for; `scope` the link of a link-local source; `time` when it arrived, by the kernel's clock."""
+
+    data: bytes
+    source: Endpoint
+    target: Endpoint
+    scope: int
+    time: float
+
+
 def catch(guest_namespace: int, methods: Iterable[str] = METHODS) -> Catch:
     """The sockets of the calling thread's namespace, with the first of the methods that works, shown by traffic from the guest's.
 
@@ -119,6 +130,7 @@ def open_socket(family: int, kind: int, address: tuple[str, int] | tuple[str, in
             else:
                 made.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVORIGDSTADDR, 1)
             made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BYTES)
+            netlink.stamp(made)
             made.bind(address)
         else:
             made.bind(address)
@@ -142,41 +154,39 @@ def _joined() -> tuple[socket.socket, ...]:
     return four, six
 
 
-def receive(datagrams: socket.socket, size: int = 65535) -> tuple[bytes, Endpoint, Endpoint, int] | None:
-    """One datagram: (data, source, target, scope of the source); None where the kernel does not say its target.
-
-    Raises BlockingIOError where none waits.
-    """
-    data, ancillary, _, source = datagrams.recvmsg(size, 128)
+def receive(datagrams: socket.socket) -> Datagram | None:
+    """One datagram; None where the kernel does not say its target. Raises BlockingIOError where none waits, OSError."""
+    data, ancillary, _, source = datagrams.recvmsg(65535, 256)
+    when = netlink.arrival(ancillary)
+    host = Endpoint(source[0].split("%")[0], source[1])
     for level, kind, value in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, _IP_RECVORIGDSTADDR):
             port, address = struct.unpack_from(">H4s", value, 2)
-            return data, Endpoint(source[0], source[1]), Endpoint(socket.inet_ntop(socket.AF_INET, address), port), 0
+            return Datagram(data, host, Endpoint(socket.inet_ntop(socket.AF_INET, address), port), 0, when)
         if (level, kind) == (socket.IPPROTO_IPV6, _IPV6_RECVORIGDSTADDR):
             port, _, address = struct.unpack_from(">HI16s", value, 2)
-            target = Endpoint(socket.inet_ntop(socket.AF_INET6, address), port)
-            return data, Endpoint(source[0].split("%")[0], source[1]), target, source[3]
+            return Datagram(data, host, Endpoint(socket.inet_ntop(socket.AF_INET6, address), port), source[3], when)
     return None
 
 
-def reply(data: bytes, source: Endpoint, target: Endpoint, scope: int) -> None:
-    """Answer a datagram that `source` sent to `target`, as if from there; a group's or a broadcast's from the gateway.
+def reply(data: bytes, to: Datagram) -> None:
+    """Answer a datagram as if from where it was meant to go; one to a group or to all, from the gateway.
 
     Raises OSError where the kernel does not take it (too long, no memory).
     """
-    address, port = target.address, target.port or 0
+    address, port = to.target.address, to.target.port or 0
+    back, back_port = to.source.address, to.source.port or 0
     if ":" in address:
         if address.startswith("ff"):
-            address = GATEWAY_LOCAL6 if source.address.startswith("fe80:") else GATEWAY6
-        link = scope if address.startswith("fe80:") else 0
+            address = GATEWAY_LOCAL6 if back.startswith("fe80:") else GATEWAY6
+        link = to.scope if address.startswith("fe80:") else 0
         with open_socket(socket.AF_INET6, socket.SOCK_DGRAM, (address, port, 0, link)) as out:
-            out.sendto(data, (source.address, source.port or 0, 0, scope))
+            out.sendto(data, (back, back_port, 0, to.scope))
         return
-    packed = socket.inet_aton(address)
-    if packed[0] & 0xF0 == 0xE0 or address in ("255.255.255.255", BROADCAST4):
+    if socket.inet_aton(address)[0] & 0xF0 == 0xE0 or address in ("255.255.255.255", BROADCAST4):
         address = GATEWAY4
     with open_socket(socket.AF_INET, socket.SOCK_DGRAM, (address, port)) as out:
-        out.sendto(data, (source.address, source.port or 0))
+        out.sendto(data, (back, back_port))
 
 
 def _prove(made: Catch, guest_namespace: int) -> None:
@@ -205,7 +215,7 @@ def _prove(made: Catch, guest_namespace: int) -> None:
                     raise OSError(f"a connection to {address} came as one to {connection.getsockname()[0]}")
         for datagrams, address in zip(made.datagrams, _PROOF, strict=True):
             got = receive(datagrams)
-            if got is None or got[2] != Endpoint(address, 9):
+            if got is None or got.target != Endpoint(address, 9):
                 raise OSError(f"a datagram to {address} did not come")
     finally:
         for one in opened:

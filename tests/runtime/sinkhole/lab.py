@@ -30,7 +30,7 @@ import socket, struct, sys, time, json, os, ctypes
 def address(host, port):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return family, socket.getaddrinfo(host, port, family)[0][4]
-def tcp(host, port, data=b"", wait=3, answer=True):
+def tcp(host, port, data=b"", wait=9, answer=True):
     family, where = address(host, port)
     s = socket.socket(family); s.settimeout(wait); s.connect(where)
     if data: s.sendall(data)

@@ -45,9 +45,9 @@ def test_every_unicast_address_and_port_answers_as_the_one_that_was_asked(outer:
         result = []
         for host, port in {TARGETS!r}:
             family, where = address(host, port)
-            s = socket.socket(family); s.settimeout(3); s.connect(where); s.sendall({HTTP!r})
+            s = socket.socket(family); s.settimeout(9); s.connect(where); s.sendall({HTTP!r})
             peer = s.getpeername()[:2]; got = s.recv(4096); s.close()
-            u = socket.socket(family, socket.SOCK_DGRAM); u.settimeout(3)
+            u = socket.socket(family, socket.SOCK_DGRAM); u.settimeout(9)
             u.sendto(query("pool.example"), where[:1] + (53,) + where[2:]); data, other = u.recvfrom(512); u.close()
             result.append([peer, got.decode("latin-1"), len(data), other[:2]])
         """,
@@ -103,8 +103,8 @@ def test_groups_and_broadcasts_are_recorded_and_names_answered_there(outer: Oute
         outer,
         """
         result = [
-            udp("224.0.0.251", 5353, query("printer.local"), 2), udp("ff02::fb%eth0", 5353, query("printer.local"), 2),
-            udp("224.0.0.252", 5355, query("wpad"), 2), udp("ff02::1:3%eth0", 5355, query("wpad"), 2),
+            udp("224.0.0.251", 5353, query("printer.local"), 9), udp("ff02::fb%eth0", 5353, query("printer.local"), 9),
+            udp("224.0.0.252", 5355, query("wpad"), 9), udp("ff02::1:3%eth0", 5355, query("wpad"), 9),
         ]
         for host, port in (("255.255.255.255", 7), ("172.17.255.255", 8), ("239.1.2.3", 9), ("ff02::1%eth0", 10), ("ff05::2", 11)):
             udp(host, port, b"anybody?")
@@ -136,14 +136,14 @@ def test_names_lead_to_attempts_and_back(outer: Outer, method: str) -> None:  # 
         outer,
         """
         def a(name, kind=1, server="172.17.0.1"):
-            data = udp(server, 53, query(name, kind), 2)[0]
+            data = udp(server, 53, query(name, kind), 9)[0]
             size = {1: 4, 28: 16}[kind]
             return socket.inet_ntop({1: 2, 28: 10}[kind], data[-size:])
         four, six, db = a("Pool.Example"), a("pool.example", 28), a("db", 1, "203.0.113.53")
         result = [four, six, db, a("pool.example")]
         for host in (four, six, db): tcp(host, 3333, b"GET / HTTP/1.0\\r\\n\\r\\n")
         reverse = ".".join(reversed(four.split("."))) + ".in-addr.arpa"
-        result.append(udp("172.17.0.1", 53, query(reverse, 12), 2)[0].decode("latin-1"))
+        result.append(udp("172.17.0.1", 53, query(reverse, 12), 9)[0].decode("latin-1"))
         stream = socket.create_connection(("203.0.113.54", 53)); m = query("tcp.example", 16)
         stream.sendall(len(m).to_bytes(2, "big") + m[:5]); time.sleep(0.05); stream.sendall(m[5:]); result.append(len(stream.recv(512)))
         stream.close()
@@ -183,7 +183,7 @@ def test_the_owner_of_each_attempt_is_asked_for_once(outer: Outer) -> None:  # n
         """
         s = socket.socket(); s.bind(("", 40001)); s.connect(("203.0.113.1", 80)); s.close()
         for _ in range(3): s = socket.socket(2, 2); s.bind(("", 40002)); s.sendto(b"x", ("203.0.113.2", 9)); s.close()
-        udp("172.17.0.1", 53, query("a.example"), 2)
+        udp("172.17.0.1", 53, query("a.example"), 9)
         """,
         SinkOptions(who=who),
     )
@@ -205,7 +205,7 @@ def test_slow_and_silent_clients_are_waited_for(outer: Outer) -> None:  # noqa: 
         """
         slow = socket.create_connection(("203.0.113.1", 80)); silent = socket.create_connection(("203.0.113.2", 4444))
         for byte in b"GET /slow HTTP/1.1\\r\\nHost: s.example\\r\\n\\r\\n": slow.sendall(bytes([byte])); time.sleep(0.02)
-        slow.settimeout(3); result = slow.recv(100).decode()
+        slow.settimeout(9); result = slow.recv(100).decode()
         """,
     )
 

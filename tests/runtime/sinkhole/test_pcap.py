@@ -37,8 +37,7 @@ def test_both_directions_are_in_the_file_in_the_order_of_time(outer: Outer, tmp_
     assert times == sorted(times)
     [(when, sent)] = [(time, frame) for time, frame in found if b"GET /needle" in frame]
     tried = next(a for a in result.attempts if a.protocol == "tcp")
-    assert tried.last is not None
-    assert tried.time - 1 < when < tried.last + 1
+    assert tried.time <= when < tried.time + 1  # both by the kernel's clock
     assert sent[26:34] == bytes([172, 17, 0, 2, 203, 0, 113, 1])
     assert any(b"HTTP/1.1 200" in frame and frame[26:30] == bytes([203, 0, 113, 1]) for _, frame in found)
     assert any(frame.endswith(b"haystack") for _, frame in found)

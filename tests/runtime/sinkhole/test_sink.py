@@ -168,7 +168,7 @@ def test_a_dead_child_makes_the_observation_incomplete_and_says_what_was_seen(ou
 
         def run() -> SinkError:
             with Sink(pause.process.pid) as sink:
-                pause.run('tcp("203.0.113.1", 80, b"GET / HTTP/1.0\\\\r\\\\n\\\\r\\\\n"); time.sleep(0.2)')
+                pause.run('tcp("203.0.113.1", 80, b"GET / HTTP/1.0\\r\\n\\r\\n"); time.sleep(0.2)')
                 os.kill(sink.pid, signal.SIGKILL)
                 with pytest.raises(SinkError, match="ended by signal 9") as error:
                     sink.finish()
