@@ -26,6 +26,7 @@ _TYPES = {
 }
 _BLOCK = 512
 _CHECKED = 64 << 20
+_SHORT = 4096
 _ZEROS = bytes(1 << 20)
 """A chunk of a hole: it takes no room on the disk."""
 
@@ -121,7 +122,10 @@ class LayerSpool:
         self._size += len(data)
 
     def _skip(self, size: int) -> None:
-        """Zeros, as a hole."""
+        """Zeros, as a hole where they are many: every seek writes out what is buffered."""
+        if size <= _SHORT:
+            self._write(bytes(size))
+            return
         try:
             self._file.seek(size, io.SEEK_CUR)
         except OSError as e:
