@@ -71,12 +71,17 @@ def diff(
     from scanner.runtime.changes.opening import open_pair
 
     started, clock = datetime.now(UTC), time.monotonic()
-    if options.policy.entries:
-        known = (*RULES, *rules_of(load_rules(options.scanning.rules), detectors()))
-        check_rules(options.policy, [rule.id for rule in known])
+    check_policy(options)
     with ExitStack() as resources:
         compared = open_pair(before, after, options.scanning.source, resources)
         return judged(compared, _target(compared, after), options, started, clock, progress)
+
+
+def check_policy(options: DiffOptions) -> None:
+    """Raises UsageError for a policy with a rule that nobody has, before anything is read; RuleError for the user's own rules."""
+    if options.policy.entries:
+        known = (*RULES, *rules_of(load_rules(options.scanning.rules), detectors()))
+        check_rules(options.policy, [rule.id for rule in known])
 
 
 def _target(compared: "Compared", after: str) -> Target:

@@ -21,15 +21,12 @@ from scanner.runtime.diff import DiffOptions
 from scanner.runtime.diff import diff as diff_of
 
 ELF = build(Program(strings=b"an honest program\n"))
-START = (
-    "from scanner.cli.main import command, main; from scanner.cli.diff import diff; command.add_command(diff); main()"
-)
 
 
 def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "SANDSCAN_CACHE_DIR": str(cwd / "cache"), "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(
-        [sys.executable, "-c", START, "diff", *map(str, arguments)],
+        [sys.executable, "-m", "scanner.cli", "diff", *map(str, arguments)],
         cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 

@@ -425,7 +425,8 @@ def sudo_weight(line: str) -> tuple[Severity, str]:
     if line.startswith("Defaults"):
         if re.search(r"!\s*authenticate\b|\brunaspw\b|\btimestamp_timeout\s*=\s*-", line):
             return Severity.HIGH, "no password is asked for"
-        if re.search(r"\benv_keep\b.*\b(?:LD_|PYTHON|PERL|BASH_ENV)|!\s*env_reset|\bsetenv\b", line):
+        keeps = re.search(r"\benv_keep\b", line) and re.search(r"\b(?:LD_|PYTHON|PERL|BASH_ENV)", line)
+        if keeps or re.search(r"!\s*env_reset|\bsetenv\b", line):
             return Severity.HIGH, "variables that load code reach root"
         return Severity.LOW, ""
     if re.match(r"(?:User|Runas|Host|Cmnd|Cmd)_Alias\b", line):

@@ -15,7 +15,9 @@ from scanner.runtime.drift.drift import Drift, text
 BYTES = 2 << 20
 """Of a launch point. An honest one is a hundredth of it; more of it is not read, and that is said."""
 LINES = 20_000
-ADDED = 500
+LONGEST = 16384
+"""Characters of a line that are taken apart into words. More are said."""
+ADDED = 5000
 """Lines of one file that are looked at one by one."""
 
 
@@ -78,6 +80,12 @@ def starts(drift: Drift) -> tuple[Start, ...]:
         if added is None:
             drift.unread(change, f"holds more than {BYTES} bytes or {LINES} lines: it was not judged as a {point.what}")
         elif added:
+            if len(added) == ADDED:
+                drift.unread(change, f"has {ADDED} new lines or more: those behind them were not judged")
+            if any(len(one.runs) > LONGEST for one in added):
+                drift.unread(
+                    change, f"has lines of more than {LONGEST} characters: what stands behind them was not judged"
+                )
             found.append(Start(change, point, added))
     return tuple(found)
 
@@ -120,9 +128,9 @@ def _lines(point: Point, content: str, path: bytes) -> Iterator[Added]:
 def words(runs: str) -> tuple[str, ...]:
     """The words of a line of shell text, quotes taken off; where it cannot be taken apart, those between blanks."""
     try:
-        found = shlex.split(runs[:4096], comments=False)
+        found = shlex.split(runs[:LONGEST], comments=False)
     except ValueError:
-        found = runs[:4096].split()
+        found = runs[:LONGEST].split()
     return tuple(w for word in found for w in re.split(r"[;|&()<>]+", word) if w)
 
 

@@ -77,9 +77,9 @@ _HARMLESS = re.compile(
     r"""(?:export\s+)?(?:PATH|PS1|LANG|LC_\w+|EDITOR|TERM|NVM_DIR|CARGO_HOME|RUSTUP_HOME|GOPATH|GOROOT|JAVA_HOME|PNPM_HOME|BUN_INSTALL|PYENV_ROOT|VIRTUAL_ENV)=[^`;|&()]*"""
     r"""|alias\s+[\w.-]+=(?:'[^'|;&`$]*'|"[^"|;&`$]*")|(?:\.|source)\s+"?\$HOME/\.(?:cargo/env|local/bin/env|nvm/nvm\.sh)"?|fi|esac|else|then|done|}|case\s.*\sin|\*\)|;;"""
 )
-_FETCHES = re.compile(
-    r"/dev/(?:tcp|udp)/|\b(?:curl|wget)\b.*\|\s*(?:\w*sh|python\d?|perl)\b|\bbase64\s+(?:-d|--decode)\b|\bn(?:c|cat|etcat)\b.*\s-\w*[ec]\b"
-)
+_FETCH, _INTO_SHELL = re.compile(r"\b(?:curl|wget)\b"), re.compile(r"\|\s*(?:\w*sh|python\d?|perl)\b")
+_NETCAT, _NETCAT_RUNS = re.compile(r"\bn(?:c|cat|etcat)\b"), re.compile(r"\s-\w*[ec]\b")
+_DECODES = re.compile(r"/dev/(?:tcp|udp)/|\bbase64\s+(?:-d|--decode)\b")
 _VOLATILE = re.compile(r"/?(?:tmp|var/tmp|dev/shm|run|var/run)/.+")
 _PTH_CODE = re.compile(r"import[ \t]")
 _PAM = re.compile(rb"etc/pam\.(?:d/[^/]+|conf)\Z", re.DOTALL)
@@ -146,7 +146,7 @@ def _launch(drift: Drift, start: Start) -> Finding | None:
     elif any(_VOLATILE.fullmatch(w) for a in added for w in words(a.runs)[:1]):
         step += 1
         why.append("it starts something in a temporary folder")
-    if any(_FETCHES.search(a.runs) for a in added):
+    if any(_passes_on(a.runs) for a in added):
         step += 1
         why.append("it fetches, decodes or passes on what it runs")
     severity = _STEPS[min(step, 3)]
@@ -174,6 +174,15 @@ def _launch(drift: Drift, start: Start) -> Finding | None:
         line=first.line,
         excerpts=[("line", a.raw) for a in added[:20]],
     )
+
+
+def _passes_on(runs: str) -> bool:
+    """The line runs what it fetches or decodes, or gives a shell to somebody elsewhere."""
+    if _DECODES.search(runs):
+        return True
+    if _FETCH.search(runs) and _INTO_SHELL.search(runs):
+        return True
+    return _NETCAT.search(runs) is not None and _NETCAT_RUNS.search(runs) is not None
 
 
 def _told(added: Added) -> dict[str, Json]:

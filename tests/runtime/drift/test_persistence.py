@@ -1,14 +1,16 @@
 """What a run arranged to be started again."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.detectors.launchers.points import POINTS, Point, point
-from scanner.model import Severity
-from scanner.runtime.drift import persistence
+from scanner.model import Notification, Severity
+from scanner.runtime.drift import judge, persistence
 from scanner.runtime.drift.added import added_lines, assignments, words
-from tests.runtime.drift.root import ELF, F, noted, of
+from tests.runtime.drift.root import ELF, F, drift, noted, of
 
 RULE = "drift/persistence"
 CRON = "SHELL=/bin/sh\n17 * * * * root cd / && run-parts /etc/cron.hourly\n"
@@ -179,6 +181,31 @@ def test_a_launch_point_too_large_or_unread_is_said():
     assert (large.path, large.incomplete) == (b"etc/crontab", True)
     [unread] = noted({}, {"etc/crontab": F("x", unread=True)})
     assert unread.incomplete
+
+
+def test_long_lines_take_no_time_and_are_said():
+    hostile = [
+        "curl " * 13_000,
+        "nc " * 20_000,
+        "| " * 30_000,
+        "- " * 30_000,
+        "base64 " * 9_000,
+        '"' * 60_000,
+        "A=" * 30_000,
+    ]
+    begin = time.process_time()
+    found = list(judge(drift({}, {"etc/cron.d/x": "".join(f"* * * * * root {line}\n" for line in hostile)})))
+    found += judge(
+        drift({}, {"etc/sudoers": "".join(f"Defaults {line}\n" for line in [*hostile, "env_keep " * 7_000])})
+    )
+    assert time.process_time() - begin < 5
+    assert [n.path for n in found if isinstance(n, Notification)] == [b"etc/cron.d/x"]
+
+
+def test_a_line_beyond_the_last_one_that_is_taken_apart_is_said():
+    assert noted({}, {"root/.bashrc": "true\n" * 3}) == []
+    [note] = noted({}, {"root/.bashrc": "".join(f"true {i}\n" for i in range(6000))})
+    assert note.incomplete
 
 
 @given(st.sampled_from(POINTS), st.binary(max_size=300), st.binary(max_size=100))
