@@ -1,4 +1,4 @@
-"""sandscan: could this sandbox mine, tunnel out, or reach what it must not?
+"""sandscan: could this sandbox mine, tunnel out, or reach what it must not? And did it?
 
 >>> from scanner import scan
 >>> report = scan("archive:app.tar")  # doctest: +SKIP
@@ -8,8 +8,13 @@
 >>> report = reach("compose.yaml", assume={"engine.version": "29.0"})  # doctest: +SKIP
 >>> network(report.egress.sandboxes[0].graph)  # doctest: +SKIP
 <networkx.classes.multidigraph.MultiDiGraph object at 0x7f…>
+>>> from scanner import diff, live, observe
+>>> report = diff("container:agent")  # doctest: +SKIP
+>>> [change.path for change in report.run.changes]  # doctest: +SKIP
+[b'usr/lib/.cache/kworker']
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,26 +22,26 @@ if TYPE_CHECKING:
     from scanner.egressing import reach as reach
     from scanner.model import Report as Report
     from scanner.pipeline import scan_image as scan
+    from scanner.runtime.api import diff as diff
+    from scanner.runtime.api import live as live
+    from scanner.runtime.api import observe as observe
 
-__all__ = ["Report", "network", "reach", "scan"]
+__all__ = ["Report", "diff", "live", "network", "observe", "reach", "scan"]
+
+_PLACES = {
+    "scan": ("scanner.pipeline", "scan_image"),
+    "reach": ("scanner.egressing", "reach"),
+    "network": ("scanner.egress.network", "network"),
+    "diff": ("scanner.runtime.api", "diff"),
+    "live": ("scanner.runtime.api", "live"),
+    "observe": ("scanner.runtime.api", "observe"),
+    "Report": ("scanner.model", "Report"),
+}
 
 
 def __getattr__(name: str) -> Any:
     # loaded when first used: importing a submodule must not cost the whole scanner
-    if name == "scan":
-        from scanner.pipeline import scan_image
-
-        return scan_image
-    if name == "reach":
-        from scanner.egressing import reach
-
-        return reach
-    if name == "network":
-        from scanner.egress.network import network
-
-        return network
-    if name == "Report":
-        from scanner.model import Report
-
-        return Report
-    raise AttributeError(f"module 'scanner' has no attribute {name!r}")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'scanner' has no attribute {name!r}")
+    module, attribute = _PLACES[name]
+    return getattr(import_module(module), attribute)

@@ -179,7 +179,6 @@ class Attempt:
     …, `unknown`; `silent` where nothing came), `details` what they say (for tls: sni, alpn, ja4; for http: method, host,
     path; for ssh: client, user, forwards; for stratum: method, login, agent). Secrets in it are masked.
     `first` are the first bytes of the client (256 at most), `sent` how many came in all. `count` folds equal ones.
-    `local`: the packet never left the sandbox's own namespace.
     """
 
     time: float
