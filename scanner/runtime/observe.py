@@ -6,10 +6,9 @@ container and its volumes; the next start removes them (`sweep`). The pause imag
 
 import os
 import platform
-import select
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from scanner.model import Finding, Launch, Level, Notification, Report, Target, 
 from scanner.model.run import Attempt, How, Process, Run, Withheld
 from scanner.pipeline import Options, Step
 from scanner.runtime.drift.policy import Policy
-from scanner.runtime.sinkhole.guest import Ended, Guest, Limits, Moment, Pause
+from scanner.runtime.sinkhole.guest import Ended, Guest, Limits, Moment, Pause, readable
 from scanner.runtime.sinkhole.pause import elf
 from scanner.runtime.sinkhole.sink import Sink, SinkError, SinkOptions, SinkResult, check
 from scanner.runtime.sinkhole.sweep import remove_images, sweep
@@ -296,7 +295,7 @@ class _Turn:
         self._next = 0.0
 
     def __call__(self, moment: Moment) -> str:
-        if select.select([self._sink], [], [], 0)[0]:
+        if readable(0, self._sink):
             return "the sinkhole fell"
         if time.monotonic() >= self._next:
             self._processes = len(self._tracer.processes())
@@ -415,7 +414,7 @@ def _looked(
         seen = programs.look(watched.seen)
         files = {m.pid: programs.findings(m) for m in seen.members}
         rounds.append(judged(seen, files, name, repository, Surroundings(), programs.notes))
-    standing = {p.pid for one in rounds for p in one.processes}
+    standing = {p.pid: p.command for one in rounds for p in one.processes}
     for ended in _apart(watched.processes, standing):
         past = Seen(tuple(map(_member, ended)), (), None, (), lambda _: None)
         rounds.append(judged(past, {}, name, repository, Surroundings()))
@@ -424,14 +423,16 @@ def _looked(
     return replace(first, findings=tuple(findings.values()))
 
 
-def _apart(traced: Sequence[Process], standing: Collection[int]) -> list[list[Process]]:
-    """The processes that were seen to begin, in lists that have no number twice; of those that still stand, what they were before."""
+def _apart(traced: Sequence[Process], standing: Mapping[int, tuple[str, ...]]) -> list[list[Process]]:
+    """The processes that were seen to begin, in lists that have no number twice; of those that still stand (by number, with the words
+    that they have now), what they were before: another program, or the same by words that it has written over since."""
     turns: list[list[Process]] = []
     count: dict[int, int] = {}
     known: set[tuple[int, tuple[str, ...]]] = set()
     last = {p.pid: at for at, p in enumerate(traced)}
     for at, process in enumerate(traced):
-        if (process.pid in standing and last[process.pid] == at) or (process.pid, process.command) in known:
+        stands = last[process.pid] == at and standing.get(process.pid) == process.command
+        if stands or (process.pid, process.command) in known:
             continue
         known.add((process.pid, process.command))
         turn = count.get(process.pid, 0)
@@ -452,13 +453,15 @@ def _member(process: Process) -> "Member":
 
 
 def _joined(traced: Sequence[Process], looked: "Looked") -> tuple[Process, ...]:
-    """Every process that was seen to begin, the ones still there with what a look at them added, and what only the look saw."""
+    """Every process that was seen to begin, the ones still there with what a look at them added, and what only the look saw. A command
+    line is what the program was started with: its own memory of that, which a look reads, may have been written over."""
     standing = {p.pid: p for p in looked.processes}
     last = {p.pid: at for at, p in enumerate(traced)}
     whole = []
     for at, process in enumerate(traced):
         found = standing.get(process.pid) if last[process.pid] == at else None
-        whole.append(process if found is None else replace(found, started=process.started or found.started))
+        began = (process.started or found.started) if found else None
+        whole.append(process if found is None else replace(found, started=began, command=process.command or found.command))
     return (*whole, *(p for p in looked.processes if p.pid not in last))
 
 

@@ -25,7 +25,7 @@ from scanner.runtime.observe import ObserveOptions, Watching, check_engine, chec
 from scanner.runtime.sinkhole.guest import Limits
 from scanner.runtime.sinkhole.sweep import sweep
 from tests import host_image
-from tests.engine_fixture import Engine, engine, missing
+from tests.engine_fixture import Engine, engine, missing, started_engine
 from tests.runtime.sinkhole.guests import Ground
 
 __all__ = ["engine"]
@@ -352,6 +352,26 @@ def test_a_signal_takes_everything_away_at_once(ground: Ground, tmp_path: Path, 
         observer.send_signal(number)
         assert observer.wait(20) == code
     assert ground.left() == []
+
+
+@pytest.mark.engine
+def test_an_engine_that_dies_takes_the_guest_along() -> None:
+    with started_engine() as doomed, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", doomed.host)
+        doomed.client.api.import_image_from_data(host_image.tree(["sleep"], python=False), "doomed", "1")
+        guests: list[int] = []
+
+        def kill(now: Watching) -> None:
+            if now.left is not None and not guests:
+                told = doomed.client.containers.list(filters={"label": "sandscan.observe"})
+                guests.extend(c.attrs["State"]["Pid"] for c in told)
+                assert doomed.process is not None
+                doomed.process.kill()
+
+        with pytest.raises(SourceError, match=r"went away|no container engine answers"):
+            observe("doomed:1", ["sleep", "60"], options(), watch=kill)
+    assert len(guests) == 2
+    _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in guests), 5)
 
 
 def _running(ground: Ground) -> list[str]:

@@ -103,6 +103,8 @@ class Pause(AbstractContextManager["Pause"]):
         self.name = f"sandscan-{secrets.token_hex(6)}"
         self.id = ""
         self.pid = 0
+        self.held = -1
+        """Its standard input: nothing comes from there but the end, once the engine is gone."""
         self._handle = -1
         self._held = ExitStack()
 
@@ -146,7 +148,7 @@ class Pause(AbstractContextManager["Pause"]):
             config["Hostname"] = self._settings.hostname
         self.id = _created(self._api, self.endpoint, config, f"{self.name}-pause")
         # attached before it starts: from its first read on, its input ends with us
-        self._held.enter_context(_attached(self._api, self.endpoint, self.id, stdin=1))
+        self.held = self._held.enter_context(_attached(self._api, self.endpoint, self.id, stdin=1)).fileno()
         _asked(self.endpoint, "start the pause container", partial(self._api.start, self.id))
         self.pid = _pid(self._api, self.endpoint, self.id)
         if not is_process_of(self.pid, self.id):
@@ -309,11 +311,13 @@ class Guest(AbstractContextManager["Guest"]):
             handle = self._verified(here) if self.pid else -1
             while handle >= 0 and not stopped:
                 left = clock + self._limits.seconds - time.monotonic()
-                ready, _, _ = select.select([handle, self._within.handle], [], [], max(0.0, min(_TURN, left)))
-                if handle in ready:
+                over = readable(max(0.0, min(_TURN, left)), handle, self._within.handle, self._within.held)
+                if handle in over:
                     break
-                if self._within.handle in ready:
+                if self._within.handle in over:
                     stopped = "its pause container was ended by somebody else"
+                elif over:
+                    stopped = "the engine went away"
                 elif left <= 0:
                     stopped = f"time limit of {self._limits.seconds:g} s"
                 else:
@@ -396,6 +400,14 @@ class Guest(AbstractContextManager["Guest"]):
             _removed(self._api, self.id)
             self.id = ""
         self._held.close()
+
+
+def readable(seconds: float, *descriptors: int) -> frozenset[int]:
+    """Those of the descriptors that can be read, or are at their end, waited for that long."""
+    poll = select.poll()
+    for one in descriptors:
+        poll.register(one, select.POLLIN)
+    return frozenset(fd for fd, _ in poll.poll(seconds * 1000))
 
 
 class Frames:
