@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from scanner.egress.builder import to
 from scanner.egress.permits import REGIONS, address_range, classify, intersect
+from scanner.egress.takeover import engine_at
 from scanner.model import printable
 from scanner.model.egress import (
     Answer,
@@ -112,6 +113,11 @@ def _lies(block: tuple[int, int], texts: Iterable[str]) -> bool:
 
 def _of_attempts(run: Run, siblings: Sequence[str], gateways: Collection[str]) -> Iterable[Aim]:
     for attempt in run.attempts:
+        if attempt.protocol == "unix":
+            if engine_at(attempt.target.address) is not None:
+                label = printable(attempt.target.address)
+                yield Aim(Destination.ENGINE, "engine", label, "unix", None, "", attempt.count)
+            continue
         aim = _aim(
             attempt.protocol,
             attempt.target,

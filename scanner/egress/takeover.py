@@ -307,6 +307,14 @@ def engine_socket(mount: Mount) -> tuple[str, bool, bool] | None:
     return ("a rootless engine", True, False) if _HOMES_SOCKETS.fullmatch(path) else None
 
 
+def engine_at(path: str) -> str | None:
+    """The engine whose socket has that path, None where it is no engine's."""
+    path = host_path(path)
+    if path.startswith("/") and _HOMES_SOCKETS.fullmatch(path):
+        return "a rootless engine"
+    return next((socket.name for socket in _SOCKETS if re.fullmatch(socket.paths, path)), None)
+
+
 def host_path(source: str) -> str:
     """A path of the host without `.`, `..` and the usual link from /var/run to /run."""
     path = posixpath.normpath(source) if source.startswith("/") else source.rstrip("/") or source

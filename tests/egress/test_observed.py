@@ -166,6 +166,18 @@ def test_a_live_connection_got_through_whatever_was_predicted(closed: Egress) ->
     assert outcomes(agent, Destination.ENGINE) == [("/run/docker.sock", 1, "possible")]
 
 
+def test_an_engines_socket_that_was_asked_for_is_tried_at_the_engine(predicted: Egress, closed: Egress) -> None:
+    asked = Attempt(1.0, "unix", Endpoint("/var/run/docker.sock"), details={"call": "connect", "result": "ENOENT"})
+    other = Attempt(1.0, "unix", Endpoint("/var/run/nscd/socket"))
+
+    assert outcomes(joined(predicted, observed(asked, other), "sandbox"), Destination.ENGINE) == [
+        ("/var/run/docker.sock", 1, "possible")
+    ]
+    assert outcomes(joined(closed, observed(asked, other), "agent"), Destination.ENGINE) == [
+        ("/var/run/docker.sock", 1, "closed")
+    ]
+
+
 def test_attempts_become_edges_that_no_verdict_rests_on(closed: Egress) -> None:
     many = tuple(Attempt(1.0, "tcp", Endpoint("203.0.113.7", port)) for port in range(1, EDGES + 50))
     before = next(s for s in closed.sandboxes if s.name == "agent")

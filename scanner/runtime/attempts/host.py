@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from scanner.egress.takeover import engine_at
 from scanner.model import Confidence, Finding, Rule, Severity
 from scanner.model.egress import Destination
 from scanner.model.run import Attempt
@@ -21,8 +22,8 @@ ENGINE = Rule(
     id="observed/engine",
     name="Attempt to command a container engine or a cluster",
     severity=Severity.CRITICAL,
-    description="A process of the sandbox tried a port at which a container engine, a kubelet or a cluster's API is commanded, or asked "
-    "for a path of their APIs.",
+    description="A process of the sandbox tried a port or a socket at which a container engine, a kubelet or a cluster's API is "
+    "commanded, or asked for a path of their APIs.",
     help="Whoever commands the engine owns the host. Find the process named here, and see that no engine listens on TCP without "
     "certificates.",
     references=(
@@ -44,8 +45,10 @@ _ENGINES = {
 
 
 def _engine(attempt: Attempt, watched: Watched) -> str | None:
-    """What is commanded there; on the internet 6443 alone says nothing."""
+    """What is commanded there; on the internet 6443 alone says nothing. A socket that is not there was asked for all the same."""
     asked = str(said(attempt, "http").get("path") or "")
+    if attempt.protocol == "unix":
+        return engine_at(attempt.target.address)
     if attempt.protocol != "tcp":
         return None
     if any(p in asked for p in ("/containers/json", "/containers/create", "/images/json", "/libpod/")):
@@ -62,14 +65,14 @@ def takes(attempt: Attempt, watched: Watched) -> bool:
 def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
     engines = [a for a in attempts if _engine(a, watched) is not None]
     if engines:
-        asked = any(said(a, "http").get("path") for a in engines)
+        asked = any(said(a, "http").get("path") or a.details.get("result") == "granted" for a in engines)
         places = listed(a.target.display for a in engines)
         kinds = listed(dict.fromkeys(k for a in engines if (k := _engine(a, watched))))
         yield watched.finding(
             ENGINE,
             engines,
             f"{places}, where {kinds} is commanded, was tried{by(watched.who(engines))} {times(engines)}.",
-            identity=("engine", *sorted({str(a.target.port) for a in engines})[:20]),
+            identity=("engine", *sorted({str(a.target.port or a.target.address) for a in engines})[:20]),
             confidence=Confidence.HIGH if asked else Confidence.MEDIUM,
             severity=ENGINE.severity if asked else Severity.HIGH,
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from scanner.model import Confidence, Finding, Rule, Severity
+from scanner.model import Confidence, Finding, Rule, Severity, printable
 from scanner.model.run import Attempt
 from scanner.runtime.attempts.plugin import Watch, Watched, by, by_host, listed, said, target, times
 
@@ -33,8 +33,14 @@ SIZES = 4
 MANY = 50
 
 
+_PROBED = frozenset(("io_uring",))
+"""What language runtimes try by themselves when they start (libuv does), to go on without it."""
+_REACHES_PAST = frozenset(("vsock", "xdp", "tipc", "can", "bluetooth", "rds", "smc", "qipcrtr"))
+"""Families that a network namespace does not hold, or that few know: they are asked for to get past it."""
+
+
 def takes(attempt: Attempt, watched: Watched) -> bool:
-    if attempt.protocol in ("tcp", "udp"):
+    if attempt.protocol in ("tcp", "udp", "unix"):
         return False
     return watched.destination(attempt) is not None or attempt.protocol not in ("icmp", "icmp6")
 
@@ -48,6 +54,9 @@ def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
     for attempt in odd:
         kinds.setdefault(attempt.protocol, []).append(attempt)
     for protocol, some in kinds.items():
+        if some[0].details.get("call"):
+            yield _call(protocol, some, watched)
+            continue
         yield watched.finding(
             ODD_PROTOCOL,
             some,
@@ -55,6 +64,28 @@ def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
             identity=(protocol,),
             confidence=Confidence.MEDIUM,
         )
+
+
+def _call(protocol: str, attempts: Sequence[Attempt], watched: Watched) -> Finding:
+    """What the kernel was asked for: refused, it is a try; granted, the packets that follow are attempts of their own."""
+    results = list(dict.fromkeys(printable(str(a.details.get("result")), 30) for a in attempts))
+    granted = "granted" in results
+    calls = listed(printable(str(a.details.get("call")), 60) for a in attempts)
+    if protocol in _REACHES_PAST:
+        severity = Severity.HIGH if granted else Severity.MEDIUM
+    elif protocol in _PROBED:
+        severity = Severity.LOW if granted else Severity.NOTE
+    else:
+        severity = Severity.MEDIUM if granted else Severity.LOW
+    how = "was granted" if granted else f"was refused ({listed(results)})"
+    return watched.finding(
+        ODD_PROTOCOL,
+        attempts,
+        f"{calls} {how}{by(watched.who(attempts))}, {times(attempts)}.",
+        identity=("call", protocol),
+        confidence=Confidence.MEDIUM,
+        severity=severity,
+    )
 
 
 def _echo(host: str, attempts: Sequence[Attempt], watched: Watched) -> Finding:

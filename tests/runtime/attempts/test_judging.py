@@ -232,6 +232,44 @@ def test_other_protocols_are_named() -> None:
     assert finding.message.startswith("ip-47 to 203.0.113.9")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "result", "severity"),
+    [
+        ("vsock", "EPERM", Severity.MEDIUM),
+        ("vsock", "granted", Severity.HIGH),
+        ("packet", "EPERM", Severity.LOW),
+        ("raw", "granted", Severity.MEDIUM),
+        ("io_uring", "EPERM", Severity.NOTE),
+    ],
+)
+def test_what_the_kernel_was_asked_for_weighs_by_what_it_leads_to(
+    protocol: str, result: str, severity: Severity
+) -> None:
+    call = Attempt(1.0, protocol, Endpoint("AF_X"), pid=41, details={"call": f"socket({protocol})", "result": result})
+    [finding] = found([call])
+
+    assert (finding.rule_id, finding.severity) == ("observed/odd-protocol", severity)
+    assert finding.message.startswith(f"socket({protocol}) was ")
+    assert "(PID 41)" in finding.message
+
+
+def test_the_engines_socket_is_an_attempt_though_it_is_not_there_and_another_socket_is_none() -> None:
+    def connect(path: str, result: str = "ENOENT") -> Attempt:
+        return Attempt(1.0, "unix", Endpoint(path), pid=41, details={"call": "connect", "result": result})
+
+    [finding] = found([connect("/var/run/docker.sock"), connect("/var/run/nscd/socket"), connect("/tmp/mine.sock")])
+    [granted] = found([connect("/run/containerd/containerd.sock", "granted")])
+
+    assert (finding.rule_id, finding.severity, finding.confidence) == (
+        "observed/engine",
+        Severity.HIGH,
+        Confidence.MEDIUM,
+    )
+    assert finding.details["count"] == 1
+    assert "/var/run/docker.sock, where Docker is commanded" in finding.message
+    assert (granted.severity, granted.confidence) == (Severity.CRITICAL, Confidence.HIGH)
+
+
 def _carrying(number: int, domain: str) -> list[Query]:
     random_bytes = random.Random(7)
     return [
