@@ -154,11 +154,21 @@ def judged(
             ended=(container.finished if container is not None else None) or started.timestamp(),
             episode=options.episode,
             image=masked.text(base.target.name) or None,
-            command=masked.words((*base.image.config.entrypoint, *base.image.config.cmd)),
+            command=masked.words(_command(compared)),
             changes=known.changes,
             unseen=tuple(dict.fromkeys(masked.text(n.message) for n in compared.notifications if n.stage == "unseen")),
         ),
     )
+
+
+def _command(compared: "Compared") -> tuple[str, ...]:
+    """The words that the container was started with; without one those of the image."""
+    config = compared.before.image.config
+    told = compared.container.inspected if compared.container is not None else {}
+    path, arguments = told.get("Path"), told.get("Args")
+    if not isinstance(path, str) or not isinstance(arguments, list | None):
+        return (*config.entrypoint, *config.cmd)
+    return (path, *(str(one) for one in arguments or ()))
 
 
 def _laid(compared: "Compared", target: Target) -> OpenImage:

@@ -47,6 +47,9 @@ _DAEMON = re.compile(
     rb"(?:systemd(?:-[a-z]+)?|init|sshd|crond?|atd|dbus-daemon|rsyslogd|syslogd|agetty|udevd|containerd(?:-shim)?|dockerd|kubelet"
     rb"|networkd|resolved|polkitd|auditd|irqbalance|chronyd|ntpd|snapd|login|su|sudo|passwd|ps|top|ls|netstat|ss|lsof)"
 )
+_TOOL = re.compile(
+    rb"(?:ls|ps|top|sudo|su|ssh|sshd|scp|login|passwd|netstat|ss|lsof|cat|bash|sh|dash|find|kill|id|w|who|last|crontab|systemctl|mount|env|getent)"
+)
 _USUAL_HIDDEN = frozenset(
     b".venv .local .cache .config .npm .nvm .cargo .rustup .git .pyenv .tox .nox .bun .deno .asdf .rbenv .gradle .m2 .pnpm .pnpm-store .yarn "
     b".pixi .conda .pytest_cache .mypy_cache .ruff_cache .vscode-server .cursor-server .vscode .build .next .bin .hg .svn .husky .github .eggs "
@@ -167,6 +170,8 @@ def _signs(change: FileChange, content: bytes | None) -> Iterator[tuple[str, int
         yield "in a hidden folder", 2 if place in ("memory", "temporary", "system") else 1
     if place in ("memory", "temporary") and _DAEMON.fullmatch(name):
         yield "named like a program of the system", 2
+    elif change.path.startswith((b"usr/local/bin/", b"usr/local/sbin/")) and _TOOL.fullmatch(name):
+        yield "found before the system's own program of that name", 2
     if content and content[:4] == b"\x7fELF":
         if upx.look(memoryview(content)) is not None:
             yield "packed", 2

@@ -12,7 +12,7 @@ from scanner.model import Kind
 from scanner.model.run import ChangeKind, FileChange
 from scanner.runtime.drift.drift import Content
 from scanner.runtime.drift.packages import Hashed, recognised
-from scanner.runtime.drift.policy import Expectation, Policy
+from scanner.runtime.drift.policy import ORDINARY, Expectation, Policy
 
 POLICY = "policy: "
 CACHE = "cache: "
@@ -38,14 +38,21 @@ def expect(
     policy: Policy | None = None,
     hashed: Hashed = lambda _path, _algorithm: None,
 ) -> Expected:
-    """Every change with the reason why it was to be expected; a policy's word goes before a package's, that before a cache's."""
+    """Every change with the reason why it was to be expected; a policy's word goes before a package's, that before a cache's.
+
+    A policy that leaves rules on ordinary files in force does not hide that a package has the file: it counts for these rules.
+    """
     policy = policy or Policy(())
     owned, problems = recognised(changes, before, after, hashed)
     paths = {c.path: c for c in changes}
     result = []
     for change in changes:
         declared = policy.entry(change.path, change.change)
-        why = f"{POLICY}{declared.words}" if declared is not None else owned.get(change.path) or _cache(change, paths)
+        package = owned.get(change.path)
+        if declared is not None and (package is None or all(map(declared.covers, ORDINARY))):
+            why: str | None = f"{POLICY}{declared.words}"
+        else:
+            why = package or _cache(change, paths)
         result.append(replace(change, expected=why) if why else change)
     return Expected(tuple(result), policy, problems)
 

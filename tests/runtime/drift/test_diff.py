@@ -173,6 +173,7 @@ def test_an_attack_is_told_piece_by_piece(box: Box):
     report = judged(container, episode="4711")
     assert report.run is not None
     assert (report.run.how, report.run.episode, report.run.subject) == (How.DIFF, "4711", container.name)
+    assert report.run.command[:2] == ("/bin/bash", "-ec")
     by_rule = {rule: report.findings_of(rule) for rule in {f.rule_id for f in report.findings}}
 
     changed = one(report, "drift/changed-executable")

@@ -30,6 +30,8 @@ SCRIPT = "#!/bin/sh\necho hello\n"
         ("home/agent/.cargo/bin/rg", Severity.NOTE, "/home/agent/.cargo"),
         ("usr/local/bin/pytest", Severity.NOTE, "/usr/local"),
         ("work/sshd", Severity.NOTE, "/work/sshd"),
+        ("usr/local/bin/ssh", Severity.MEDIUM, "before the system's own program of that name"),
+        ("usr/local/lib/ssh", Severity.NOTE, "/usr/local/lib/ssh"),
     ],
 )
 def test_where_a_new_program_lies_and_what_it_is_called_weighs(path: str, severity: Severity, says: str):

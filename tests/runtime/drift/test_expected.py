@@ -272,6 +272,12 @@ def test_an_entry_takes_ordinary_findings_away_and_the_change_stays_with_its_rea
     ] == "policy: /work/** (the task)"
 
 
+def test_a_policy_on_some_rules_leaves_the_packages_word_to_the_others():
+    policy = parse("expect: [{path: /**, rules: [drift/new-executable]}]", "p")
+    assert {f.severity for f in judged(BEFORE, TOOL, policy=policy)} == {Severity.NOTE}
+    assert {f.rule_id for f in judged(BEFORE, TOOL, policy=policy)} == {"drift/persistence"}
+
+
 def test_what_matters_stays_until_its_rule_is_named_in_full():
     after = {"work/su": F(ELF, 0o4755)}
 
