@@ -40,9 +40,9 @@ NAMES = 20
 """Different names below one domain from which on they are counted as a stream."""
 LONG = 24
 """Characters below the domain that carry data: fewer hold too little to be worth it."""
-DISORDER = 3.5
+DISORDER = 4.2
 """Bits in a character that all names together hold once what repeats is packed away (DEFLATE): numbered hosts lie near 1, words of
-a language below 3, hexadecimal at 4 and Base32 at 5."""
+a language below 4, hexadecimal at 4.5 and Base32 above 5."""
 
 
 def takes(attempt: Attempt, watched: Watched) -> bool:
