@@ -36,7 +36,7 @@ FOREIGN_RESOLVER = Rule(
 )
 
 PACKED = 1 << 20
-NAMES = 20
+NAMES = 32
 """Different names below one domain from which on they are counted as a stream."""
 LONG = 24
 """Characters below the domain that carry data: fewer hold too little to be worth it."""
