@@ -285,7 +285,7 @@ def _carrying(number: int, domain: str) -> list[Query]:
 
 
 def test_a_stream_of_disorderly_names_is_a_tunnel_at_the_domain_that_answers() -> None:
-    [finding] = found(queries=_carrying(60, "t.example.net"))
+    [finding] = found(queries=_carrying(80, "t.example.net"))
 
     assert (finding.rule_id, finding.severity, finding.confidence) == (
         "observed/dns-tunnel",
@@ -293,7 +293,7 @@ def test_a_stream_of_disorderly_names_is_a_tunnel_at_the_domain_that_answers() -
         Confidence.HIGH,
     )
     assert finding.details["domain"] == "example.net"
-    assert finding.details["names"] == 60
+    assert finding.details["names"] == 80
     assert "TXT" in finding.message
 
 
