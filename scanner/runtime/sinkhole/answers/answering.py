@@ -93,10 +93,13 @@ async def _go_on(talk: Talk) -> None:
         await greet(talk, port)
     if bytes(stream.ahead) != first:
         heard = recognise(bytes(stream.ahead), port)
-    # a few bytes may be the beginning of anything
-    while heard.service == "unknown" and _cut_short(stream.ahead) and await _within(talk, limits.silence):
-        heard = recognise(bytes(stream.ahead), port)
-    talk.heard(heard)
+    try:
+        # a few bytes may be the beginning of anything, however long the next ones take
+        while heard.service == "unknown" and _cut_short(stream.ahead):
+            await stream.more()
+            heard = recognise(bytes(stream.ahead), port)
+    finally:
+        talk.heard(heard)
     if talk.depth >= limits.depth:
         talk.unanswered(f"more than {limits.depth} streams inside of streams")
         return
