@@ -360,9 +360,7 @@ def _judged(
         output=watched.ended.output,
     )
     gateways = {route.split()[2] for route in (run.namespace.routes if run.namespace else ()) if " via " in f" {route}"}
-    # a socket within the guest leads nowhere: it is listed, and no try to get out
-    outward = replace(run, attempts=tuple(a for a in run.attempts if a.protocol != "unix"))
-    tried, notes = judge(outward, target.repository, tuple(_siblings(report)), gateways)
+    tried, notes = judge(run, target.repository, tuple(_siblings(report)), gateways)
     findings = (*report.findings, *looked.findings, *tried)
     egress = report.egress
     if egress is not None and sandbox is not None:
@@ -461,7 +459,9 @@ def _joined(traced: Sequence[Process], looked: "Looked") -> tuple[Process, ...]:
     for at, process in enumerate(traced):
         found = standing.get(process.pid) if last[process.pid] == at else None
         began = (process.started or found.started) if found else None
-        whole.append(process if found is None else replace(found, started=began, command=process.command or found.command))
+        whole.append(
+            process if found is None else replace(found, started=began, command=process.command or found.command)
+        )
     return (*whole, *(p for p in looked.processes if p.pid not in last))
 
 
