@@ -265,7 +265,7 @@ def _watched(
         fallen = os.pidfd_open(sink.pid)
         standing.callback(os.close, fallen)
         given = within.files()
-        ended = guest.run(_Turn(tracer, fallen, watch))
+        ended = guest.run(_Turn(tracer, within.pid, fallen, watch))
         watch(Watching("looking at what runs"))
         processes = tuple(
             p for p in tracer.processes() if p.pid != within.pid
@@ -287,8 +287,9 @@ def _watched(
 class _Turn:
     """What is done some times a second while the guest runs: the caller is told, and a sinkhole that fell ends the run."""
 
-    def __init__(self, tracer: "Tracer", sink: int, watch: Callable[[Watching], None]) -> None:
+    def __init__(self, tracer: "Tracer", pause: int, sink: int, watch: Callable[[Watching], None]) -> None:
         self._tracer = tracer
+        self._pause = pause
         self._sink = sink
         self._watch = watch
         self._processes = 0
@@ -298,7 +299,7 @@ class _Turn:
         if readable(0, self._sink):
             return "the sinkhole fell"
         if time.monotonic() >= self._next:
-            self._processes = len(self._tracer.processes())
+            self._processes = sum(p.pid != self._pause for p in self._tracer.processes())
             self._next = time.monotonic() + _COUNTED_SECONDS
         self._watch(Watching("running", moment.left, self._processes, moment.output))
         return ""
