@@ -33,6 +33,7 @@ from scanner.oci.filesystem import Filesystem
 from scanner.oci.packages import Packages
 from scanner.oci.squash import VISIBLE, Fate, fates, hard_links
 from scanner.oci.table import EntryTable
+from scanner.oci.tree import stamp
 from scanner.oci.view import ImageView, Sighting
 from scanner.plugins import plugins
 from scanner.record import LayerRecord, dump, load, record_key
@@ -45,6 +46,8 @@ from scanner.version import tool_version
 if TYPE_CHECKING:
     from scanner.onepass import Engine, Progress
 
+STAMPED = 2_000_000
+"""Entries of a tree that are looked at to know it again."""
 LARGE = 64 << 20
 """Stored bytes from which on an image's archives are unpacked in a process of their own."""
 
@@ -211,9 +214,9 @@ def _layers(
             progress(Step(index, layers, done + p.read, total, carriers + p.carriers))  # noqa: B023 - constant in the loop
 
         progress(Step(layer.index, layers, done, total, carriers))
-        key = f"{layer.diff_id}:{engine.key}" if layer.diff_id else None
         name = layer.diff_id or f"blob {id(blob)}"  # alive as long as `known`: whoever shares it holds both images open
         record = known.get(name)
+        key = _key(blob, engine, cache) if record is None else None
         if record is None and key is not None and cache is not None:
             record = _from_cache(cache, key, blob)
             cached += record is not None
@@ -221,7 +224,7 @@ def _layers(
             from scanner.onepass import scan_layer
 
             record, table, kept = scan_layer(blob, engine.started, on_progress)
-            if key is not None and cache is not None and record.lasting and isinstance(blob, TarBlob):
+            if key is not None and cache is not None and record.lasting:
                 cache.put(key, dump(record, table, kept))
         known[name] = record
         records.append(record)
@@ -230,6 +233,15 @@ def _layers(
         carriers += len(record.carriers)
         progress(Step(layer.index + 1, layers, done, total, carriers))
     return records, notes, cached
+
+
+def _key(blob: Blob, engine: _Starter, cache: Cache | None) -> str | None:
+    """By what a layer's record is known: the diff_id, and for a tree, whose diff_id cannot be verified, its files as they stand."""
+    diff_id = blob.layer.diff_id
+    if diff_id is None or cache is None or isinstance(blob, TarBlob):
+        return f"{diff_id}:{engine.key}" if diff_id else None
+    stands = stamp(blob, STAMPED)
+    return None if stands is None else f"{diff_id}:{stands}:{engine.key}"
 
 
 def _size(blob: Blob) -> int:

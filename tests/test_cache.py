@@ -4,17 +4,25 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fixtures.keys import public_line
 from scanner.cache import Cache
 from scanner.errors import ParseError
-from scanner.model import Evidence, Level, Notification
+from scanner.model import Evidence, Image, ImageConfig, Layer, Level, Notification, Target
+from scanner.oci.blob import TreeBlob
 from scanner.oci.table import FILE, EntryTable
+from scanner.oci.tree import stamp
+from scanner.pipeline import Options, scan_opened
 from scanner.record import Carrier, FilePack, LayerRecord, Stored, dump, load, unpack_files
+from scanner.sources.plugin import OpenImage
+
+KEY = public_line("stamp", "nobody@a") + "\n"
 
 STORED = Stored(b"seen", b"table", b"kept")
 
@@ -159,3 +167,55 @@ def test_only_what_the_same_bytes_say_again_is_lasting():
     for stage in ("layer", "spool", "rules", "detector", "worker"):
         transient = LayerRecord(None, 0, (), (Notification(stage, Level.ERROR, "x"),), {}, EntryTable, dict)
         assert not transient.lasting
+
+
+def standing(tree: Path) -> OpenImage:
+    """An image whose one layer lies unpacked where its engine keeps it."""
+    layer = Layer(0, "sha256:" + "1" * 64)
+    image = Image(None, "linux/amd64", None, ImageConfig(), (layer,))
+    return OpenImage(Target("docker", "app", "app"), image, (TreeBlob(layer, tree, overlay=True),))
+
+
+def swapped(tree: Path) -> None:
+    """Other content of the same size, with the old time."""
+    file = tree / "root/.ssh/authorized_keys"
+    times = file.stat()
+    file.write_text(KEY.replace("nobody@a", "nobody@b"))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        swapped,
+        lambda tree: (tree / "root/.ssh/authorized_keys").chmod(0o644),
+        lambda tree: (tree / "etc/new").write_text(""),
+        lambda tree: (tree / "etc/hostname").unlink(),
+        lambda tree: (tree / "etc/hostname").rename(tree / "etc/other"),
+    ],
+)
+def test_an_unpacked_layer_is_known_again_until_a_file_of_it_changes(
+    change: Callable[[Path], object], tmp_path: Path
+) -> None:
+    tree = tmp_path / "diff"
+    for path, text in (("root/.ssh/authorized_keys", KEY), ("etc/hostname", "a\n")):
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(text)
+    options = Options(cache=Cache(tmp_path / "cache"))
+
+    first, again = (scan_opened(standing(tree), options) for _ in range(2))
+    change(tree)
+    after = scan_opened(standing(tree), options)
+
+    assert [r.statistics["layers_cached"] for r in (first, again, after)] == [0, 1, 0]
+    assert again.findings == first.findings
+    assert [f.rule_id for f in first.findings] == ["ssh/authorized-key"]
+
+
+def test_a_tree_that_cannot_be_looked_at_whole_has_no_stamp(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b").write_text("")
+
+    assert stamp(TreeBlob(Layer(0, None), tmp_path), 2) == stamp(TreeBlob(Layer(0, None), tmp_path), 3)
+    assert stamp(TreeBlob(Layer(0, None), tmp_path), 1) is None
+    assert stamp(TreeBlob(Layer(0, None), tmp_path / "gone"), 9) is None

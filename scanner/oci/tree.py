@@ -3,6 +3,7 @@
 overlay2's whiteouts: kernel documentation, filesystems/overlayfs (character device 0/0; `trusted.overlay.opaque` = "y").
 """
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -320,3 +321,47 @@ def pseudo_devices() -> frozenset[int]:
             major, _, minor = before.split(" ")[2].partition(":")
             devices.add(os.makedev(int(major), int(minor)))
     return frozenset(devices)
+
+
+def stamp(blob: TreeBlob, most: int) -> str | None:
+    """What a tree's files are by all that the kernel says of them, none of them read: 64 hex digits that change with any of them.
+
+    An inode's change time is set by the kernel alone (stat(2)), so that no file can be changed and keep its stamp. None where a part
+    cannot be looked at, or there are more than `most` entries.
+    """
+    digest, entries = hashlib.sha256(), 0
+    try:
+        root = os.open(blob.root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        for folder, folders, files, fd in os.fwalk(b".", dir_fd=root, onerror=_raise):
+            folders.sort()
+            files.sort()
+            entries += len(folders) + len(files)
+            if entries > most:
+                return None
+            digest.update(folder + b"\0%d\0" % _is_opaque(fd))
+            for name in (*folders, *files):
+                i = os.lstat(name, dir_fd=fd)
+                facts = (
+                    i.st_dev,
+                    i.st_ino,
+                    i.st_mode,
+                    i.st_nlink,
+                    i.st_uid,
+                    i.st_gid,
+                    i.st_rdev,
+                    i.st_size,
+                    i.st_ctime_ns,
+                )
+                digest.update(name + b"\0" + repr(facts).encode())
+    except OSError:
+        return None
+    finally:
+        os.close(root)
+    return digest.hexdigest()
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -147,16 +147,18 @@ def judged(
             "expected_findings": expected_findings,
             "seconds": round(time.monotonic() - clock, 3),
         },
-        run=Run(
-            how=How.DIFF,
-            subject=target.name,
-            started=(container.started if container is not None else None) or started.timestamp(),
-            ended=(container.finished if container is not None else None) or started.timestamp(),
-            episode=options.episode,
-            image=masked.text(base.target.name) or None,
-            command=masked.words(_command(compared)),
-            changes=known.changes,
-            unseen=tuple(dict.fromkeys(masked.text(n.message) for n in compared.notifications if n.stage == "unseen")),
+        run=masked.run(
+            Run(
+                how=How.DIFF,
+                subject=target.name,
+                started=(container.started if container is not None else None) or started.timestamp(),
+                ended=(container.finished if container is not None else None) or started.timestamp(),
+                episode=options.episode,
+                image=base.target.name or None,
+                command=_command(compared),
+                changes=known.changes,
+                unseen=tuple(dict.fromkeys(n.message for n in compared.notifications if n.stage == "unseen")),
+            )
         ),
     )
 
