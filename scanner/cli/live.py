@@ -132,6 +132,8 @@ def live(
         lines = [one for one in wanted if one[0].name == "jsonl"]
         wanted = [one for one in wanted if one[0].name != "jsonl"]
         stop = _stopped_by_signals()
+        if not quiet:
+            click.echo(f"sandscan: looks every {interval:g} s; Ctrl-C ends it with a report", err=True)
         with _Lines(lines) as writer:
 
             def told(fresh: "Report") -> None:

@@ -37,7 +37,7 @@ def judge(scene: Scene) -> Iterator[Finding]:
         if first.pretends:
             severity = raised(found[0] if found else Severity.HIGH, Severity.HIGH)
             clause = (
-                f"calls itself {printable(' '.join(first.process.command), 60)}, which is a thread of the kernel's name"
+                f"calls itself {printable(' '.join(first.process.command), 60)}, as the kernel's own threads are named"
             )
             found = (severity, Confidence.HIGH, [*(found[2] if found else []), clause])
         if found is None:
@@ -91,7 +91,10 @@ def _finding(
     evidence: list[Evidence] = [seen_in(first, "program", clause) for clause in clauses]
     connected = [s for m in group for s in scene.outgoing(m.pid) if s.remote is not None]
     judged = [
-        s for m in group for s in (*scene.miners.get(m.pid, ()), *scene.tunnels.get(m.pid, ())) if s.kind == "program"
+        s
+        for m in group
+        for s in (*scene.miners.get(m.pid, ()), *scene.tunnels.get(m.pid, ()))
+        if s.kind in ("program", "loaded")
     ]
     if judged:
         severity, confidence = raised(severity, Severity.HIGH), Confidence.HIGH

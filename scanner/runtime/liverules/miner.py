@@ -6,7 +6,7 @@ from scanner.detectors.mining.families import COMMON_WORDS, program_family
 from scanner.model import Confidence, Evidence, Finding, Json, Rule, Severity, printable
 from scanner.model.run import Socket
 from scanner.runtime.liverules.scene import Scene, Sign, alike, gpus, hidden, raised, seen_in, shown, temporary, title
-from scanner.runtime.liverules.signs import wraps
+from scanner.runtime.liverules.signs import only_loads, wraps
 from scanner.runtime.procfs.processes import Member
 
 RULE = Rule(
@@ -40,7 +40,7 @@ def judge(scene: Scene) -> Iterator[Finding]:
     """One finding for each program and command line; a shell that waits for such a process is named with it."""
     for group in alike(scene.seen.members):
         strong = [s for s in scene.miners.get(group[0].pid, ()) if s.kind != "environment"]
-        if strong and wraps(group[0]) and group[0].pid in scene.above_miners:
+        if strong and (wraps(group[0]) or only_loads(strong)) and group[0].pid in scene.above_miners:
             continue
         if all(s.rule in _AMOUNTS_TO_NOTHING for s in strong):
             strong = []

@@ -41,7 +41,8 @@ _GPU = re.compile(r"/dev/(?:nvidia\d|nvidiactl|nvidia-uvm|dri/|kfd)")
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What a process was found to be doing: by its `kind` (program, command, environment), with how much that weighs."""
+    """What a process was found to be doing: by its `kind` (program; loaded, a script or library that it runs;
+    command; environment), with how much that weighs."""
 
     kind: str
     severity: Severity
@@ -203,11 +204,12 @@ class Scene:
 
 
 def title(members: Sequence[Member]) -> str:
-    """`Process 12 (python3 x.py), 31.2 s of processor time since 2026-01-02T03:04:05Z`, and how many are like it."""
+    """`Process 12 (python3 x.py), 31.2 s of processor time since 2026-01-02T03:04:05Z`, and how many are like it. What has
+    hardly used a processor is only said to run since then."""
     process = members[0].process
     command = printable(" ".join(process.command), 160)
     began = f" since {time_of(process.started)}" if process.started is not None else ""
-    used = f", {process.cpu:.1f} s of processor time{began}" if process.cpu is not None else began
+    used = f", {process.cpu:.1f} s of processor time{began}" if (process.cpu or 0) >= 1 else began
     more = f" and {len(members) - 1} like it" if len(members) > 1 else ""
     return f"Process {process.pid} ({command}){more}{used}"
 

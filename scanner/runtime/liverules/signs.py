@@ -8,6 +8,7 @@ from scanner.detectors.launchers.points import SHELLS
 from scanner.model import (
     ConfigLocation,
     Evidence,
+    FileLocation,
     Finding,
     Image,
     ImageConfig,
@@ -98,7 +99,7 @@ def signs(
     tunnels: dict[int, list[Sign]] = {}
     for member in members:
         own = files.get(member.pid, ())
-        found = [("program", f) for f in own]
+        found = [(_where(member, f), f) for f in own]
         found += [("command", f) for f in judge.command(member, own)]
         found += [("environment", f) for f in judge.environment(member)]
         for kind, finding in found:
@@ -110,9 +111,16 @@ def signs(
     return {p: tuple(s) for p, s in miners.items()}, {p: tuple(s) for p, s in tunnels.items()}
 
 
+def _where(member: Member, finding: Finding) -> str:
+    """Whether a finding is in the program itself, or in a script or library that it runs."""
+    at, path = finding.locations[0], (member.process.executable or b"").lstrip(b"/")
+    own = isinstance(at, FileLocation) and at.path.partition(b"#")[0] == path.partition(b"#")[0]
+    return "program" if own else "loaded"
+
+
 def _sign(kind: str, finding: Finding) -> Sign:
     said = next((e.facts["summary"] for e in finding.evidence if e.facts.get("summary")), None)
-    summary = printable(str(said), 400) if said and kind != "program" else finding.message.removesuffix(".")
+    summary = printable(str(said), 400) if said and kind == "command" else finding.message.removesuffix(".")
     if kind == "command" and not said:
         pools = finding.details.get("pools")
         family = finding.details.get("family")
@@ -123,6 +131,8 @@ def _sign(kind: str, finding: Finding) -> Sign:
         summary = "its environment names whom to mine for" + (
             f" and where: {pools[0]}" if isinstance(pools, list | tuple) and pools else ""
         )
+    elif kind == "loaded":
+        summary = f"runs {printable(finding.locations[0].display, 200)}: {summary}"
     evidence = finding.evidence[0] if finding.evidence else Evidence("live", kind, b"")
     return Sign(kind, finding.severity, finding.confidence, summary, finding.rule_id, evidence, finding.details)
 
@@ -131,3 +141,8 @@ def wraps(member: Member) -> bool:
     """Whether it only starts the rest of its words: a shell with a text, timeout, an init."""
     name = member.words[0].rpartition("/")[2].removeprefix("-") if member.words else ""
     return name in _WRAPPERS or (name in SHELLS)
+
+
+def only_loads(found: Sequence[Sign]) -> bool:
+    """Whether a script alone says it, which then starts another process that does it."""
+    return all(s.kind == "loaded" for s in found)

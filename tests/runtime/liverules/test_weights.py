@@ -379,3 +379,14 @@ def test_thousands_of_processes_are_judged_quickly() -> None:
     found = list(judge(scene(*members, held=held), {}))
     assert time.process_time() - begin < 6
     assert len([f for f in found if f.rule_id == "live/tunnel-process"]) == 500
+
+
+def test_a_script_that_starts_it_is_not_told_besides_what_it_started() -> None:
+    place = FileLocation(b"opt/run.py", Layer(0, None))
+    script = replace(binary("miner/binary"), locations=(place,))
+    parent = member("python3", "/opt/run.py", pid=10)
+    child = member("x", "-o", "stratum+tcp://p.example:3333", "-u", "w", "--donate-level", "1", pid=11, parent=10)
+    assert only(miner.judge(scene(parent, child, files={10: (script,)}))).details["pid"] == 11
+    alone = only(miner.judge(scene(parent, files={10: (script,)})))
+    assert (alone.details["pid"], alone.details["signs"]) == (10, ["loaded"])
+    assert "runs opt/run.py: x is a thing" in alone.message
