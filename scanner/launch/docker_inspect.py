@@ -191,6 +191,7 @@ def _container(one: Node, name: str, ids: dict[str, str], names: dict[str, str],
         image=Said(image.text, image.place) if image is not None and image.text else None,
         container_name=_name(one),
         hostname=_text(config, "Hostname") or None,
+        working_dir=_text(config, "WorkingDir") or None,
         entrypoint=_words(entrypoint),
         command=_words(command),
         environment=tuple(_environment(config)),
@@ -330,9 +331,11 @@ def _confinement(one: Node, config: Node, host: Node, ids: dict[str, str], volum
         # a running one without a profile has none, whatever the engine's default is
         apparmor = Said("unconfined", profile.place) if profile.text in ("", "unconfined") else None
     user = config.get("User")
+    root = _flag(host, "ReadonlyRootfs")
     return Confinement(
         user=Said(user.text, user.place) if user is not None and user.text else None,
         privileged=_flag(host, "Privileged"),
+        read_only=root if root is not None and root.value else None,
         cap_add=tuple(_capabilities(host.get("CapAdd"))),
         cap_drop=tuple(_capabilities(host.get("CapDrop"))),
         seccomp=seccomp,

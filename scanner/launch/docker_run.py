@@ -350,7 +350,7 @@ class _Reading:
         short = name or _short(image.text if image is not None and not rootfs else "")
         mode, attachments = self._network()
         entrypoint = self._last("entrypoint")
-        hostname = self._last("hostname")
+        hostname, working_dir = self._last("hostname"), self._last("workdir")
         exposed = tuple(dict.fromkeys(p for f in self._all("expose") for p in self._exposed(f)))
         published = [p for f in self._all("publish") for value in self._split(f) for p in self._published(value, f)]
         if self._switch("publish-all") is not None:
@@ -366,6 +366,7 @@ class _Reading:
             image=Said(image.text, image.place) if image is not None and not rootfs else None,
             container_name=given.text if given is not None else None,
             hostname=hostname.text if hostname is not None else None,
+            working_dir=working_dir.text if working_dir is not None and not working_dir.unknown else None,
             entrypoint=_entrypoint(entrypoint) if entrypoint is not None else None,
             command=tuple(Said(w.text, w.place) for w in command) if command else None,
             environment=tuple(self._environment()),
@@ -411,6 +412,11 @@ class _Reading:
             self._miss(flag.value, f"--{name} is taken from it")
             return None
         return Said(on, flag.word.place)
+
+    def _read_only(self) -> Said[bool] | None:
+        """A value that hangs on a variable leaves it open: no way out hangs on that."""
+        flag = next((f for f in reversed(self.flags) if f.name == "read-only"), None)
+        return Said(True, flag.word.place) if flag is not None and truth(flag.value) is True else None
 
     def _split(self, flag: Flag) -> list[Word]:
         """The values of a flag that podman and nerdctl split at commas."""
@@ -644,6 +650,7 @@ class _Reading:
         return Confinement(
             user=Said(user.value.text, user.word.place) if user is not None and user.value is not None else None,
             privileged=self._switch("privileged"),
+            read_only=self._read_only(),
             cap_add=tuple(self._capabilities("cap-add")),
             cap_drop=tuple(self._capabilities("cap-drop")),
             seccomp=seccomp,

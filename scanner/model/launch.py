@@ -120,6 +120,8 @@ class Confinement:
     sysctls: tuple[tuple[str, Said[str]], ...] = ()
     security_opts: tuple[Said[str], ...] = ()
     """What `--security-opt` says besides (`label=disable`, `systempaths=unconfined`), as written."""
+    read_only: Said[bool] | None = None
+    """Whether its root file system is mounted read-only; None where nothing says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,8 @@ class Container:
     missing: tuple[Missing, ...] = ()
     """What interpolation or an unread file left open about this container."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    working_dir: str | None = None
+    """None is the image's, or left open."""
     runs_as: Said[str] | None = None
     """Who the agent is in the container, where that is said apart from `confinement.user` (a devcontainer's remoteUser)."""
 
@@ -282,6 +286,8 @@ class PodContainer:
     command: tuple[Said[str], ...] | None = None
     environment: tuple[tuple[str, Said[str | None]], ...] = ()
     init: bool = False
+    working_dir: str | None = None
+    """None is the image's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,19 +142,22 @@ def test_every_packet_is_kept_for_wireshark(report: Report, pcap: Path) -> None:
 
 
 WALLET = "4" + "4AFFq5kSiGBoZ4NMDwYtN18obc8AemS33DBLWs3H7otXft3XjrpDtQGv7SqSsaBYBb98uNbr2VBBEt7f2wfn3RVGQBEP3A"
+OUTPUT = b"7\nvalue /host/* /var/log\nbash: line 1: /var/log/x: Read-only file system\nrefused\n"
 COMPOSE = """
 services:
   agent:
     image: IMAGE
     network_mode: none
     user: "7"
+    read_only: true
+    working_dir: /var/log
     environment: {KEY: value}
     volumes: ["./work:/host:ro"]
     command:
       - bash
       - -c
       - |
-        id -u; echo $$KEY /host/*
+        id -u; echo $$KEY /host/* $$PWD; : >/var/log/x || echo refused
         exec 3<>/dev/tcp/198.51.100.7/80
         (exec -a xmrig bash -c 'exit 0' -o stratum+tcp://pool.example.org:3333 -u WALLET -k --coin monero)
         exit 9
@@ -177,7 +180,7 @@ def launched(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def test_a_launch_is_run_as_it_says_less_what_would_let_it_out(launched: tuple[Report, Path]) -> None:
     found, folder = launched
     assert found.run is not None
-    assert (found.run.output, found.run.exit_code, found.run.stopped) == (b"7\nvalue /host/*\n", 9, "")
+    assert (found.run.output, found.run.exit_code, found.run.stopped) == (OUTPUT, 9, "")
     withheld = {w.what for w in found.run.withheld}
     assert {"capability NET_RAW", f"host path {folder}/work at /host"} <= withheld
     assert found.complete, [n.message for n in found.notifications]

@@ -162,6 +162,7 @@ def _container(project: Project, name: str, service: Tree, started: Mapping[str,
     mode, attachments = network_mode(project, service, started, left_open)
     command, entrypoint = service.get("command"), service.get("entrypoint")
     image, container_name, hostname = (filled(service, key) for key in ("image", "container_name", "hostname"))
+    working_dir = filled(service, "working_dir")
     held = confinement(name, service, mounts, left_open)
     if mode.value != "none" or any(mount.kind is MountKind.VOLUME for mount in held.mounts):
         # what is not read may be on the same network, or know what the volume is
@@ -175,6 +176,7 @@ def _container(project: Project, name: str, service: Tree, started: Mapping[str,
         image=Said(image.string(), image.place) if image is not None else None,
         container_name=container_name.string() if container_name is not None and not container_name.unknown else None,
         hostname=hostname.string() if hostname is not None else None,
+        working_dir=working_dir.string() if working_dir is not None and not working_dir.unknown else None,
         entrypoint=_command(entrypoint),
         command=_command(command),
         environment=service_environment(project, service),

@@ -34,6 +34,7 @@ def confinement(name: str, service: Tree, mounts: Mounts, left_open: Open) -> Co
     api = service.get("use_api_socket")
     if api is not None and not left_open.unknown(api, "whether it gets the engine's socket"):
         truth(api, "use_api_socket")
+    root = service.get("read_only")
     found, missing = mounts.of(name, service)
     left_open.add(missing)
     return Confinement(
@@ -44,6 +45,7 @@ def confinement(name: str, service: Tree, mounts: Mounts, left_open: Open) -> Co
         seccomp=seccomp,
         apparmor=apparmor,
         no_new_privileges=no_new,
+        read_only=Said(True, root.place) if root is not None and not root.unknown and root.flag() is True else None,
         pid=said("pid", "its pid namespace"),
         ipc=said("ipc", "its ipc namespace"),
         uts=said("uts", "its uts namespace"),

@@ -159,6 +159,7 @@ def _container(
     given = fields(node, "a container")
     name = optional(given.get("name"), "name") or f"container {count}"
     security = fields(given.get("securityContext"), "securityContext")
+    root = security.get("readOnlyRootFilesystem")
     ports, host_ports = _ports(given)
     restart = optional(given.get("restartPolicy"), "restartPolicy")
     return PodContainer(
@@ -173,6 +174,7 @@ def _container(
             seccomp=_profile(security.get("seccompProfile", pod_security.get("seccompProfile")), UNCONFINED),
             apparmor=_apparmor(security, pod_security, name, annotations, node),
             no_new_privileges=_no_escalation(security),
+            read_only=Said(True, root.place) if root is not None and root.flag() is True else None,
             mounts=tuple(_mounts(given, volumes)),
             devices=texts_of_devices(given),
             gpus=_gpus(given),
@@ -183,6 +185,7 @@ def _container(
         command=_words(given.get("args"), "args"),
         environment=tuple(_environment(given)),
         init=init and restart != "Always",
+        working_dir=optional(given.get("workingDir"), "workingDir") or None,
     )
 
 

@@ -255,6 +255,7 @@ class Guest(AbstractContextManager["Guest"]):
                 "CapDrop": ["ALL"],
                 "CapAdd": sorted(settings.capabilities),
                 "SecurityOpt": options,
+                "ReadonlyRootfs": settings.read_only,
                 "LogConfig": {"Type": "none"},
                 "RestartPolicy": {"Name": "no"},
                 "NanoCpus": int(limits.cpus * 1e9),
@@ -284,6 +285,8 @@ class Guest(AbstractContextManager["Guest"]):
             config["Cmd"] = list(self._command)
         if settings.entrypoint is not None:
             config["Entrypoint"] = list(settings.entrypoint)
+        if settings.working_dir is not None:
+            config["WorkingDir"] = settings.working_dir
         if settings.user is not None:
             config["User"] = settings.user
         return config

@@ -67,8 +67,8 @@ _KEPT = ("/dev", "/proc", "/sys")
 _SHARED = "/dev/shm"  # noqa: S108 - of the guest
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 _UNREAD = Withheld(
-    "working directory, read-only root, init, ulimits, limits of CPU and memory",
-    "they are not read from launches: the image's own hold, and the limits of the observation",
+    "ulimits, limits of CPU, memory and processes",
+    "those of the observation hold",
 )
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 _OWN = frozenset(("", "private", "shareable", "default"))
@@ -87,6 +87,8 @@ class Settings:
     user: str | None = None
     capabilities: frozenset[str] = GUEST_DEFAULT
     no_new_privileges: bool = False
+    read_only: bool = False
+    working_dir: str | None = None
     tmpfs: tuple[tuple[str, bool], ...] = ()
     volumes: tuple[str, ...] = ()
     hostname: str | None = None
@@ -122,6 +124,7 @@ def _container(one: Container, launch: Launch) -> tuple[Settings, tuple[Withheld
         _confined(one.confinement, left),
         entrypoint=_words(one.entrypoint),
         command=_words(one.command),
+        working_dir=one.working_dir,
         environment=tuple(_variables(one.environment, left)),
         hostname=hostname,
         hosts=hosts,
@@ -158,6 +161,7 @@ def _pod_container(
         _confined(one.confinement, left),
         entrypoint=_words(one.entrypoint),
         command=_words(one.command),
+        working_dir=one.working_dir,
         environment=tuple(_variables(one.environment, left)),
         hostname=name if _HOST_NAME.fullmatch(name) else None,
         hosts=hosts,
@@ -202,6 +206,7 @@ def _confined(held: Confinement, left: list[Withheld]) -> Settings:
         user=held.user.value if held.user is not None else None,
         capabilities=_capabilities(held, left),
         no_new_privileges=held.no_new_privileges is not None and held.no_new_privileges.value,
+        read_only=held.read_only is not None and held.read_only.value,
         tmpfs=tmpfs,
         volumes=volumes,
     )

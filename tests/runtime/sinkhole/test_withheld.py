@@ -48,7 +48,7 @@ def test_a_plain_launch_has_the_engine_s_capabilities_but_raw_packets() -> None:
     made, left = run("image")
     assert made == Settings(image="image", capabilities=GUEST_DEFAULT)
     assert set(left) == {
-        "working directory, read-only root, init, ulimits, limits of CPU and memory",
+        "ulimits, limits of CPU, memory and processes",
         "capability NET_RAW",
     }
 
@@ -106,7 +106,7 @@ def test_what_is_given_is_what_the_launch_says() -> None:
     made, _ = run(
         "--user 1000:1000 -e KEY=secret --hostname box --add-host db:10.0.0.7 --add-host up:host-gateway --tmpfs /scratch "
         "-v /anonymous -v /srv/ro:/ro:ro --cap-add NET_ADMIN --cap-add NET_RAW --cap-drop CHOWN "
-        "--security-opt no-new-privileges --entrypoint /go image run --fast"
+        "--read-only --workdir /srv --security-opt no-new-privileges --entrypoint /go image run --fast"
     )
     assert made.user == "1000:1000"
     assert made.environment == (("KEY", "secret"),)
@@ -115,7 +115,7 @@ def test_what_is_given_is_what_the_launch_says() -> None:
     assert dict(made.tmpfs) == {"/scratch": False, "/ro": True}
     assert made.volumes == ("/anonymous",)
     assert made.capabilities == (GUEST_DEFAULT | {"NET_ADMIN", "NET_RAW"}) - {"CHOWN"}
-    assert made.no_new_privileges
+    assert (made.no_new_privileges, made.read_only, made.working_dir) == (True, True, "/srv")
     assert (made.entrypoint, made.command) == (("/go",), ("run", "--fast"))
 
 
