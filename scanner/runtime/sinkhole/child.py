@@ -88,12 +88,14 @@ def _stand(setup: Setup, outbox: Outbox) -> "_Server":
     """The network, the sockets, and then no more privileges than they need. Raises OSError."""
     privileges.end_with(setup.parent)
     files = privileges.raise_open_files()
+    keys, notes = _keys()
     netlink.unshare_network()
     wiring.own_everything(setup.guest)
     wiring.connect(setup.guest)
     caught = tproxy.catch(setup.guest, setup.methods)
     os.close(setup.guest)
-    server = _Server(caught, outbox, Names(setup.names), files - _FILES_KEPT_FREE)
+    server = _Server(caught, outbox, Names(setup.names), keys, files - _FILES_KEPT_FREE)
+    server.notes += notes
     capture = Capture(setup.pcap, setup.pcap_bytes) if setup.pcap >= 0 else None
     privileges.give_up(setup.parent, max(setup.pcap_bytes, 1 << 20))
     if capture is not None:
@@ -102,8 +104,20 @@ def _stand(setup: Setup, outbox: Outbox) -> "_Server":
     return server
 
 
+def _keys() -> tuple[answering.Keys, list[str]]:
+    """Keys, and what cannot be answered for want of them. All is imported here that answers need: while nobody waits for it, and what
+    Python compiles can be kept."""
+    answering.recognise(b"\0", 0)
+    keys, notes = answering.Keys(), []
+    if keys.tls("localhost", ()) is None:
+        notes.append("TLS is not answered: cryptography is not installed (pip install 'sandscan[observe]')")
+    if keys.ssh() is None:
+        notes.append("SSH is not answered: asyncssh is not installed (pip install 'sandscan[observe]')")
+    return keys, notes
+
+
 class _Server:
-    def __init__(self, caught: tproxy.Catch, outbox: Outbox, names: Names, most: int) -> None:
+    def __init__(self, caught: tproxy.Catch, outbox: Outbox, names: Names, keys: answering.Keys, most: int) -> None:
         self._caught = caught
         self._outbox = outbox
         self._names = names
@@ -111,11 +125,11 @@ class _Server:
         self._flows = Flows(outbox, names.name, _recognised)
         self._tap = Tap(self._saw)
         self._conversations: dict[asyncio.Task[None], _Conversation] = {}
-        self._keys = answering.Keys()
+        self._keys = keys
         self._events = 0
         self._none_waited = dict.fromkeys(caught.streams, 0.0)
         self._waking: asyncio.TimerHandle | None = None
-        self._notes: list[str] = []
+        self.notes: list[str] = []
         self.capture: Capture | None = None
 
     async def run(self, control: socket.socket, drain_seconds: float) -> None:
@@ -124,7 +138,6 @@ class _Server:
         loop.set_exception_handler(self._trouble)
         self._control = control
         self._loop = loop
-        self._missing_extras()
         finish = loop.create_future()
         loop.add_reader(control, self._told, finish)
         loop.add_reader(self._tap.socket, self._read_tap)
@@ -141,13 +154,6 @@ class _Server:
         self._flows.close()
         self._say_done()
 
-    def _missing_extras(self) -> None:
-        """Make the first keys, so that no client waits for an import; say what cannot be answered without them."""
-        if self._keys.tls("localhost", ()) is None:
-            self._notes.append("TLS is not answered: cryptography is not installed (pip install 'sandscan[observe]')")
-        if self._keys.ssh() is None:
-            self._notes.append("SSH is not answered: asyncssh is not installed (pip install 'sandscan[observe]')")
-
     def _told(self, finish: "asyncio.Future[None]") -> None:
         with suppress(BlockingIOError):
             if not self._control.recv(64, socket.MSG_DONTWAIT):
@@ -157,9 +163,9 @@ class _Server:
 
     def _trouble(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A fault of ours costs what it happened to, and is told."""
-        if len(self._notes) < _TROUBLES:
+        if len(self.notes) < _TROUBLES:
             error = context.get("exception")
-            self._notes.append(
+            self.notes.append(
                 f"the sink had a fault: {error!r}" if error else f"the sink had a fault: {context['message']}"
             )
 
@@ -356,8 +362,8 @@ class _Server:
             stands = netlink.passes(SINK_LINK)
         except OSError:
             stands = False
-        if not stands and _DOWN not in self._notes:
-            self._notes.append(_DOWN)
+        if not stands and _DOWN not in self.notes:
+            self.notes.append(_DOWN)
 
     # the end
 
@@ -370,7 +376,7 @@ class _Server:
             seen = self._events
             await asyncio.sleep(_QUIET)
         if seen != self._events:
-            self._notes.append(
+            self.notes.append(
                 f"after {seconds:g} seconds there was still more coming: what waited then was not looked at"
             )
         for reader in (self._tap.socket, *self._caught.streams, *self._caught.datagrams):
@@ -390,8 +396,8 @@ class _Server:
         if self.capture is not None:
             dropped["packets captured"] += self.capture.finish()
             if self.capture.trouble:
-                self._notes.append(f"the packet capture ended early: {self.capture.trouble}")
-        self._outbox.say({"is": "done", "dropped": {k: n for k, n in dropped.items() if n}, "notes": list(self._notes)})
+                self.notes.append(f"the packet capture ended early: {self.capture.trouble}")
+        self._outbox.say({"is": "done", "dropped": {k: n for k, n in dropped.items() if n}, "notes": list(self.notes)})
         while not self._outbox.empty:
             self._outbox.flush()
             select.select([], [self._control], [], 1)
