@@ -19,7 +19,7 @@ from scanner.oci.reference import repository_of
 from scanner.pipeline import Options, Step
 from scanner.runtime.liverules import RULES, judge
 from scanner.runtime.liverules.scene import Scene
-from scanner.runtime.liverules.signs import signs
+from scanner.runtime.liverules.signs import Judge, signs
 from scanner.runtime.procfs import Seen, look, top
 from scanner.runtime.procfs.members import groups, identifiers
 from scanner.runtime.procfs.processes import Member
@@ -102,12 +102,16 @@ def judged(
     notes: Iterable[Notification] = (),
 ) -> Looked:
     """What a look adds up to; `files` are the findings in the files of each process."""
-    miners, tunnels = signs(seen.members, files)
+    judging = Judge()
+    miners, tunnels = signs(seen.members, files, judging)
+    unseen = seen.unseen
+    if judging.left:
+        unseen = (*unseen, f"the command lines of {judging.left} processes: judging the others took too long")
     scene = Scene(subject, repository, seen, miners, tunnels, around.names, around.published)
     findings = sorted((masked.finding(f) for f in judge(scene, files)), key=_worst_first)
-    told = [*notes, *(Notification("unseen", Level.WARNING, text) for text in seen.unseen)]
+    told = dict.fromkeys((*notes, *(Notification("unseen", Level.WARNING, text) for text in unseen)))
     return Looked(
-        seen.processes, seen.sockets, seen.namespace, tuple(findings), tuple(dict.fromkeys(told)), seen.unseen
+        seen.processes, seen.sockets, seen.namespace, tuple(findings), tuple(told), unseen, dict(seen.dropped)
     )
 
 

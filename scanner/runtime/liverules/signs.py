@@ -1,6 +1,7 @@
 """What the files and command lines of processes are, by the same judges as an image's files and configuration."""
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from scanner.detectors import miner_launch, tunnel_launch
@@ -32,11 +33,17 @@ _WRAPPERS = frozenset(
 _OF_INTEREST = re.compile(r"(?i)://|:\d{2,5}\b|wallet|rig_?id|worker|mining|stratum")
 
 
-class Judge:
-    """Judges command lines, each kind once."""
+SECONDS = 30
+"""Processor time for the command lines of one look; an honest one takes a fifth of a millisecond."""
 
-    def __init__(self) -> None:
+
+class Judge:
+    """Judges command lines, each kind once. `left` counts those that there was no time for."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
         self._known: dict[object, tuple[Finding, ...]] = {}
+        self._end = time.thread_time() + seconds
+        self.left = 0
 
     def command(self, member: Member, files: Sequence[Finding]) -> tuple[Finding, ...]:
         """Findings of its command line; `files` are those of its program, which say what a name alone does not."""
@@ -46,6 +53,9 @@ class Judge:
         env = member.variables if _takes_text(words) else ()
         evidence = tuple(e for f in files for e in f.evidence)
         key = (words, env, tuple((e.detector, e.kind, e.path, e.inner) for e in evidence))
+        if key not in self._known and time.thread_time() > self._end:
+            self.left += 1
+            return ()
         if key not in self._known:
             config = ImageConfig(entrypoint=words, env=env)
             self._known[key] = tuple(f for f in _judged(config, evidence) if not (_of_environment(f) or _repeats(f)))
@@ -91,10 +101,9 @@ def _view(config: ImageConfig, evidence: Iterable[Evidence]) -> ImageView:
 
 
 def signs(
-    members: Iterable[Member], files: Mapping[int, Sequence[Finding]]
+    members: Iterable[Member], files: Mapping[int, Sequence[Finding]], judge: Judge
 ) -> tuple[dict[int, tuple[Sign, ...]], dict[int, tuple[Sign, ...]]]:
     """(signs of miners, signs of tunnels) by process."""
-    judge = Judge()
     miners: dict[int, list[Sign]] = {}
     tunnels: dict[int, list[Sign]] = {}
     for member in members:

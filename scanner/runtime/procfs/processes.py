@@ -15,6 +15,8 @@ from scanner.runtime.procfs.reading import Missed, ProcessFolder
 _STAT, _STATUS = 4096, 64 << 10
 _COMMAND, _WORDS, _WORD = 256 << 10, 4096, 8192
 _ENVIRONMENT, _VARIABLES = 256 << 10, 4096
+_ALL_WORDS, _FEW = 128 << 20, 4096
+"""Bytes of command lines and environments of all processes that are kept, and of each one's after that."""
 FILES = 50_000
 """Open files of one process that are looked at."""
 _THREADS, _LIBRARIES = 64, 16
@@ -173,6 +175,7 @@ class Looker:
         self._missed = missed
         self._users: dict[bytes, dict[int, str]] = {}
         self._fuse: dict[bytes, frozenset[int]] = {}
+        self._room = _ALL_WORDS
 
     def look(self, pid: int) -> Member | None:
         """The process, None where it has ended."""
@@ -188,8 +191,8 @@ class Looker:
         if stat is None or stat.state in ("Z", "X") or (folder.read("statm", 64) or b"0").startswith(b"0 "):
             return None  # ended, or ending: it has let go of its memory, and with it of its words and program
         uid, inner = status(folder.read("status", _STATUS) or b"")
-        said = words(folder.read("cmdline", _COMMAND, "the command lines") or b"")
-        around = variables(folder.read("environ", _ENVIRONMENT, "the environments") or b"")
+        said = words(self._text(folder, "cmdline", _COMMAND, "the command lines"))
+        around = variables(self._text(folder, "environ", _ENVIRONMENT, "the environments"))
         link = folder.link("exe", "the programs")
         program, path, identity, replaced = self._program(folder, link)
         files = folder.links("fd", FILES, "the open files") or ()
@@ -231,6 +234,16 @@ class Looker:
             net=int(net[1]) if net else None,
             pretends=link is not None and (_KERNEL.fullmatch(said[0]) is not None if said else _bracketed(name)),
         )
+
+    def _text(self, folder: ProcessFolder, name: str, limit: int, what: str) -> bytes:
+        """A file of words, whole as long as all processes together have not too many."""
+        if self._room <= 0:
+            limit = _FEW
+        data = folder.read(name, limit, what) or b""
+        if len(data) >= limit:
+            self._missed.add(what, f"longer than {limit} bytes; the rest was not read")
+        self._room -= len(data)
+        return data
 
     def _program(
         self, folder: ProcessFolder, link: bytes | None

@@ -31,7 +31,7 @@ from scanner.runtime.procfs.reading import ProcessFolder
 from scanner.runtime.spool import LayerSpool
 from scanner.sources.plugin import OpenImage
 
-LARGEST, ALL = 1 << 30, 4 << 30
+LARGEST, ALL = 512 << 20, 2 << 30
 """Bytes of one program that is read, and of all of them."""
 _SCRIPT, _DATABASE, _DATABASES = 8 << 20, 64 << 20, 128 << 20
 _LISTS = 10_000
@@ -89,6 +89,8 @@ class Programs:
             spool = LayerSpool(resources)
             before = len(self._taken)
             digests = {m.pid: self._add(spool, m) for m in seen.members}
+            present = {(m.pid, m.ticks) for m in seen.members}
+            self.of = {at: paths for at, paths in self.of.items() if at in present}
             if self.report is None or len(self._taken) > before:
                 self._databases(spool, seen)
                 self._scan(spool)

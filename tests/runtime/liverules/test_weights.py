@@ -8,7 +8,7 @@ from scanner.model import Confidence, Evidence, FileLocation, Finding, Layer, Se
 from scanner.model.run import Endpoint, Namespace, Process, Program, Socket
 from scanner.runtime.liverules import RULES, deleted, engine, judge, miner, outside, raw, tunnel
 from scanner.runtime.liverules.scene import Scene
-from scanner.runtime.liverules.signs import signs
+from scanner.runtime.liverules.signs import Judge, signs
 from scanner.runtime.procfs import Seen
 from scanner.runtime.procfs.processes import Member
 from scanner.runtime.procfs.sockets import ENGINE, OWN_ENGINE
@@ -53,7 +53,7 @@ def scene(
     namespace = Namespace(
         interfaces=("lo 127.0.0.1/8", "eth0 172.17.0.2/16"), routes=("default via 172.17.0.1 dev eth0",)
     )
-    miners, tunnels = signs(members, files or {})
+    miners, tunnels = signs(members, files or {}, Judge())
     seen = Seen(members, held, namespace, (), lambda _: None)
     return Scene("box", "app", seen, miners, tunnels, {"10.9.0.3": "the container db"}, frozenset(), NOW)
 
@@ -390,3 +390,10 @@ def test_a_script_that_starts_it_is_not_told_besides_what_it_started() -> None:
     alone = only(miner.judge(scene(parent, files={10: (script,)})))
     assert (alone.details["pid"], alone.details["signs"]) == (10, ["loaded"])
     assert "runs opt/run.py: x is a thing" in alone.message
+
+
+def test_command_lines_that_take_too_long_are_counted_not_forgotten() -> None:
+    judging = Judge(seconds=0)
+    members = [member("ssh", "-N", "-R", f"{n}:localhost:22", OUT, pid=n + 10) for n in range(5)]
+    signs(members, {}, judging)
+    assert judging.left == 5

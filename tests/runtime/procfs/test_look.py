@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scanner.model.run import Program
-from scanner.runtime.procfs import Seen, inside, look, opened
+from scanner.runtime.procfs import Seen, inside, look, opened, processes
 from scanner.runtime.procfs.namespaces import unix_sockets, within
 from scanner.runtime.procfs.reading import ProcessFolder
 from tests.engine_fixture import missing, program
@@ -234,3 +234,24 @@ def test_many_processes_and_sockets_stay_quick() -> None:
         assert len(established) == 2000
         assert all(s.pids == (pid,) for s in established)
         assert spent < 3
+
+
+def test_sockets_of_a_shared_namespace_are_those_that_it_holds() -> None:
+    """A container on the host's network: what the host's own programs hold is not the container's."""
+    with socket.create_server(("127.0.0.1", 0)) as ours, apart(READY) as (pid, _):
+        assert look(pid).sockets == ()
+        [mine] = [s for s in look(os.getpid()).sockets if s.local and s.local.port == ours.getsockname()[1]]
+        assert mine.pids[0] == os.getpid()
+
+
+def test_command_lines_without_end_do_not_fill_our_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_ALL_WORDS", 100_000)
+    code = (
+        "import subprocess\n"
+        "held = [subprocess.Popen(['sleep', '74'], env={'X': 'y' * 100000}) for _ in range(3)]\n"
+        "import time; time.sleep(0.3)\n" + READY
+    )
+    with apart(code, "-p", "-f") as (pid, _):
+        seen = look(pid)
+        assert len(seen.processes) == 4
+        assert any("the environments of 2 processes: longer than 4096 bytes" in text for text in seen.unseen)
