@@ -354,7 +354,7 @@ def free() -> int:
 
 def curl(url: str, *more: str) -> None:
     subprocess.run(
-        ["curl", "-sS", "-m", "5", "--retry", "3", "--retry-connrefused", "-o", "/dev/null", *more, url],
+        [program("curl"), "-sS", "-m", "5", "--retry", "3", "--retry-connrefused", "-o", "/dev/null", *more, url],
         check=True,
         capture_output=True,
     )
