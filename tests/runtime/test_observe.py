@@ -142,7 +142,7 @@ def test_every_packet_is_kept_for_wireshark(report: Report, pcap: Path) -> None:
 
 
 WALLET = "4" + "4AFFq5kSiGBoZ4NMDwYtN18obc8AemS33DBLWs3H7otXft3XjrpDtQGv7SqSsaBYBb98uNbr2VBBEt7f2wfn3RVGQBEP3A"
-OUTPUT = b"7\nvalue /host/* /var/log\nbash: line 1: /var/log/x: Read-only file system\nrefused\n"
+OUTPUT = b"7\nvalue /host/* /var/log\nrefused\n"
 COMPOSE = """
 services:
   agent:
@@ -157,7 +157,7 @@ services:
       - bash
       - -c
       - |
-        id -u; echo $$KEY /host/* $$PWD; : >/var/log/x || echo refused
+        id -u; echo $$KEY /host/* $$PWD; (: >/var/log/x) 2>/dev/null || echo refused
         exec 3<>/dev/tcp/198.51.100.7/80
         (exec -a xmrig bash -c 'exit 0' -o stratum+tcp://pool.example.org:3333 -u WALLET -k --coin monero)
         exit 9
