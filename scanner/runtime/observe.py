@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from scanner.runtime.trace.tracer import Tracer
 
 _COUNTED_SECONDS = 1.0
+_NAMED = 10
+"""Paths that one sentence names."""
 _TOLD_BY_ATTEMPTS = "live/outside-connection"
 """A rule on open connections: in a sinkhole each of them is an attempt, with its first bytes."""
 _LIMITS = {
@@ -267,9 +269,8 @@ def _watched(
         given = within.files()
         ended = guest.run(_Turn(tracer, within.pid, fallen, watch))
         watch(Watching("looking at what runs"))
-        processes = tuple(
-            p for p in tracer.processes() if p.pid != within.pid
-        )  # before the look starts some of its own
+        # before the look starts some of its own
+        processes = tuple(p for p in tracer.processes() if p.pid != within.pid)
         seen = look(guest.pid if guest.is_frozen else within.pid)
         try:
             result = sink.finish()
@@ -338,6 +339,7 @@ def _judged(
         diffing = DiffOptions(options.scanning, options.policy, options.episode, options.launches, options.egress)
         report = judged(compared, target, diffing, started, clock, progress)
         looked = _looked(guest, watched, options, name, target.repository, progress)
+        gone = tuple(_gone(watched.processes, looked.processes, compared.stands))
     assert report.run is not None, "a judged comparison has its run"
     told = container.inspected
     run = replace(
@@ -354,7 +356,7 @@ def _judged(
         queries=watched.sink.queries,
         attempts=tuple(sorted((*watched.sink.attempts, *watched.calls), key=lambda a: a.time)),
         withheld=withheld,
-        unseen=(*report.run.unseen, *(n.message for n in watched.notes if n.stage == "unseen")),
+        unseen=(*report.run.unseen, *looked.unseen, *(n.message for n in watched.notes if n.stage == "unseen")),
         dropped=_dropped(watched),
         exit_code=watched.ended.exit_code,
         stopped=watched.ended.stopped,
@@ -371,7 +373,7 @@ def _judged(
         findings=_sorted(findings),
         notifications=(
             *report.notifications,
-            *map(masked.notification, (*watched.notes, *looked.notifications, *notes, *_lost(run))),
+            *map(masked.notification, (*watched.notes, *looked.notifications, *notes, *gone, *_lost(run))),
         ),
         rules=tuple(
             sorted({r.id: r for r in (*report.rules, *LIVE_RULES, *attempt_rules())}.values(), key=lambda r: r.id)
@@ -464,6 +466,23 @@ def _joined(traced: Sequence[Process], looked: "Looked") -> tuple[Process, ...]:
             process if found is None else replace(found, started=began, command=process.command or found.command)
         )
     return (*whole, *(p for p in looked.processes if p.pid not in last))
+
+
+def _gone(
+    traced: Iterable[Process], looked: Iterable[Process], stands: Callable[[bytes], bool]
+) -> Iterable[Notification]:
+    """Programs that ran and that nobody has read: neither a file of the run's end nor a process that was looked at."""
+    read = {p.executable for p in looked if p.digest is not None}
+    ran = dict.fromkeys(p.executable for p in traced if p.executable is not None and p.executable not in read)
+    gone = [printable(path, 200) for path in ran if not stands(path.lstrip(b"/"))]
+    if gone:
+        more = f" and {len(gone) - _NAMED:,} more" if len(gone) > _NAMED else ""
+        yield Notification(
+            "observe",
+            Level.NOTE,
+            "programs ran whose files were gone in the end: their content was not seen, and they were judged by their command lines: "
+            f"{', '.join(gone[:_NAMED])}{more}",
+        )
 
 
 def _dropped(watched: _Watched) -> dict[str, int]:

@@ -49,7 +49,8 @@ class Compared:
     `layers` is what the run left, to be laid over `before`'s own: files whose content is new, directories, links and devices that
     are new or changed, and a whiteout for what is gone; a file with the same content and another owner or mode is not in it.
     It is empty where nothing changed. `content_before` and `content_after` give a regular file's content by its path, as it
-    was and as it is; None where there is none, where it could not be read, or where it is larger than CONTENT.
+    was and as it is; None where there is none, where it could not be read, or where it is larger than CONTENT. `stands` says
+    whether anything that could be read is at a path now.
     """
 
     before: OpenImage
@@ -59,6 +60,7 @@ class Compared:
     content_before: Callable[[bytes], bytes | None]
     content_after: Callable[[bytes], bytes | None]
     container: EngineContainer | None
+    stands: Callable[[bytes], bool]
 
 
 def open_pair(
@@ -143,6 +145,10 @@ class _Pair:
                 return content_before(path)
             return None if change.after is None else self.kept.content(path, CONTENT)
 
+        def stands(path: bytes) -> bool:
+            change = latest.get(path)
+            return self.squash.get(path) is not None if change is None else change.after is not None
+
         users = _users(content_after(_PASSWD) or b"")
         return Compared(
             before=self.before,
@@ -152,6 +158,7 @@ class _Pair:
             content_before=content_before,
             content_after=content_after,
             container=container,
+            stands=stands,
         )
 
 
