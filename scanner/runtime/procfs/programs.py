@@ -254,10 +254,12 @@ class Programs:
 def script_of(member: Member) -> tuple[bytes, ...]:
     """The file that an interpreter was told to run, as its command line names it."""
     words = member.words
-    if len(words) < 2 or not _INTERPRETER.fullmatch(words[0].rsplit("/", 1)[-1].removeprefix("-")):
+    name = words[0].rsplit("/", 1)[-1].removeprefix("-") if words else ""
+    if not _INTERPRETER.fullmatch(name):
         return ()
+    code = "c" if name.endswith("sh") else "[cm]" if name.startswith(("python", "pypy")) else "[ep]"
     for at, word in enumerate(words[1:], 1):
-        if re.fullmatch(r"-[A-Za-z]*[cem]|--(?:eval|print|command)", word):
+        if re.fullmatch(rf"-[A-Za-z]*{code}|--(?:eval|print|command)", word):
             return ()  # code or a module's name follows
         if not word.startswith("-") and words[at - 1] not in ("-W", "-X", "-r", "--require", "-I", "-o", "+o"):
             return (word.encode("utf-8", "backslashreplace"),)

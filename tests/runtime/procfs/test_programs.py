@@ -1,0 +1,86 @@
+"""The programs that run are scanned whatever they are called, once each."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fixtures import miners
+from fixtures.elf import build
+from scanner.pipeline import Options
+from scanner.runtime.procfs import Seen, look
+from scanner.runtime.procfs.programs import Programs, script_of
+from tests.engine_fixture import missing
+
+if os.geteuid() != 0:
+    missing("root, to read what others run")
+
+MINER = build(replace(miners.XMRIG, symbols=(), waits=True))
+
+
+@contextmanager
+def running(path: Path, *, unlinked: bool = False) -> Iterator[Seen]:
+    """A look at the miner's look-alike, which only waits, under that name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(MINER)
+    path.chmod(0o755)
+    with subprocess.Popen([path], stdin=subprocess.DEVNULL) as process:
+        try:
+            time.sleep(0.1)
+            if unlinked:
+                path.unlink()
+            yield look(process.pid)
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("name", [".wh.miner", ".wh..wh..opq", "a\nb", "\udcff\udcfe", "x (deleted)", ".wh.d/m", "#2"])
+@pytest.mark.parametrize("unlinked", [False, True])
+def test_no_name_keeps_a_program_from_being_scanned(tmp_path: Path, name: str, unlinked: bool) -> None:
+    with running(tmp_path / name, unlinked=unlinked) as looked:
+        programs = Programs(Options(), looked.members[0].pid)
+        seen = programs.look(looked)
+        [member] = seen.members
+        assert "miner/binary" in [f.rule_id for f in programs.findings(member)]
+        assert not [n for n in programs.notes if n.incomplete]
+        assert (member.process.digest or "").startswith("sha256:")
+
+
+def test_a_program_is_scanned_once_and_another_of_its_name_by_itself(tmp_path: Path) -> None:
+    with running(tmp_path / "m", unlinked=True) as first, running(tmp_path / "m") as second:
+        programs = Programs(Options(), first.members[0].pid)
+        both = replace(first, members=(*first.members, *second.members))
+        seen = programs.look(both)
+        report = programs.report
+        assert [len(programs.findings(m)) > 0 for m in seen.members] == [True, True]
+        assert len(programs.found) == 2
+        again = programs.look(both)
+        assert programs.report is report
+        assert [m.process.digest for m in again.members] == [m.process.digest for m in seen.members]
+
+
+@pytest.mark.parametrize(
+    ("words", "script"),
+    [
+        (("python3", "x.py", "y.py"), (b"x.py",)),
+        (("python3.11", "-u", "-X", "dev", "/a/x.py"), (b"/a/x.py",)),
+        (("bash", "-e", "run.sh"), (b"run.sh",)),
+        (("-bash",), ()),
+        (("python3", "-m", "http.server"), ()),
+        (("python3", "-c", "print(1)"), ()),
+        (("sh", "-ec", "x"), ()),
+        (("node", "--require", "hook.js", "app.js"), (b"app.js",)),
+        (("perl", "-e", "1"), ()),
+        (("perl", "-w", "x.pl"), (b"x.pl",)),
+        (("cat", "x.py"), ()),
+        ((), ()),
+    ],
+)
+def test_the_script_that_an_interpreter_runs(tmp_path: Path, words: tuple[str, ...], script: tuple[bytes, ...]) -> None:
+    with running(tmp_path / "m") as seen:
+        assert script_of(replace(seen.members[0], words=words)) == script
