@@ -414,11 +414,15 @@ def about(process: Process, day: float) -> str:
 
 def socket(one: Socket, find: Callable[[int | None, float | None], Process | None]) -> str:
     """`tcp listen 0.0.0.0:2222 (4711 ssh …)`."""
-    ends = " to ".join(printable(end.display, SAID) for end in (one.local, one.remote) if end is not None)
+    ends = "".join(
+        f" {way}{printable(end.display, SAID)}"
+        for way, end in (("", one.local), ("to " if one.local else "with ", one.remote))
+        if end is not None
+    )
     who = "; ".join(actor(pid, find(pid, None), 60) for pid in one.pids[:3])
     more = f" and {len(one.pids) - 3:,} more" if len(one.pids) > 3 else ""
     says = f", {words.plain(one.says, 200)}" if one.says else ""
-    return f"{printable(one.kind, 20)} {printable(one.state, 30)} {ends}{says}" + (f" ({who}{more})" if who else "")
+    return f"{printable(one.kind, 20)} {printable(one.state, 30)}{ends}{says}" + (f" ({who}{more})" if who else "")
 
 
 def telling_sockets(run: Run) -> list[Socket]:

@@ -212,19 +212,21 @@ class _Frame:
                 "programs": len({p.digest for p in looked.processes if p.digest}),
                 "seconds": round(time.monotonic() - clock, 3),
             },
-            run=Run(
-                how=How.LIVE,
-                subject=container.name,
-                started=container.started or self.began.timestamp(),
-                ended=time.time(),
-                episode=self.options.episode,
-                image=masked.text(container.image_name) or None,
-                command=masked.words([word for word in command if word]),
-                processes=looked.processes,
-                sockets=looked.sockets,
-                namespace=looked.namespace,
-                unseen=looked.unseen,
-                dropped=looked.dropped,
+            run=masked.run(
+                Run(
+                    how=How.LIVE,
+                    subject=container.name,
+                    started=container.started or self.began.timestamp(),
+                    ended=time.time(),
+                    episode=self.options.episode,
+                    image=container.image_name or None,
+                    command=tuple(word for word in command if word),
+                    processes=looked.processes,
+                    sockets=looked.sockets,
+                    namespace=looked.namespace,
+                    unseen=looked.unseen,
+                    dropped=looked.dropped,
+                )
             ),
         )
 

@@ -222,7 +222,8 @@ def _expression(glob: str) -> bytes:
         elif raw[at : at + 1] == b"[" and (end := raw.find(b"]", at + 2)) > 0:
             inner = raw[at + 1 : end]
             negated = inner[:1] in (b"!", b"^")
-            members = re.escape(inner[1:] if negated else inner).replace(rb"\-", b"-")
+            # a hyphen alone is a range's; two would be a difference of sets to a later Python
+            members = re.sub(rb"(?<!-)\\-(?!\\-)", b"-", re.escape(inner[1:] if negated else inner))
             parts.append(b"(?!/)[" + (b"^" if negated else b"") + members + b"]")
             at = end + 1
         else:

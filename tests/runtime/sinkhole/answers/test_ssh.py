@@ -11,6 +11,7 @@ import pytest
 from scanner.model.run import Endpoint
 from scanner.runtime.sinkhole.answers.answering import Context, Keys, Limits, converse, recognise
 from scanner.runtime.sinkhole.answers.protocols.ssh import algorithms, hassh
+from tests.engine_fixture import program
 from tests.runtime.sinkhole.answers.loopback import Sink, answering
 
 OPTIONS = (
