@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -373,8 +374,19 @@ def test_an_engine_that_dies_takes_the_guest_along() -> None:
 
         with pytest.raises(SourceError, match=r"went away|no container engine answers"):
             observe("doomed:1", ["sleep", "60"], options(), watch=kill)
+        _bury(Path(doomed.socket).parent)
     assert len(guests) == 2
     _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in guests), 5)
+
+
+def _bury(folder: Path) -> None:
+    """What a killed engine itself leaves: the processes beside its containers, and their namespaces' mounts."""
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if b"containerd-shim" in words.read_bytes() and os.fsencode(folder) in words.read_bytes():
+                os.kill(int(words.parent.name), signal.SIGKILL)
+    for mount in folder.glob("exec/netns/*"):
+        subprocess.run(["umount", "-l", mount], check=False)
 
 
 def _running(ground: Ground) -> list[str]:
