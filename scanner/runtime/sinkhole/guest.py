@@ -307,11 +307,11 @@ class Guest(AbstractContextManager["Guest"]):
             found = find_container(self.id, here)
             disk = _Disk(self._places(found), self._limits.disk, self._within.pid)
             here.callback(disk.close)
-            if found.upper is None and found.running:
+            handle = self._verified(here) if self.pid else -1
+            if found.upper is None and handle >= 0 and not readable(0, handle):
                 notes.append(
                     "what the guest writes on disk cannot be measured here: each file is limited, and the disk's free space watched"
                 )
-            handle = self._verified(here) if self.pid else -1
             while handle >= 0 and not stopped:
                 left = clock + self._limits.seconds - time.monotonic()
                 over = readable(max(0.0, min(_TURN, left)), handle, self._within.handle, self._within.held)
