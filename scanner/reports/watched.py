@@ -112,7 +112,7 @@ def counts(run: Run) -> str:
         (len(run.processes), "process", "processes"),
         (len(run.sockets), "socket", ""),
         (sum(one.count for one in run.queries), "query", "queries"),
-        (sum(one.count for one in run.attempts), "attempt", ""),
+        (sum(one.count for one in outward(run)), "attempt", ""),
     )
     return ", ".join(words.many(number, one, more) for number, one, more in parts if number) or "nothing"
 
@@ -190,11 +190,16 @@ def _value(value: Json, depth: int = 3) -> str:
     )
 
 
+def outward(run: Run) -> list[Attempt]:
+    """The attempts that a person is told of: a Unix socket that is not there is what every C library asks for at its start."""
+    return [one for one in run.attempts if one.protocol != "unix" or one.details.get("result") == "granted"]
+
+
 def aims(run: Run) -> list[Aim]:
     """What was tried, by target: those that said something first, then by time."""
     find = finder(run)
     together: dict[tuple[object, ...], list[Attempt]] = {}
-    for one in run.attempts:
+    for one in outward(run):
         together.setdefault((one.name, one.target, one.protocol, one.service), []).append(one)
     found = [_aim(attempts, find) for attempts in together.values()]
     return sorted(found, key=lambda one: (one.service in {"silent", "unknown"}, one.began))

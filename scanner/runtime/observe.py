@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from scanner import masked
 from scanner.egress.assess import name_of, sandboxes_of
-from scanner.egress.takeover import engine_at
 from scanner.errors import SourceError, TargetError, UsageError
 from scanner.model import Finding, Launch, Level, Notification, Report, Target, printable
 from scanner.model.run import Attempt, How, Process, Run, Withheld
@@ -355,7 +354,7 @@ def _judged(
         sockets=looked.sockets,
         namespace=watched.seen.namespace,
         queries=watched.sink.queries,
-        attempts=tuple(sorted((*watched.sink.attempts, *filter(_leads_out, watched.calls)), key=lambda a: a.time)),
+        attempts=tuple(sorted((*watched.sink.attempts, *watched.calls), key=lambda a: a.time)),
         withheld=withheld,
         unseen=(*report.run.unseen, *looked.unseen, *(n.message for n in watched.notes if n.stage == "unseen")),
         dropped=_dropped(watched),
@@ -390,11 +389,6 @@ def _judged(
         run=masked.run(run),
         egress=egress,
     )
-
-
-def _leads_out(call: Attempt) -> bool:
-    """Whether a call is a try to get out: a Unix socket leads nowhere here, but whoever asks for an engine's means it."""
-    return call.protocol != "unix" or engine_at(call.target.address) is not None
 
 
 def _siblings(report: Report) -> Iterable[str]:
