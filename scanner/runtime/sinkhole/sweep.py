@@ -73,10 +73,10 @@ def sweep(client: "docker.DockerClient", endpoint: str) -> tuple[str, ...]:
     chosen = {"label": [LABEL]}
     removed = []
     listed = ask(endpoint, lambda: {"all": api.containers(all=True, filters=chosen)}) or {}
-    named = [(one, found[1]) for one in listed.get("all") or () if (found := _NAME.fullmatch(_name(one)))]
+    named = [(one, known[1]) for one in listed.get("all") or () if (known := _NAME.fullmatch(_name(one)))]
     held = {_label(one) for one, role in named if role == "pause" and _is_held(one)}
     # the pause last: it holds the namespaces of the others
-    for one, _ in sorted(named, key=lambda found: found[1] == "pause"):
+    for one, _ in sorted(named, key=lambda pair: pair[1] == "pause"):
         name = _name(one)
         if _is_orphan(one, held) and _remove(
             endpoint, name, partial(api.remove_container, one["Id"], v=True, force=True)
