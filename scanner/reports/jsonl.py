@@ -52,8 +52,9 @@ def _undated(report: Report) -> Iterator[Line]:
     yield from _egress(report)
     for notification in report.notifications:
         yield "notification", None, whole.notification(notification)
+    files, processes = _times(report.run)
     for finding in report.findings:
-        yield "finding", time_of(finding, report.run), whole.finding(finding)
+        yield "finding", _time_of(finding, files, processes), whole.finding(finding)
 
 
 def _order(line: Line) -> tuple[bool, float, bool]:
@@ -100,19 +101,29 @@ def _query(fields: Mapping[str, Any]) -> dict[str, Json]:
     return {"record" if name == "type" else name: one for name, one in fields.items()}
 
 
-def time_of(finding: Finding, run: Run | None) -> float | None:
+def _times(run: Run | None) -> tuple[Mapping[bytes, float], Mapping[int, float]]:
+    """When each file changed first, by path, and when each process began, by number; without those of which nothing says."""
+    files: dict[bytes, float] = {}
+    processes: dict[int, float] = {}
+    for change in run.changes if run else ():
+        if change.time is not None:
+            files[change.path] = min(change.time, files.get(change.path, change.time))
+    for process in run.processes if run else ():
+        if process.started is not None:
+            processes[process.pid] = min(process.started, processes.get(process.pid, process.started))
+    return files, processes
+
+
+def _time_of(finding: Finding, files: Mapping[bytes, float], processes: Mapping[int, float]) -> float | None:
     """When what the finding points to happened: its file changed, its process began; None where the run does not say."""
-    if run is None:
-        return None
     for place in finding.locations:
+        time = None
         if isinstance(place, FileLocation):
-            times = [one.time for one in run.changes if one.path == place.path]
-        elif isinstance(place, ProcessLocation):
-            times = [one.started for one in run.processes if one.pid == place.pid]
-        else:
-            continue
-        if known := [one for one in times if one is not None]:
-            return min(known)
+            time = files.get(place.path)
+        elif isinstance(place, ProcessLocation) and place.pid is not None:
+            time = processes.get(place.pid)
+        if time is not None:
+            return time
     return None
 
 

@@ -79,12 +79,12 @@ def telling(run: Run, report: Report) -> tuple[Moment, ...]:
     paths = {p.path for f in report.findings for p in f.locations if isinstance(p, FileLocation)}
     pids = {p.pid for f in report.findings for p in f.locations if isinstance(p, ProcessLocation)}
     pids |= {one.pid for one in run.attempts} | {one.pid for one in run.queries}
-    loud = {one.path for one in run.changes if one.expected is None and (one.executable or watched.disguised(one))}
+    paths |= {one.path for one in run.changes if one.expected is None and (one.executable or watched.disguised(one))}
     return tuple(
         one
         for one in moments(run)
         if one.sort in {Sort.ATTEMPT, Sort.QUERY}
-        or (one.sort is Sort.CHANGE and not paths.union(loud).isdisjoint(one.paths))
+        or (one.sort is Sort.CHANGE and not paths.isdisjoint(one.paths))
         or (one.sort is Sort.PROCESS and not pids.isdisjoint(one.pids))
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 from scanner.egress.observed import destination_of
 from scanner.model import (
@@ -17,13 +18,14 @@ from scanner.model import (
     printable,
 )
 from scanner.model.egress import Destination
-from scanner.model.run import Attempt, Run
+from scanner.model.run import Attempt, Process, Run
+from scanner.reports.watched import finder
 
 NAMED = 5
 """Processes, ports or names that a message lists."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Watched:
     """A run and what its judges need to know besides. `siblings` are the names that its launch starts beside it, `gateways` the
     addresses of its host."""
@@ -33,12 +35,17 @@ class Watched:
     siblings: frozenset[str] = frozenset()
     gateways: frozenset[str] = frozenset()
 
+    @cached_property
+    def process(self) -> Callable[[int | None, float | None], Process | None]:
+        """`Run.process` for many attempts of many processes."""
+        return finder(self.run)
+
     def destination(self, attempt: Attempt) -> Destination | None:
         return destination_of(attempt.target.address, attempt.name, self.siblings, self.gateways)
 
     def located(self, pid: int | None, at: float | None = None) -> ProcessLocation:
         """The process, or the container where nobody knows which process it was."""
-        process = self.run.process(pid, at)
+        process = self.process(pid, at)
         if process is None:
             return ProcessLocation(self.run.subject, pid)
         return ProcessLocation(self.run.subject, process.pid, process.command, process.executable)
@@ -82,7 +89,7 @@ class Watched:
         """`python3 miner.py (PID 12)` for a message; "" where nobody knows."""
         words = []
         for attempt in attempts:
-            process = self.run.process(attempt.pid, attempt.time)
+            process = self.process(attempt.pid, attempt.time)
             if process is not None:
                 words.append(f"{printable(' '.join(process.command), 80)} (PID {process.pid})")
             elif attempt.pid is not None:
