@@ -281,6 +281,11 @@ def test_all_of_it_was_tried(contained: Contained) -> None:
         ("ip-253", HOST4),
     ):
         assert (protocol, address) in tried, sorted(tried)
+    # NET_ADMIN makes a device in the namespace behind the wire, for both are of one user namespace: it has no way out either
+    assert told["out_links"] == {"behind the wire": "granted", "of process 1": "granted"}
+    assert {"observed/odd-protocol", "observed/metadata", "observed/engine"} <= {
+        f.rule_id for f in contained.shown.report.findings
+    }
     asked = {q.server.address for q in contained.shown.run.queries if MARK.decode() in q.name}
     assert asked == {"198.51.100.53", "2001:db8:1::53", HOST4}
 

@@ -54,6 +54,8 @@ def takes(attempt: Attempt, watched: Watched) -> bool:
 
 def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
     yield from _streams(watched)
+    plain = {q.server for q in watched.run.queries} if _own(watched) else set()  # told by their questions
+    attempts = [a for a in attempts if a.target not in plain]
     if attempts:
         names = [str(n) for a in attempts if (n := said(a, "http").get("doh") or said(a, "dns").get("name"))]
         yield watched.finding(
@@ -70,9 +72,7 @@ def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
 
 def _foreign(watched: Watched) -> Iterator[Finding]:
     """Plain questions to servers that the sandbox was not given; multicast ones stay on the link."""
-    own = set(watched.gateways)
-    if watched.run.namespace is not None:
-        own.update(watched.run.namespace.resolvers)
+    own = _own(watched)
     asked: dict[str, list[Query]] = {}
     for query in watched.run.queries:
         if query.server.address not in own and watched.destination(_attempt(query)) not in (None, Destination.SIBLINGS):
@@ -88,6 +88,12 @@ def _foreign(watched: Watched) -> Iterator[Finding]:
             confidence=Confidence.HIGH,
             details={"names": [printable(q.name) for q in some[:50]]},
         )
+
+
+def _own(watched: Watched) -> set[str]:
+    """The addresses of the sandbox's own resolvers; none where they are not known."""
+    given = watched.run.namespace.resolvers if watched.run.namespace is not None else ()
+    return {*watched.gateways, *given}
 
 
 def _attempt(query: Query) -> Attempt:
