@@ -154,13 +154,21 @@ def judged(
                 started=(container.started if container is not None else None) or started.timestamp(),
                 ended=(container.finished if container is not None else None) or started.timestamp(),
                 episode=options.episode,
-                image=base.target.name or None,
+                image=_image_name(compared),
                 command=_command(compared),
                 changes=known.changes,
                 unseen=tuple(dict.fromkeys(n.message for n in compared.notifications if n.stage == "unseen")),
             )
         ),
     )
+
+
+def _image_name(compared: "Compared") -> str | None:
+    """What the run began with, in the words of whoever named it: a container's own image is opened by its id."""
+    container, name = compared.container, compared.before.target.name
+    if container is not None and name == container.image:
+        name = container.image_name
+    return name or None
 
 
 def _command(compared: "Compared") -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -53,6 +53,8 @@ _RECEIVE = 1 << 18
 _FRAME = 8
 _ENGINES_FILES = {"HostsPath": b"etc/hosts", "HostnamePath": b"etc/hostname", "ResolvConfPath": b"etc/resolv.conf"}
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TAG = "latest"
+"""Of the pause image: Podman gives no other to what is imported, whatever it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Pause(AbstractContextManager["Pause"]):
                 "ExtraHosts": [f"{name}:{address}" for name, address in self._settings.hosts],
                 "CapDrop": ["ALL"],
                 "ReadonlyRootfs": True,
-                "SecurityOpt": ["no-new-privileges", f"seccomp={profile(())}"],
+                "SecurityOpt": ["no-new-privileges", self.filter(())],
                 "LogConfig": {"Type": "none"},
                 "Memory": 32 << 20,
                 "MemorySwap": 32 << 20,
@@ -162,6 +164,19 @@ class Pause(AbstractContextManager["Pause"]):
             raise SourceError("the engine gave the pause container this machine's own network; nothing is run in it")
         if _status(self.pid).get("Seccomp") != "2":
             raise SourceError("the engine runs containers without a seccomp filter; nothing is run without one")
+
+    def filter(self, capabilities: Collection[str]) -> str:
+        """The option that gives a container its seccomp profile: the profile itself, as Docker takes it, or the path of one, as Podman
+        does. That one has no name on a disk, so that nothing is left of it."""
+        text = profile(capabilities)
+        told = ask(self.endpoint, self._api.version) or {}
+        names = [str(one.get("Name")) for one in told.get("Components") or () if isinstance(one, dict)]
+        if not any(name.startswith("Podman") for name in names):
+            return f"seccomp={text}"
+        file = self._held.enter_context(os.fdopen(os.memfd_create("seccomp.json"), "w"))
+        file.write(text)
+        file.flush()
+        return f"seccomp=/proc/{os.getpid()}/fd/{file.fileno()}"
 
     def files(self) -> dict[bytes, str]:
         """What the engine mounts into a guest, by path there: `sha256:…` of what it wrote, as it stands now."""
@@ -239,7 +254,7 @@ class Guest(AbstractContextManager["Guest"]):
         declared = (self._image.get("Config") or {}).get("Volumes") or {}
         hidden = {path for path, _ in settings.tmpfs}
         volumes = [v for v in dict.fromkeys((*declared, *settings.volumes)) if v not in hidden]
-        options = [f"seccomp={profile(settings.capabilities)}"]
+        options = [self._within.filter(settings.capabilities)]
         if settings.no_new_privileges:
             options.append("no-new-privileges")
         config: dict[str, Any] = {
@@ -595,14 +610,14 @@ def _unlinked(pause_pid: int) -> int:
 def _pause_image(api: Any, endpoint: str) -> str:
     """The id of the pause image, imported where the engine does not have it yet."""
     machine = platform.machine()
-    name, digest = f"{pause.REPOSITORY}:{machine}", pause.digest(machine)
+    name, digest = f"{pause.REPOSITORY}:{_TAG}", pause.digest(machine)
     for attempt in range(2):
         found = ask(endpoint, partial(api.inspect_image, name)) or {}
         if ((found.get("Config") or {}).get("Labels") or {}).get(pause.LABEL) == digest:
             return str(found["Id"])
         if attempt == 0:
             changes = [f"LABEL {pause.LABEL}={digest}", f'ENTRYPOINT ["/{pause.PROGRAM}"]']
-            load = partial(api.import_image_from_data, pause.tree(machine), pause.REPOSITORY, machine, changes=changes)
+            load = partial(api.import_image_from_data, pause.tree(machine), pause.REPOSITORY, _TAG, changes=changes)
             _asked(endpoint, "import the pause image", load)
     raise SourceError(f"the engine at {printable(endpoint)} does not hold the pause image that was imported: {name}")
 
