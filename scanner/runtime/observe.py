@@ -23,6 +23,7 @@ from scanner.model import Finding, Launch, Level, Notification, Report, Target, 
 from scanner.model.run import Attempt, How, Process, Run, Withheld
 from scanner.pipeline import Options, Step
 from scanner.runtime.drift.policy import Policy
+from scanner.runtime.sinkhole.addresses import GATEWAY4, GATEWAY6
 from scanner.runtime.sinkhole.guest import Ended, Guest, Limits, Moment, Pause, readable
 from scanner.runtime.sinkhole.pause import elf
 from scanner.runtime.sinkhole.sink import Sink, SinkError, SinkOptions, SinkResult, check
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from scanner.runtime.procfs.processes import Member
     from scanner.runtime.trace.tracer import Tracer
 
-_COUNTED_SECONDS = 1.0
 _NAMED = 10
 """Paths that one sentence names."""
 _TOLD_BY_ATTEMPTS = "live/outside-connection"
@@ -267,7 +267,7 @@ def _watched(
         fallen = os.pidfd_open(sink.pid)
         standing.callback(os.close, fallen)
         given = within.files()
-        ended = guest.run(_Turn(tracer, within.pid, fallen, watch))
+        ended = guest.run(_Turn(tracer, fallen, watch))
         watch(Watching("looking at what runs"))
         # before the look starts some of its own
         processes = tuple(p for p in tracer.processes() if p.pid != within.pid)
@@ -281,28 +281,24 @@ def _watched(
         calls = tracer.attempts()
         notes += (Notification("unseen", Level.WARNING, problem) for problem in tracer.problems)
     notes += (Notification("unseen", Level.WARNING, note) for note in ended.notes)
-    notes += (Notification("observe", Level.NOTE, note) for note in result.notes)
+    notes += (Notification("unseen", Level.WARNING, note) for note in result.notes)
+    notes += (Notification("observe", Level.NOTE, note) for note in result.unanswered)
     return _Watched(ended, result, processes, calls, seen, given, tuple(notes))
 
 
 class _Turn:
     """What is done some times a second while the guest runs: the caller is told, and a sinkhole that fell ends the run."""
 
-    def __init__(self, tracer: "Tracer", pause: int, sink: int, watch: Callable[[Watching], None]) -> None:
+    def __init__(self, tracer: "Tracer", sink: int, watch: Callable[[Watching], None]) -> None:
         self._tracer = tracer
-        self._pause = pause
         self._sink = sink
         self._watch = watch
-        self._processes = 0
-        self._next = 0.0
 
     def __call__(self, moment: Moment) -> str:
         if readable(0, self._sink):
             return "the sinkhole fell"
-        if time.monotonic() >= self._next:
-            self._processes = sum(p.pid != self._pause for p in self._tracer.processes())
-            self._next = time.monotonic() + _COUNTED_SECONDS
-        self._watch(Watching("running", moment.left, self._processes, moment.output))
+        of_guest = max(0, self._tracer.count - 1)  # the pause's own is one
+        self._watch(Watching("running", moment.left, of_guest, moment.output))
         return ""
 
 
@@ -362,8 +358,7 @@ def _judged(
         stopped=watched.ended.stopped,
         output=watched.ended.output,
     )
-    gateways = {route.split()[2] for route in (run.namespace.routes if run.namespace else ()) if " via " in f" {route}"}
-    tried, notes = judge(run, target.repository, tuple(_siblings(report)), gateways)
+    tried, notes = judge(run, target.repository, tuple(_siblings(report)), (GATEWAY4, GATEWAY6))
     findings = (*report.findings, *looked.findings, *tried)
     egress = report.egress
     if egress is not None and sandbox is not None:
@@ -493,10 +488,14 @@ def _dropped(watched: _Watched) -> dict[str, int]:
 
 
 def _lost(run: Run) -> Iterable[Notification]:
-    """What was too much to be kept: the output is no part of any judgement, all else may have held something."""
+    """What was too much to be kept, and whose nobody knows. The output is no part of any judgement, and an attempt is seen without
+    an answer or a process; all else may have held something."""
     for what, number in run.dropped.items():
-        level = Level.NOTE if what == "output bytes" else Level.WARNING
-        yield Notification("unseen", level, f"{number:,} {what} were too many to keep, and were counted only")
+        level = Level.NOTE if what in ("output bytes", "answers") else Level.WARNING
+        why = "could not be sent" if what == "answers" else "were too many to keep, and were counted only"
+        yield Notification("unseen", level, f"{number:,} {what} {why}")
+    if nobodys := sum(a.count for a in run.attempts if a.pid is None):
+        yield Notification("observe", Level.NOTE, f"which process made them is not known of {nobodys:,} attempts")
 
 
 def _sorted(findings: Sequence[Finding]) -> tuple[Finding, ...]:

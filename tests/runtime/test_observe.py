@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,8 +24,10 @@ from scanner.model import Level, Report
 from scanner.model.egress import Destination
 from scanner.model.run import ChangeKind, How
 from scanner.runtime.observe import ObserveOptions, Watching, check_engine, check_machine, observe
+from scanner.runtime.sinkhole import netlink
+from scanner.runtime.sinkhole.addresses import GUEST_LINK
 from scanner.runtime.sinkhole.guest import Limits
-from scanner.runtime.sinkhole.sweep import sweep
+from scanner.runtime.sinkhole.sweep import LABEL, sweep
 from tests import host_image
 from tests.engine_fixture import Engine, engine, missing, started_engine
 from tests.runtime.sinkhole.guests import Ground
@@ -224,6 +227,20 @@ def test_a_sinkhole_that_falls_ends_the_run_and_is_said(ground: Ground) -> None:
     assert [n.level for n in found.notifications if "sinkhole fell" in n.message] == [Level.ERROR]
     assert not found.complete
     assert ground.left() == []
+
+
+@pytest.mark.engine
+def test_a_network_that_is_taken_away_leaves_the_report_incomplete(ground: Ground) -> None:
+    def cut(now: Watching) -> None:
+        for one in ground.client.containers.list(filters={"label": LABEL}) if now.left is not None else ():
+            namespace = os.open(f"/proc/{one.attrs['State']['Pid']}/ns/net", os.O_RDONLY)
+            with suppress(OSError):  # the other container's is the same
+                netlink.in_namespace(namespace, partial(netlink.delete_link, GUEST_LINK))
+            os.close(namespace)
+
+    found = observe(ground.image, ["sleep", "30"], options(2), watch=cut)
+    assert [n.level for n in found.notifications if "network was taken down" in n.message] == [Level.WARNING]
+    assert not found.complete
 
 
 # ---- refusals, before anything is started

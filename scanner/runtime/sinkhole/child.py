@@ -88,14 +88,14 @@ def _stand(setup: Setup, outbox: Outbox) -> "_Server":
     """The network, the sockets, and then no more privileges than they need. Raises OSError."""
     privileges.end_with(setup.parent)
     files = privileges.raise_open_files()
-    keys, notes = _keys()
+    keys, unanswered = _keys()
     netlink.unshare_network()
     wiring.own_everything(setup.guest)
     wiring.connect(setup.guest)
     caught = tproxy.catch(setup.guest, setup.methods)
     os.close(setup.guest)
     server = _Server(caught, outbox, Names(setup.names), keys, files - _FILES_KEPT_FREE)
-    server.notes += notes
+    server.unanswered = unanswered
     capture = Capture(setup.pcap, setup.pcap_bytes) if setup.pcap >= 0 else None
     privileges.give_up(setup.parent, max(setup.pcap_bytes, 1 << 20))
     if capture is not None:
@@ -105,15 +105,15 @@ def _stand(setup: Setup, outbox: Outbox) -> "_Server":
 
 
 def _keys() -> tuple[answering.Keys, list[str]]:
-    """Keys, and what cannot be answered for want of them. All is imported here that answers need: while nobody waits for it, and what
+    """Keys, and sentences about what cannot be answered for want of them. All is imported here that answers need: while nobody waits for it, and what
     Python compiles can be kept."""
     answering.recognise(b"\0", 0)
-    keys, notes = answering.Keys(), []
+    keys, unanswered = answering.Keys(), []
     if keys.tls("localhost", ()) is None:
-        notes.append("TLS is not answered: cryptography is not installed (pip install 'sandscan[observe]')")
+        unanswered.append("TLS is not answered: cryptography is not installed (pip install 'sandscan[observe]')")
     if keys.ssh() is None:
-        notes.append("SSH is not answered: asyncssh is not installed (pip install 'sandscan[observe]')")
-    return keys, notes
+        unanswered.append("SSH is not answered: asyncssh is not installed (pip install 'sandscan[observe]')")
+    return keys, unanswered
 
 
 class _Server:
@@ -130,6 +130,7 @@ class _Server:
         self._none_waited = dict.fromkeys(caught.streams, 0.0)
         self._waking: asyncio.TimerHandle | None = None
         self.notes: list[str] = []
+        self.unanswered: list[str] = []
         self.capture: Capture | None = None
 
     async def run(self, control: socket.socket, drain_seconds: float) -> None:
@@ -397,7 +398,14 @@ class _Server:
             dropped["packets captured"] += self.capture.finish()
             if self.capture.trouble:
                 self.notes.append(f"the packet capture ended early: {self.capture.trouble}")
-        self._outbox.say({"is": "done", "dropped": {k: n for k, n in dropped.items() if n}, "notes": list(self.notes)})
+        self._outbox.say(
+            {
+                "is": "done",
+                "dropped": {k: n for k, n in dropped.items() if n},
+                "notes": list(self.notes),
+                "unanswered": list(self.unanswered),
+            }
+        )
         while not self._outbox.empty:
             self._outbox.flush()
             select.select([], [self._control], [], 1)

@@ -34,14 +34,15 @@ _MARGIN = 5.0
 @dataclass(frozen=True, slots=True)
 class SinkResult:
     """What the guest tried, in the order of time. `dropped` counts what came too fast or too much, by name; `notes` are
-    sentences about what could not be done (`TLS is not answered: cryptography is not installed …`). `method` is what leads
-    connections to the sink."""
+    sentences about what was not seen, or not whole. `method` is what leads connections to the sink. `unanswered` are sentences
+    about what was seen and got no answer (`TLS is not answered: cryptography is not installed …`)."""
 
     attempts: tuple[Attempt, ...]
     queries: tuple[Query, ...]
     dropped: Mapping[str, int]
     notes: tuple[str, ...]
     method: str = ""
+    unanswered: tuple[str, ...] = ()
 
 
 class SinkError(ScannerError):
@@ -128,6 +129,7 @@ class Sink(AbstractContextManager["Sink"]):
         self._method = ""
         self._dropped: Counter[str] = Counter()
         self._notes: tuple[str, ...] = ()
+        self._unanswered: tuple[str, ...] = ()
         self._failure = ""
         self._done = False
 
@@ -174,7 +176,7 @@ class Sink(AbstractContextManager["Sink"]):
     def _result(self) -> SinkResult:
         attempts, queries = self._ledger.attempts(), self._ledger.queries()
         dropped = self._dropped + self._ledger.dropped
-        return SinkResult(attempts, queries, dict(sorted(dropped.items())), self._notes, self._method)
+        return SinkResult(attempts, queries, dict(sorted(dropped.items())), self._notes, self._method, self._unanswered)
 
     def _start(self) -> None:
         guest = self._guest = _guest_namespace(self._pause)
@@ -246,8 +248,10 @@ class Sink(AbstractContextManager["Sink"]):
                 case "failed":
                     self._failure = printable(str(message["why"]), 2000)
                 case "done":
-                    self._dropped = Counter({str(k): int(n) for k, n in message["dropped"].items()})
+                    dropped = {printable(str(what), 60): int(n) for what, n in message["dropped"].items()}
+                    self._dropped = Counter({what: n for what, n in dropped.items() if n > 0})
                     self._notes = tuple(printable(str(note)) for note in message["notes"])
+                    self._unanswered = tuple(printable(str(note)) for note in message["unanswered"])
                     self._done = True
                     self._over.set()
                 case other:
