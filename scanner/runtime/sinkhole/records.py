@@ -5,6 +5,7 @@ counted. The parent believes no message that it cannot read whole.
 """
 
 import json
+import math
 import socket
 import struct
 from collections import Counter
@@ -24,6 +25,13 @@ _OPEN = 1 << 20
 """Attempts that have begun and not ended: more than the child has connections and flows."""
 _LENGTH = struct.Struct("=I")
 _PIECE = 1 << 18
+_WORD = 64
+"""Characters of an address, a protocol, a service, a type."""
+_NAME = 1024
+"""Characters of a host's name: 255 bytes (RFC 1035, 3.1), each of which may be shown as four."""
+_COUNT = 1 << 62
+_DEEP = 16
+"""Objects in objects that are kept of an attempt's details."""
 FIRST_BYTES: Final = 256
 
 
@@ -224,10 +232,10 @@ class Ledger:
         return tuple(sorted(self._queries.values(), key=lambda q: (q.time, q.name, q.type)))
 
     def _begin(self, message: Mapping[str, Any]) -> None:
-        time, protocol, name = float(message["time"]), str(message["protocol"]), message["name"]
+        time, protocol, name = _time(message["time"]), _word(message["protocol"]), message["name"]
         source, target = _endpoint(message["source"]), _endpoint(message["target"])
         pid = self._who(protocol, source, target, time)
-        name = None if name is None else str(name)
+        name = None if name is None else _word(name, _NAME)
         if len(self._open) >= _OPEN:
             raise NonsenseError("attempts without an end")
         self._open[int(message["id"])] = Attempt(time, protocol, target, name, source, pid)
@@ -244,12 +252,12 @@ class Ledger:
         self._keep(
             replace(
                 begun,
-                service=str(message["service"]),
-                details=details,
+                service=_word(message["service"]),
+                details={key: _plain(value, _DEEP) for key, value in details.items()},
                 first=str(message["first"]).encode("latin-1")[:FIRST_BYTES],
-                sent=int(message["sent"]),
-                count=int(message["count"]),
-                last=None if last is None else float(last),
+                sent=_number(message["sent"]),
+                count=_number(message["count"]),
+                last=None if last is None else _time(last),
             )
         )
 
@@ -275,10 +283,10 @@ class Ledger:
 
     def _ask(self, message: Mapping[str, Any]) -> None:
         time, name, kind, transport = (
-            float(message["time"]),
-            str(message["name"]),
-            str(message["type"]),
-            str(message["transport"]),
+            _time(message["time"]),
+            _word(message["name"], _NAME),
+            _word(message["type"]),
+            _word(message["transport"]),
         )
         source, server = _endpoint(message["source"]), _endpoint(message["server"])
         pid = self._who(transport, source, server, time)
@@ -294,4 +302,41 @@ class Ledger:
 
 def _endpoint(value: Any) -> Endpoint:
     address, port = value
-    return Endpoint(str(address), None if port is None else int(port))
+    return Endpoint(_word(address), None if port is None else _number(port, 0xFFFF))
+
+
+def _word(value: Any, most: int = _WORD) -> str:
+    """Raises ValueError: no text, or longer than any that an honest child writes."""
+    if not isinstance(value, str) or len(value) > most:
+        raise ValueError(f"no text of at most {most} characters")
+    return value
+
+
+def _number(value: Any, most: int = _COUNT) -> int:
+    """Raises ValueError, TypeError, OverflowError."""
+    number = int(value)
+    if not 0 <= number <= most:
+        raise ValueError(f"no number up to {most}")
+    return number
+
+
+def _time(value: Any) -> float:
+    """Raises ValueError, TypeError, OverflowError."""
+    seconds = float(value)
+    if not math.isfinite(seconds):
+        raise ValueError("no time")
+    return seconds
+
+
+def _plain(value: Any, deep: int) -> Json:
+    """What a report can hold: no number that JSON has none for, and nothing that lies too deep to be walked through."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if not isinstance(value, dict | list):
+        kept: Json = value
+        return kept
+    if not deep:
+        return "…"
+    if isinstance(value, list):
+        return [_plain(one, deep - 1) for one in value]
+    return {key: _plain(one, deep - 1) for key, one in value.items()}

@@ -129,6 +129,46 @@ def test_what_is_no_message_is_not_believed(data: bytes) -> None:
     parent.close()
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"time": "nan"},
+        {"time": float("inf")},
+        {"protocol": "x" * 60_000},
+        {"target": ["203.0.113.1", 65_536]},
+        {"target": ["x" * 60_000, 80]},
+        {"name": "x" * 60_000},
+        {"name": 7},
+    ],
+)
+def test_what_no_honest_child_says_is_not_kept(wrong: dict[str, Any]) -> None:
+    with pytest.raises(NonsenseError):
+        ledger().take(_attempt(1) | wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"sent": -1}, {"count": 1 << 80}, {"last": "nan"}, {"service": "x" * 100}])
+def test_an_end_that_no_honest_child_tells_is_not_kept(wrong: dict[str, Any]) -> None:
+    book = ledger()
+    book.take(_attempt(1))
+    with pytest.raises(NonsenseError):
+        book.take(_heard(1) | wrong)
+
+
+def test_details_are_what_a_report_can_hold() -> None:
+    book = ledger()
+    book.take(_attempt(1))
+    deep: Any = "the end"
+    for _ in range(400):
+        deep = {"in": [deep]}
+    book.take(_heard(1) | {"details": {"deep": deep, "rate": [float("nan"), float("-inf"), 0.5]}})
+
+    [attempt] = book.attempts()
+    assert attempt.details["rate"] == ["nan", "-inf", 0.5]
+    text = json.dumps(attempt.details, allow_nan=False)
+    assert text.count('{"in"') == 8
+    assert "the end" not in text
+
+
 scalars = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False) | st.text(max_size=5)
 values = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.text(max_size=3), scalars, max_size=2)
 keys = (
