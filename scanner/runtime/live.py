@@ -414,4 +414,5 @@ def _bare(process: Process, words: tuple[str, ...]) -> Member:
         standard=(None, None, None),
         net=None,
         pretends=False,
+        thread=process.pid,
     )

@@ -45,8 +45,8 @@ def look(pid: int) -> Seen:
     looker = processes.Looker(missed)
     found = tuple(m for m in map(looker.look, membership.members(pid, missed)) if m is not None)
     held = sockets.look(found, missed)
-    namespace = network.look(pid, missed) if found else None
     by_number = {m.pid: m for m in found}
+    namespace = network.look(by_number[pid].thread if pid in by_number else pid, missed) if found else None
 
     def programs(number: int) -> BinaryIO | None:
         return opened(by_number[number]) if number in by_number else None
@@ -58,9 +58,9 @@ def opened(member: Member, name: str = "exe") -> BinaryIO | None:
     """The program of a process (or with `map_files/…` a file that it maps), to be closed by the caller; None where the process
     has ended, even where another has its number by now."""
     try:
-        with ProcessFolder(member.pid) as folder:
-            stat = processes.counted(folder.read("stat", 4096) or b"")
-            if stat is None or stat.ticks != member.ticks:
+        with ProcessFolder(member.pid) as first, ProcessFolder(member.thread) as folder:
+            stat = processes.counted(first.read("stat", 4096) or b"")
+            if stat is None or stat.ticks != member.ticks or not processes.is_of(folder, member.pid):
                 return None
             fd = open_program(folder, name)
     except ProcessLookupError:

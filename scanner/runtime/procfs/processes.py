@@ -61,6 +61,7 @@ class Member:
     apart. `program` identifies its executable; `replaced`: another file stands at its name now. `libraries` are
     files without a name that it runs code of. `inodes` are the sockets that it holds, `standard` those that are its input,
     output and errors. `net` is its network namespace. `pretends`: it bears the name of a thread of the kernel.
+    `thread` is the number under which /proc shows it: its own, or a thread's where its first one has ended before the others.
     """
 
     process: Process
@@ -76,6 +77,7 @@ class Member:
     standard: tuple[int | None, int | None, int | None]
     net: int | None
     pretends: bool
+    thread: int
 
     @property
     def pid(self) -> int:
@@ -180,17 +182,32 @@ class Looker:
     def look(self, pid: int) -> Member | None:
         """The process, None where it has ended."""
         try:
-            with ProcessFolder(pid, self._missed) as folder:
-                return self._look(folder)
+            with ProcessFolder(pid, self._missed) as first:
+                stat = counted(first.read("stat", _STAT) or b"")
+                if stat is None:
+                    return None
+                who = status(first.read("status", _STATUS) or b"")
+                if _lives(first, stat):
+                    return self._look(first, pid, stat, *who)
+                for thread in first.names("task", _THREADS) or ():
+                    if (found := self._through(int(thread), pid, stat, *who)) is not None:
+                        return found
+                return None
         except ProcessLookupError:
             return None
 
-    def _look(self, folder: ProcessFolder) -> Member | None:
-        pid = folder.pid
-        stat = counted(folder.read("stat", _STAT) or b"")
-        if stat is None or stat.state in ("Z", "X") or (folder.read("statm", 64) or b"0").startswith(b"0 "):
-            return None  # ended, or ending: it has let go of its memory, and with it of its words and program
-        uid, inner = status(folder.read("status", _STATUS) or b"")
+    def _through(self, thread: int, pid: int, stat: Counted, uid: int | None, inner: int | None) -> Member | None:
+        """A process whose first thread has ended while others run: it is to be seen through one of these (pthread_exit(3))."""
+        try:
+            with ProcessFolder(thread, self._missed) as folder:
+                own = counted(folder.read("stat", _STAT) or b"")
+                if thread == pid or own is None or not _lives(folder, own) or not is_of(folder, pid):
+                    return None
+                return self._look(folder, pid, stat, uid, inner)
+        except ProcessLookupError:
+            return None
+
+    def _look(self, folder: ProcessFolder, pid: int, stat: Counted, uid: int | None, inner: int | None) -> Member:
         said = words(self._text(folder, "cmdline", _COMMAND, "the command lines"))
         around = variables(self._text(folder, "environ", _ENVIRONMENT, "the environments"))
         link = folder.link("exe", "the programs")
@@ -233,6 +250,7 @@ class Looker:
             standard=(sockets.get("0"), sockets.get("1"), sockets.get("2")),
             net=int(net[1]) if net else None,
             pretends=link is not None and (_KERNEL.fullmatch(said[0]) is not None if said else _bracketed(name)),
+            thread=folder.pid,
         )
 
     def _text(self, folder: ProcessFolder, name: str, limit: int, what: str) -> bytes:
@@ -304,6 +322,16 @@ class Looker:
         found = (folder.read(f"task/{number}/comm", 64) or b"" for number in numbers)
         names = {one.rstrip(b"\n").decode("utf-8", "backslashreplace") for one in found}
         return tuple(sorted(names - {name, ""}))
+
+
+def _lives(folder: ProcessFolder, stat: Counted) -> bool:
+    """Not ended, nor ending: then it has let go of its memory, and with it of its words and program."""
+    return stat.state not in ("Z", "X") and not (folder.read("statm", 64) or b"0 ").startswith(b"0 ")
+
+
+def is_of(folder: ProcessFolder, pid: int) -> bool:
+    """Whether the folder is that of a thread of the process."""
+    return re.search(rb"^Tgid:\t%d$" % pid, folder.read("status", _STATUS) or b"", re.MULTILINE) is not None
 
 
 def _bracketed(name: str) -> bool:

@@ -153,7 +153,7 @@ class Programs:
         if not wanted:
             return
         try:
-            with ProcessFolder(member.pid) as folder, Root(folder) as root:
+            with ProcessFolder(member.thread) as folder, Root(folder) as root:
                 for name, limit in wanted:
                     path = name if name.startswith(b"/") else (member.process.working_dir or b"/") + b"/" + name
                     normal = os.path.normpath(path).lstrip(b"/")
@@ -214,7 +214,8 @@ class Programs:
     def _databases(self, spool: LayerSpool, seen: Seen) -> None:
         """What says which package owns a program: a distribution's own tool is judged with more trust."""
         try:
-            with ProcessFolder(self.first) as folder, Root(folder) as root:
+            first = seen.member(self.first)
+            with ProcessFolder(first.thread if first is not None else self.first) as folder, Root(folder) as root:
                 if root.problem:
                     note = f"files of the container were not opened by their names: {root.problem}"
                     self.notes.append(Notification("source", Level.WARNING, note))

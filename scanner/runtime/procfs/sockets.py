@@ -167,7 +167,7 @@ def look(members: Sequence[Member], missed: Missed) -> tuple[Socket, ...]:
         for inode in member.inodes:
             holders.setdefault(inode, []).append(member.pid)
         if member.net is not None:
-            spaces.setdefault(member.net, []).append(member.pid)
+            spaces.setdefault(member.net, []).append(member.thread)
     ours = Path("/proc/self/ns/net").stat().st_ino
     found: list[Socket] = []
     known: set[int] = set()
@@ -284,7 +284,7 @@ def _others(members: Sequence[Member], holders: Mapping[int, list[int]], known: 
 def _protocols(member: Member, wanted: frozenset[int]) -> Iterator[tuple[int, str]]:
     """(number, name of the protocol) of sockets that a process holds; those closed meanwhile are left out."""
     try:
-        with ProcessFolder(member.pid) as folder:
+        with ProcessFolder(member.thread) as folder:
             for name, to in folder.links("fd", FILES) or ():
                 inode = int(to[8:-1]) if to.startswith(b"socket:[") and to[8:-1].isdigit() else None
                 if inode in wanted and inode is not None:

@@ -34,7 +34,7 @@ def member(
         devices=facts.get("devices", ()),  # type: ignore[arg-type]
     )
     made = Member(
-        process, 1, words[0][:15], words, (), (), (1, 1, 1), False, (), frozenset(), (None, None, None), 1, False
+        process, 1, words[0][:15], words, (), (), (1, 1, 1), False, (), frozenset(), (None, None, None), 1, False, pid
     )
     return replace(made, **more)  # type: ignore[arg-type]
 

@@ -255,3 +255,32 @@ def test_command_lines_without_end_do_not_fill_our_memory(monkeypatch: pytest.Mo
         seen = look(pid)
         assert len(seen.processes) == 4
         assert any("the environments of 2 processes: longer than 4096 bytes" in text for text in seen.unseen)
+
+
+def test_a_process_whose_first_thread_has_ended_is_seen_through_another() -> None:
+    """To the kernel its leader is a zombie: no command line, no program, no memory, while the others work on."""
+    code = (
+        "import ctypes, socket, threading, time\n"
+        "held = socket.create_server(('127.0.0.1', 0))\n"
+        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "print('ready', flush=True)\n"
+        "ctypes.CDLL(None).pthread_exit(None)\n"
+    )
+    with apart(code, "-n", "-p", "-f") as (pid, _):
+        deadline = time.monotonic() + 10
+        while ") Z " not in Path(f"/proc/{pid}/stat").read_text():
+            assert time.monotonic() < deadline, "its first thread did not end"
+            time.sleep(0.01)
+        seen = look(pid)
+        member = seen.member(pid)
+        assert member is not None
+        assert member.thread != pid
+        assert member.words[-1] == code
+        assert member.process.inner == 1
+        assert member.process.executable is not None
+        assert seen.namespace is not None
+        assert [s.pids for s in seen.sockets if s.state == "listen" and s.kind == "tcp"] == [(pid,)]
+        program_ = opened(member)
+        assert program_ is not None
+        with program_:
+            assert program_.read(4) == b"\x7fELF"
