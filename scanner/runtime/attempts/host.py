@@ -1,5 +1,6 @@
 """The sandbox's own host: its gateway's address, and the ports at which container engines and clusters listen."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from scanner.egress.takeover import engine_at
@@ -33,6 +34,9 @@ ENGINE = Rule(
     attack=("T1610", "T1611", "T1613"),
 )
 
+_API = re.compile(r"(?:https?://[^/]*)?(?:/v\d[\d.]*)?/(?:containers/(?:json|create)|images/json|libpod)(?:[/?]|$)")
+"""How paths of an engine's API begin (moby, api/swagger.yaml; Podman's libpod). Elsewhere in a path the words are a package's or a
+folder's: Debian keeps Podman below /debian/pool/main/libp/libpod/."""
 _ENGINES = {
     2375: "Docker",
     2376: "Docker",
@@ -51,7 +55,7 @@ def _engine(attempt: Attempt, watched: Watched) -> str | None:
         return engine_at(attempt.target.address)
     if attempt.protocol != "tcp":
         return None
-    if any(p in asked for p in ("/containers/json", "/containers/create", "/images/json", "/libpod/")):
+    if _API.match(asked):
         return "Docker"
     near = watched.destination(attempt) in (Destination.HOST, Destination.PRIVATE, Destination.SIBLINGS)
     known = _ENGINES.get(attempt.target.port or 0)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.model import Confidence, Finding, ProcessLocation, Severity
+from scanner.model import Confidence, Finding, Level, ProcessLocation, Severity
 from scanner.model.run import Attempt, Endpoint, How, Namespace, Process, Query, Run
 from scanner.runtime.attempts.dns_tunnel import DISORDER, _disorder
 from scanner.runtime.attempts.judging import judge, rules, watches
@@ -213,6 +213,36 @@ def test_the_engines_port_on_the_host_is_told_apart_from_the_hosts_other_service
     assert (host.rule_id, host.severity) == ("observed/host", Severity.MEDIUM)
     assert (silent.rule_id, silent.severity) == ("observed/engine", Severity.HIGH)
     assert outside.rule_id == "observed/connection"
+
+
+@pytest.mark.parametrize(
+    ("path", "engine"),
+    [
+        ("/v1.43/containers/json?all=1", True),
+        ("/libpod/info", True),
+        ("/v5.0.0/libpod/containers/json", True),
+        ("http://docker/images/json", True),
+        ("/debian/pool/main/libp/libpod/podman_4.3.1+ds1-8+deb12u1_amd64.deb", False),
+        ("/docs/containers/json.html", False),
+    ],
+)
+def test_an_engines_api_is_known_by_how_its_paths_begin(path: str, engine: bool) -> None:
+    asked = tcp("198.18.0.7", 80, name="deb.example", service="http", details={"http": {"method": "GET", "path": path}})
+    [finding] = found([asked])
+    assert (finding.rule_id == "observed/engine") is engine
+
+
+def test_a_kind_that_fails_leaves_its_attempts_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(attempt: Attempt, _: object) -> bool:
+        raise ValueError(attempt.target.address)
+
+    kinds = tuple(replace(w, takes=broken) if w.name == "reverse_tunnel" else w for w in watches())
+    monkeypatch.setattr("scanner.runtime.attempts.judging.watches", lambda: kinds)
+    findings, [note] = judge(replace(RUN, attempts=(STRATUM, REVERSE)), "rome", (), [GATEWAY])
+
+    assert [f.rule_id for f in findings] == ["observed/pool", "observed/connection"]
+    assert (note.level, note.incomplete) == (Level.ERROR, True)
+    assert note.message == "attempts of the kind reverse_tunnel could not be judged: ValueError: 203.0.113.7"
 
 
 def test_echo_requests_that_carry_data_are_no_ping() -> None:
