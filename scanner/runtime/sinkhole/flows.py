@@ -6,9 +6,11 @@ Whoever notices it first tells of it; both add what they know until it ends.
 What only the tap saw has its facts under the protocol's name, as the answers' have theirs under the service's:
 - `tcp`: `handshake` (`not finished`: a SYN and no connection; `none`: a segment that no connection has, with its `flags`)
 - `icmp`, `icmp6`: `type` (`echo-request`, …) and `sizes`, the different lengths of what it carried (16 at most)
-- `igmp`, `sctp`, `ip-47`, `arp`, `eth-88cc`, …: `sizes`; `type` is `fragment` where the first piece of a packet never came
+- `igmp` (but a host's word on its groups), `sctp`, `ip-47`, `arp`, `eth-88cc`, …: `sizes`; `type` is `fragment` where the first piece of a
+  packet never came
 """
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -189,6 +191,8 @@ class Flows:
         """What every kernel says by itself: of its neighbours, of groups, of datagrams that came to no socket."""
         if packet.protocol == "icmp6" and packet.kind in _NEIGHBOURS:
             return packet.length <= _USUAL_NEIGHBOUR_BYTES
+        if packet.protocol == "igmp" and ipaddress.ip_address(packet.target).is_multicast:
+            return packet.length <= _USUAL_NEIGHBOUR_BYTES  # multicast DNS joins its group: RFC 3376
         if packet.protocol in ("icmp", "icmp6") and packet.kind in _ERRORS:
             return packet.length <= _USUAL_ERROR_BYTES * 3 and self._quotes(packet)
         return False

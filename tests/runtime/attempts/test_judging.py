@@ -461,8 +461,9 @@ def test_whatever_was_tried_no_judge_fails_and_every_attempt_that_left_is_told(
 
     assert all(f.message.isprintable() for f in findings)
     told = sum(
-        f.details["count"]
+        count
         for f in findings
         if f.rule_id not in ("observed/dns-tunnel", "observed/foreign-resolver") and "looked up" not in f.message
+        if isinstance(count := f.details["count"], int)
     )
     assert told <= sum(a.count for a in attempts)

@@ -57,6 +57,16 @@ def sent(size: int, port: int = 9, target: str = "203.0.113.1", source: int = 50
     return Packet("udp", GUEST, target, source, port, b"x" * min(size, 100), size)
 
 
+def test_a_group_that_a_program_joins_is_the_kernels_word_and_a_long_one_is_an_attempt() -> None:
+    some, told = flows()
+    some.packet(Packet("igmp", GUEST, "224.0.0.22", payload=b"x" * 16, length=16), 1.0)
+    some.packet(Packet("igmp", GUEST, "224.0.0.251", payload=b"x" * 8, length=8), 1.0)
+    assert told.begun == {}
+    some.packet(Packet("igmp", GUEST, "224.0.0.22", payload=b"x" * 600, length=600), 2.0)
+    some.packet(Packet("igmp", "fd17::2", "2001:db8::1", payload=b"x" * 8, length=8), 3.0)
+    assert [(p, t.address) for p, _, t in told.begun.values()] == [("igmp", "224.0.0.22"), ("igmp", "2001:db8::1")]
+
+
 @given(st.permutations(["syn", "again", "accept", "end"]))
 def test_a_connection_is_one_attempt_in_any_order(order: list[str]) -> None:
     book, told = flows()
