@@ -9,7 +9,7 @@ import click
 from scanner.cli.launching import egress_options, launch_options
 from scanner.cli.options import LEVELS, color, outputs, parse_limits, use_color, user_rules, width
 from scanner.errors import UsageError
-from scanner.model import Limits, Severity
+from scanner.model import Limits, Severity, printable
 
 EPILOG = """\b
 AFTER, what the run left:
@@ -121,8 +121,10 @@ def diff(
         raise UsageError("name one AFTER, or a BEFORE and an AFTER: sandscan diff [BEFORE] AFTER")
     before, after = (None, targets[0]) if len(targets) == 1 else targets
     if before is None and not after.startswith("container:"):
+        name = printable(after)
+        hint = "" if ":" in after else f". If {name} is a container, write container:{name}"
         raise UsageError(
-            "only a container knows what it was made from; name an image before: sandscan diff IMAGE AFTER"
+            f"only a container knows what it was made from; name an image before: sandscan diff IMAGE {name}{hint}"
         )
 
     from scanner.cache import Cache

@@ -111,6 +111,7 @@ def live(
     from scanner.runtime import live as looking
     from scanner.sources.plugin import SourceOptions
 
+    container = container.removeprefix("container:")  # as diff has it
     wanted = check(outputs, launched=bool(launches), run=True)
     if not launches and (given := [name for name, value in launch.items() if value]):
         raise UsageError(f"--{given[0].replace('_', '-')} says something of a launch; name it with --launch FILE")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from scanner.errors import SourceError, TargetError
+from scanner.errors import SourceError, TargetError, UsageError
 from scanner.model import printable
 from scanner.sources.failures import reason
 
@@ -18,6 +18,7 @@ ANSWER_SECONDS = 60
 DOWNLOAD_SECONDS = 1800
 """Old engines write a whole image to a temporary directory before the first byte of it arrives."""
 CHUNK = 1 << 20
+_BAD_REQUEST = 400
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}")
 """What a container, a network or a volume may be called, ids included (moby, daemon/names)."""
 
@@ -53,7 +54,8 @@ def connect(aim: str, otherwise: str, resources: ExitStack) -> "tuple[docker.Doc
 
 
 def ask(endpoint: str, question: Callable[[], Any], wanted: str | None = None) -> dict[str, Any] | None:
-    """The engine's answer; None where it knows no such thing (it may be gone by now), unless that is the thing `wanted`."""
+    """The engine's answer; None where it knows no such thing (it may be gone by now), unless that is the thing `wanted`. Raises
+    TargetError for that, UsageError for a name that can be nobody's, SourceError."""
     import docker.errors
     import requests
 
@@ -66,7 +68,12 @@ def ask(endpoint: str, question: Callable[[], Any], wanted: str | None = None) -
             f"the engine at {printable(endpoint)} has no container {wanted}; docker ps --all lists those that it has"
         ) from e
     except docker.errors.APIError as e:
-        raise SourceError(f"the engine at {printable(endpoint)} does not tell: {printable(str(e))}") from e
+        said = printable(str(e.explanation or e))
+        if wanted is not None and e.status_code == _BAD_REQUEST:
+            raise UsageError(
+                f"the engine at {printable(endpoint)} does not understand {printable(wanted)}: {said}"
+            ) from e
+        raise SourceError(f"the engine at {printable(endpoint)} does not tell: {said}") from e
     except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as e:
         raise SourceError(f"the engine at {printable(endpoint)} went away: {reason(e)}") from e
     if not isinstance(answer, dict) or (wanted is not None and not isinstance(answer.get("Id"), str)):

@@ -9,6 +9,7 @@ API: moby, api/swagger.yaml; the frames of an attached container's output: Conta
 """
 
 import hashlib
+import io
 import os
 import platform
 import secrets
@@ -16,6 +17,7 @@ import select
 import signal
 import socket
 import stat
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -53,8 +55,13 @@ _RECEIVE = 1 << 18
 _FRAME = 8
 _ENGINES_FILES = {"HostsPath": b"etc/hosts", "HostnamePath": b"etc/hostname", "ResolvConfPath": b"etc/resolv.conf"}
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_WORDS = 600
+"""Characters of an engine's explanation: the cause stands at its end."""
+_BAD_REQUEST = 400
+"""What was asked for makes no sense: a program that the image has not, no command at all, a user that nobody knows."""
 _TAG = "latest"
 """Of the pause image: Podman gives no other to what is imported, whatever it is asked for."""
+_RESOLV_CONF = f"nameserver {RESOLVER}\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +192,8 @@ class Pause(AbstractContextManager["Pause"]):
         for key, path in _ENGINES_FILES.items():
             with suppress(OSError, TypeError):
                 found[path] = f"sha256:{hashlib.sha256(Path(told[key]).read_bytes()).hexdigest()}"
+        if not told.get("ResolvConfPath"):
+            found[b"etc/resolv.conf"] = f"sha256:{hashlib.sha256(_RESOLV_CONF).hexdigest()}"
         return found
 
     @property
@@ -238,6 +247,7 @@ class Guest(AbstractContextManager["Guest"]):
     def __enter__(self) -> "Guest":
         try:
             self.id = _created(self._api, self._endpoint, self._config(), self.name)
+            self._name_the_resolver()
         except BaseException:
             self.close()
             raise
@@ -305,6 +315,19 @@ class Guest(AbstractContextManager["Guest"]):
         if settings.user is not None:
             config["User"] = settings.user
         return config
+
+    def _name_the_resolver(self) -> None:
+        """Podman writes no resolv.conf for a container without a network, whatever its `Dns` says: the guest is given one as a file."""
+        told = ask(self._endpoint, partial(self._api.inspect_container, self._within.id)) or {}
+        if told.get("ResolvConfPath"):
+            return
+        made = io.BytesIO()
+        with tarfile.open(fileobj=made, mode="w") as tar:
+            member = tarfile.TarInfo("etc/resolv.conf")
+            member.size, member.mode = len(_RESOLV_CONF), 0o644
+            tar.addfile(member, io.BytesIO(_RESOLV_CONF))
+        put = partial(self._api.put_archive, self.id, "/", made.getvalue())
+        _asked(self._endpoint, "give the guest its resolver's address", put)
 
     def run(self, watch: Callable[[Moment], str] = lambda _: "") -> Ended:
         """Start it and wait until it ends or has to be stopped. `watch` is called some times a second and may say why to stop.
@@ -642,9 +665,10 @@ def _asked(endpoint: str, aim: str, request: Callable[[], Any]) -> Any:
             f"the engine at {printable(endpoint)} does not {aim}: {printable(str(e.explanation or e))}"
         ) from e
     except docker.errors.APIError as e:
-        raise SourceError(
-            f"the engine at {printable(endpoint)} does not {aim}: {printable(str(e.explanation or e))}"
-        ) from e
+        said = printable(str(e.explanation or e), _WORDS)
+        hint = ": name one after --" if "no command" in said.lower() else ""
+        kind = TargetError if e.status_code == _BAD_REQUEST else SourceError
+        raise kind(f"the engine at {printable(endpoint)} does not {aim}: {said}{hint}") from e
     except (docker.errors.DockerException, requests.RequestException, OSError, ValueError) as e:
         raise SourceError(f"the engine at {printable(endpoint)} went away while it was to {aim}: {reason(e)}") from e
 
