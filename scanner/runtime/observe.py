@@ -445,7 +445,9 @@ def _member(process: Process) -> "Member":
 
     name = Path(os.fsdecode(process.executable or b"")).name[:15]
     nothing = (None, None, None)
-    return Member(process, 0, name, process.command, (), (), None, False, (), frozenset(), nothing, None, False)
+    return Member(
+        process, 0, name, process.command, (), (), None, False, (), frozenset(), nothing, None, False, process.pid
+    )
 
 
 def _joined(traced: Sequence[Process], looked: "Looked") -> tuple[Process, ...]:
