@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import platform
+import posixpath
 import secrets
 import select
 import signal
@@ -46,6 +47,10 @@ OUTPUT = 64 << 10
 """Bytes of the guest's output that are kept; the rest is read, counted and let go."""
 _TURN = 0.2
 _GONE_SECONDS = 20.0
+_EXEC_SECONDS = 5.0
+_VOLUMES = 256
+_FREEZING = (0.0, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before each try to freeze a guest: a process that waits for a disk cannot be frozen until it is served."""
 _LEAST = 4096
 """What a file counts at least: an empty one takes an inode."""
 _DEEP = 200
@@ -150,6 +155,7 @@ class Pause(AbstractContextManager["Pause"]):
                 "Memory": 32 << 20,
                 "MemorySwap": 32 << 20,
                 "PidsLimit": 16,
+                "Init": False,  # whatever the engine's default: nothing but the pause may hold its input
                 "AutoRemove": True,
             },
         }
@@ -167,6 +173,10 @@ class Pause(AbstractContextManager["Pause"]):
             )
         self._handle = os.pidfd_open(self.pid)
         self._held.callback(os.close, self._handle)
+        if not _is_ours(self.pid):
+            raise SourceError(
+                f"the engine's image {pause.REPOSITORY} holds another program than sandscan's; remove it with sandscan observe --clean"
+            )
         if self.namespace == Path("/proc/self/ns/net").stat().st_ino:
             raise SourceError("the engine gave the pause container this machine's own network; nothing is run in it")
         if _status(self.pid).get("Seccomp") != "2":
@@ -261,9 +271,7 @@ class Guest(AbstractContextManager["Guest"]):
     def _config(self) -> dict[str, Any]:
         settings, limits = self._settings, self._limits
         label = {LABEL: owner()}
-        declared = (self._image.get("Config") or {}).get("Volumes") or {}
-        hidden = {path for path, _ in settings.tmpfs}
-        volumes = [v for v in dict.fromkeys((*declared, *settings.volumes)) if v not in hidden]
+        volumes = self._volumes()
         options = [self._within.filter(settings.capabilities)]
         if settings.no_new_privileges:
             options.append("no-new-privileges")
@@ -328,6 +336,16 @@ class Guest(AbstractContextManager["Guest"]):
             tar.addfile(member, io.BytesIO(_RESOLV_CONF))
         put = partial(self._api.put_archive, self.id, "/", made.getvalue())
         _asked(self._endpoint, "give the guest its resolver's address", put)
+
+    def _volumes(self) -> list[str]:
+        """The paths of its volumes: the image's and the launch's. Raises SourceError where they are too many to be made."""
+        declared = (self._image.get("Config") or {}).get("Volumes") or {}
+        paths = dict.fromkeys(
+            posixpath.normpath("/" + path.lstrip("/")) for path in (*declared, *self._settings.volumes)
+        )
+        if len(paths) > _VOLUMES:
+            raise SourceError(f"the image declares {len(paths):,} volumes; no more than {_VOLUMES} are made")
+        return [path for path in paths if path not in {hidden for hidden, _ in self._settings.tmpfs}]
 
     def run(self, watch: Callable[[Moment], str] = lambda _: "") -> Ended:
         """Start it and wait until it ends or has to be stopped. `watch` is called some times a second and may say why to stop.
@@ -412,16 +430,25 @@ class Guest(AbstractContextManager["Guest"]):
         import docker.errors
         import requests
 
-        try:
-            self._api.pause(self.id)
-            self.is_frozen = True
-        except docker.errors.APIError as e:
-            if self._state(wait=False).get("Running") is True:
-                notes.append(f"the guest could not be frozen and was killed, its memory unseen: {printable(str(e))}")
-        except (docker.errors.DockerException, requests.RequestException, OSError) as e:
-            notes.append(f"the engine went away before the guest was frozen; it was killed: {reason(e)}")
-        if not self.is_frozen:
-            self._within.kill()
+        problem = ""
+        for wait in _FREEZING:
+            time.sleep(wait)
+            try:
+                self._api.pause(self.id)
+            except docker.errors.APIError as e:
+                if self._state(wait=False).get("Running") is not True:
+                    problem = ""  # it has ended by itself
+                    break
+                problem = f"the guest could not be frozen and was killed, its memory unseen: {printable(str(e))}"
+            except (docker.errors.DockerException, requests.RequestException, OSError) as e:
+                problem = f"the engine went away before the guest was frozen; it was killed: {reason(e)}"
+                break
+            else:
+                self.is_frozen = True
+                return
+        if problem:
+            notes.append(problem)
+        self._within.kill()
 
     def _state(self, *, wait: bool) -> Mapping[str, Any]:
         """What the engine says of its end, waited for where it has ended."""
@@ -520,6 +547,12 @@ class _Disk:
         self._thread.start()
 
     def _watch(self) -> None:
+        try:
+            self._measure()
+        except Exception as e:  # a watch that ends without a word would be no limit
+            self.over = f"what it writes on disk cannot be measured: {type(e).__name__}: {printable(str(e))}"
+
+    def _measure(self) -> None:
         wait = _TURN
         while not self._stop.wait(wait):
             clock = time.monotonic()
@@ -696,6 +729,21 @@ class _Attached(AbstractContextManager[socket.socket]):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._wrapped.close()
         self._socket.close()
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether the process runs the pause program, whatever its image says of itself; waited for, as the engine's own runs before it."""
+    program = pause.elf(platform.machine())
+    end = time.monotonic() + _EXEC_SECONDS
+    while time.monotonic() < end:
+        try:
+            with Path(f"/proc/{pid}/exe").open("rb") as file:
+                if file.read(len(program) + 1) == program:
+                    return True
+        except OSError:
+            return False
+        time.sleep(0.005)
+    return False
 
 
 def _pid(api: Any, endpoint: str, identifier: str) -> int:

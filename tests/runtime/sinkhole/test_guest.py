@@ -1,6 +1,7 @@
 """A guest on a real engine: what it sees, how it is limited, and that nothing of it outlives its observer."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.errors import SourceError, TargetError
+from scanner.runtime.sinkhole import pause
 from scanner.runtime.sinkhole.guest import OUTPUT, Frames, Guest, Limits, Moment, Pause, usage
-from scanner.runtime.sinkhole.sweep import sweep
+from scanner.runtime.sinkhole.sweep import remove_images, sweep
 from scanner.runtime.sinkhole.withheld import Settings
 from tests.runtime.sinkhole.guests import VOLUME, Ground, engine, ground
 
@@ -64,6 +66,32 @@ def test_process_one_is_the_pause_and_orphans_are_reaped(ground: Ground) -> None
     first, *processes = ended.output.decode().splitlines()
     assert first == "/pause\0"
     assert not [line for line in processes if ") Z " in line]
+
+
+@pytest.mark.engine
+def test_an_image_that_only_calls_itself_the_pause_holds_no_guest(ground: Ground) -> None:
+    """Whoever loads an archive into an engine may bring a tag and a label with it."""
+    made = ground.client.containers.create(ground.image, ["true"], network_mode="none")
+    try:
+        label = f"LABEL {pause.LABEL}={pause.digest(platform.machine())}"
+        made.commit(pause.REPOSITORY, "latest", changes=f'{label}\nENTRYPOINT ["sleep", "60"]')
+        with pytest.raises(
+            SourceError, match="another program than sandscan's; remove it with sandscan observe --clean"
+        ):
+            ground.run()
+    finally:
+        made.remove(force=True)
+    assert ground.left() == []
+    assert len(remove_images(ground.client, "the engine")) >= 1
+    assert ground.run("id", "-u").output == b"0\n"
+
+
+@pytest.mark.engine
+def test_volumes_without_number_are_not_made(ground: Ground) -> None:
+    settings = Settings(volumes=tuple(f"/v{number}" for number in range(300)))
+    with pytest.raises(SourceError, match="301 volumes; no more than 256 are made"):
+        ground.run(settings=settings)
+    assert ground.left() == []
 
 
 @pytest.mark.engine
