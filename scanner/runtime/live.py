@@ -21,10 +21,8 @@ from scanner.runtime.liverules import RULES, judge
 from scanner.runtime.liverules.scene import Scene
 from scanner.runtime.liverules.signs import Judge, signs
 from scanner.runtime.procfs import Seen, look, top
-from scanner.runtime.procfs.members import groups, identifiers
 from scanner.runtime.procfs.processes import Member
 from scanner.runtime.procfs.programs import Programs
-from scanner.runtime.procfs.reading import ProcessFolder
 
 if TYPE_CHECKING:
     from scanner.egressing import EgressOptions
@@ -85,10 +83,17 @@ class Watched:
     ) -> None:
         self.pid, self.subject, self.repository, self._around = pid, subject, repository, around
         self.programs = Programs(options, pid, progress)
+        self._ticks: int | None = None
 
     def look(self) -> Looked:
-        """One look. Without processes where the container's first one has ended. Raises RuleError and SourceError."""
-        seen = self.programs.look(_named(look(self.pid), self._around))
+        """One look. Without processes where the container's first one has ended, even where another has its number by now.
+        Raises RuleError and SourceError."""
+        seen = look(self.pid)
+        if (first := seen.member(self.pid)) is not None:
+            self._ticks = first.ticks if self._ticks is None else self._ticks
+            if first.ticks != self._ticks:
+                seen = Seen((), (), None, (), lambda _: None)
+        seen = self.programs.look(_named(seen, self._around))
         files = {m.pid: self.programs.findings(m) for m in seen.members}
         return judged(seen, files, self.subject, self.repository, self._around, self.programs.notes)
 
@@ -107,6 +112,7 @@ def judged(
     unseen = seen.unseen
     if judging.left:
         unseen = (*unseen, f"the command lines of {judging.left} processes: judging the others took too long")
+    unseen = (*unseen, *(f"command lines: {note}" for note in judging.notes))
     scene = Scene(subject, repository, seen, miners, tunnels, around.names, around.published)
     findings = sorted((masked.finding(f) for f in judge(scene, files)), key=_worst_first)
     told = dict.fromkeys((*notes, *(Notification("unseen", Level.WARNING, text) for text in unseen)))
@@ -308,14 +314,11 @@ def _life(process: Process) -> tuple[int, int]:
 
 
 def _check(container: "EngineContainer") -> None:
-    """Raises SourceError where the number of the first process is another container's by now."""
-    try:
-        with ProcessFolder(container.pid) as folder:
-            found = identifiers(groups(folder.read("cgroup", 64 << 10) or b""))
-    except ProcessLookupError:
-        return
-    if found and container.id not in found:
-        raise SourceError(f"the container {container.name} ended, and another has the number of its process now")
+    """Raises SourceError where the number of the first process is somebody else's by now."""
+    from scanner.sources.container import is_process_of
+
+    if not is_process_of(container.pid, container.id):
+        raise SourceError(f"the container {container.name} ended while it was looked at")
 
 
 def _repository(container: "EngineContainer") -> str:

@@ -5,7 +5,19 @@ from collections.abc import Iterator, Sequence
 from scanner.detectors.mining.families import COMMON_WORDS, program_family
 from scanner.model import Confidence, Evidence, Finding, Json, Rule, Severity, printable
 from scanner.model.run import Socket
-from scanner.runtime.liverules.scene import Scene, Sign, alike, gpus, hidden, raised, seen_in, shown, temporary, title
+from scanner.runtime.liverules.scene import (
+    Scene,
+    Sign,
+    alike,
+    gpus,
+    hidden,
+    of_all,
+    raised,
+    seen_in,
+    shown,
+    temporary,
+    title,
+)
 from scanner.runtime.liverules.signs import only_loads, wraps
 from scanner.runtime.procfs.processes import Member
 
@@ -39,13 +51,14 @@ _AMOUNTS_TO_NOTHING = frozenset(("miner/wallet",))
 def judge(scene: Scene) -> Iterator[Finding]:
     """One finding for each program and command line; a shell that waits for such a process is named with it."""
     for group in alike(scene.seen.members):
-        strong = [s for s in scene.miners.get(group[0].pid, ()) if s.kind != "environment"]
-        if strong and (wraps(group[0]) or only_loads(strong)) and group[0].pid in scene.above_miners:
+        signs = of_all(scene.miners, group)
+        strong = [s for s in signs if s.kind != "environment"]
+        if strong and (wraps(group[0]) or only_loads(strong)) and all(m.pid in scene.above_miners for m in group):
             continue
         if all(s.rule in _AMOUNTS_TO_NOTHING for s in strong):
             strong = []
         weak = _weak(scene, group)
-        ordered = [s for s in scene.miners.get(group[0].pid, ()) if s.kind == "environment"]
+        ordered = [s for s in signs if s.kind == "environment"]
         if strong or (ordered and weak) or _adds_up(weak):
             yield _finding(scene, group, strong, ordered, weak)
     yield from _of_environment(scene)

@@ -53,6 +53,15 @@ class Sign:
     details: Mapping[str, Json] = field(default_factory=dict)
 
 
+def of_all(signs: Mapping[int, Sequence[Sign]], group: Iterable[Member]) -> list[Sign]:
+    """The signs of all processes of a group, each once: they may have other environments, or other libraries."""
+    found: dict[tuple[str, str, str], Sign] = {}
+    for member in group:
+        for one in signs.get(member.pid, ()):
+            found.setdefault((one.kind, one.rule, one.summary), one)
+    return list(found.values())
+
+
 @dataclass(frozen=True)
 class Scene:
     """One look. `miners` and `tunnels` are the signs of each process by its number; `names` those of other containers and of
@@ -221,10 +230,13 @@ def time_of(seconds: float | None) -> str | None:
 
 
 def alike(members: Iterable[Member]) -> tuple[tuple[Member, ...], ...]:
-    """The processes by program and command line, each group by number."""
-    groups: dict[tuple[bytes | None, tuple[str, ...]], list[Member]] = {}
+    """The processes by program and command line, each group by number. A program is what it holds, not how it is called: two
+    that have had the same path one after the other are no equals."""
+    groups: dict[tuple[object, ...], list[Member]] = {}
     for member in members:
-        groups.setdefault((member.process.executable, member.process.command), []).append(member)
+        process = member.process
+        key = (process.executable, process.program, process.digest, member.program, member.pretends, member.words)
+        groups.setdefault(key, []).append(member)
     return tuple(tuple(group) for group in groups.values())
 
 

@@ -14,6 +14,7 @@ from scanner.model import (
     Image,
     ImageConfig,
     Layer,
+    Notification,
     State,
     Target,
     printable,
@@ -38,12 +39,14 @@ SECONDS = 30
 
 
 class Judge:
-    """Judges command lines, each kind once. `left` counts those that there was no time for."""
+    """Judges command lines, each kind once. `left` counts those that there was no time for; `notes` is what of the others
+    was not judged."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._known: dict[object, tuple[Finding, ...]] = {}
         self._end = time.thread_time() + seconds
         self.left = 0
+        self.notes: dict[str, None] = {}
 
     def command(self, member: Member, files: Sequence[Finding]) -> tuple[Finding, ...]:
         """Findings of its command line; `files` are those of its program, which say what a name alone does not."""
@@ -58,7 +61,9 @@ class Judge:
             return ()
         if key not in self._known:
             config = ImageConfig(entrypoint=words, env=env)
-            self._known[key] = tuple(f for f in _judged(config, evidence) if not (_of_environment(f) or _repeats(f)))
+            self._known[key] = tuple(
+                f for f in self._judged(config, evidence) if not (_of_environment(f) or _repeats(f))
+            )
         return self._known[key]
 
     def environment(self, member: Member) -> tuple[Finding, ...]:
@@ -70,6 +75,15 @@ class Judge:
             found = miner_launch.judge(_view(ImageConfig(env=env), ()))
             self._known["environment", env] = tuple(f for f in found if isinstance(f, Finding))
         return self._known["environment", env]
+
+    def _judged(self, config: ImageConfig, evidence: Iterable[Evidence]) -> Iterator[Finding]:
+        view = _view(config, evidence)
+        for judge in (tunnel_launch.judge, miner_launch.judge):
+            for found in judge(view):
+                if isinstance(found, Notification):
+                    self.notes.setdefault(found.message)
+                elif isinstance(found.locations[0], ConfigLocation):
+                    yield found
 
 
 def _of_environment(finding: Finding) -> bool:
@@ -85,14 +99,6 @@ def _repeats(finding: Finding) -> bool:
 def _takes_text(words: Sequence[str]) -> bool:
     """Whether a shell is handed text in which variables stand."""
     return words[0].rpartition("/")[2] in SHELLS and any(re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", w) for w in words[1:4])
-
-
-def _judged(config: ImageConfig, evidence: Iterable[Evidence]) -> Iterator[Finding]:
-    view = _view(config, evidence)
-    for judge in (tunnel_launch.judge, miner_launch.judge):
-        for found in judge(view):
-            if isinstance(found, Finding) and isinstance(found.locations[0], ConfigLocation):
-                yield found
 
 
 def _view(config: ImageConfig, evidence: Iterable[Evidence]) -> ImageView:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from scanner.detectors.launchers.points import SHELLS
 from scanner.model import Confidence, Evidence, Finding, Json, Rule, Severity
 from scanner.model.run import Socket
-from scanner.runtime.liverules.scene import Scene, Sign, alike, hidden, raised, seen_in, shown, title
+from scanner.runtime.liverules.scene import Scene, Sign, alike, hidden, of_all, raised, seen_in, shown, title
 from scanner.runtime.liverules.signs import only_loads, wraps
 from scanner.runtime.procfs.processes import Member
 
@@ -45,8 +45,8 @@ def judge(scene: Scene) -> Iterator[Finding]:
     """One finding for each program and command line; a shell that waits for such a process is not told besides."""
     for group in alike(scene.seen.members):
         first = group[0]
-        signs = [s for s in scene.tunnels.get(first.pid, ()) if s.kind != "command" or not _is_daemon(s)]
-        if signs and (wraps(first) or only_loads(signs)) and first.pid in scene.above_tunnels:
+        signs = [s for s in of_all(scene.tunnels, group) if s.kind != "command" or not _is_daemon(s)]
+        if signs and (wraps(first) or only_loads(signs)) and all(m.pid in scene.above_tunnels for m in group):
             continue
         if is_server(first):
             yield from _server(scene, group)

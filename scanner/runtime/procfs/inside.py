@@ -73,11 +73,14 @@ def open_program(folder: ProcessFolder, name: str = "exe", what: str = "") -> in
 
 
 def _regular(at: int) -> int | None:
-    """The same file for reading, if it is a regular one: opening a device may do something. `at` is closed."""
+    """The same file for reading, if it is a regular one: opening a device may do something. `at` is closed.
+
+    Nobody is waited for who holds a lease on it (fcntl(2), F_SETLEASE): then it is not to be had.
+    """
     try:
         if not stat.S_ISREG(os.fstat(at).st_mode):
             return None
-        return os.open(f"/proc/self/fd/{at}", os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{at}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     finally:

@@ -51,12 +51,6 @@ def own(of: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
     return frozenset(found)
 
 
-def identifiers(of: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """The identifiers of the containers that the control groups are named for, the innermost of each path."""
-    found = (_IDENTIFIER.findall(path) for _, path in own(of))
-    return frozenset(names[-1] for names in found if names)
-
-
 def parent_of(stat: bytes) -> int | None:
     """The parent's number in /proc/PID/stat; a program may have brackets and spaces in its name, the last one counts."""
     fields = stat.rpartition(b")")[2].split()

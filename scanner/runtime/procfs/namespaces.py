@@ -22,7 +22,8 @@ _ERROR, _DONE = 2, 3
 _NAME, _PEER = 0, 2
 _SHOW = 1 | 4
 _SECONDS = 10
-_SOCKETS = 200_000
+UNIX_SOCKETS = 200_000
+"""Of one namespace. No more are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def unix_sockets(namespace: int) -> tuple[UnixSocket, ...]:
         body = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _SHOW, 0, 0)
         asked.sendto(struct.pack("=IHHII", 16 + len(body), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + body, (0, 0))
         found: list[UnixSocket] = []
-        while len(found) < _SOCKETS:
+        while len(found) < UNIX_SOCKETS:
             done, sockets = answers(asked.recv(1 << 20))
             found += sockets
             if done:

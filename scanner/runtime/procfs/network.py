@@ -246,6 +246,11 @@ def _output(command: list[str]) -> str:
             raise OSError(f"{command[0]} printed more than {_RULES} bytes, or took longer than {_SECONDS} s")
         assert process.stderr is not None, "it was asked for"
         said = process.stderr.read(2000)
-        if process.wait(_SECONDS):
+        try:
+            code = process.wait(_SECONDS)
+        except subprocess.TimeoutExpired as e:
+            process.kill()
+            raise OSError(f"{command[0]} does not end") from e
+        if code:
             raise OSError(f"{command[0]} failed: {printable(said)}")
     return data.decode("utf-8", "backslashreplace")

@@ -4,7 +4,7 @@ import functools
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scanner import masked
@@ -13,13 +13,14 @@ from scanner.runtime.procfs.inside import Identity, Root, fuse_mounts, identity_
 from scanner.runtime.procfs.reading import Missed, ProcessFolder
 
 _STAT, _STATUS = 4096, 64 << 10
-_COMMAND, _WORDS, _WORD = 256 << 10, 4096, 8192
-_ENVIRONMENT, _VARIABLES = 256 << 10, 4096
+_COMMAND, _ENVIRONMENT = 256 << 10, 256 << 10
+_SHOWN, _CHARACTERS = 4096, 8192
+"""Words of a command line that a report shows, and characters of each; rules see all of them."""
 _ALL_WORDS, _FEW = 128 << 20, 4096
 """Bytes of command lines and environments of all processes that are kept, and of each one's after that."""
 FILES = 50_000
 """Open files of one process that are looked at."""
-_THREADS, _LIBRARIES = 64, 16
+_THREADS, _LIBRARIES = 64, 64
 _MAPS = 4 << 20
 _PASSWD = 1 << 20
 _SOCKET = re.compile(rb"socket:\[(\d{1,20})\]")
@@ -118,14 +119,18 @@ def status(data: bytes) -> tuple[int | None, int | None]:
 
 def words(data: bytes) -> tuple[str, ...]:
     """The words of /proc/PID/cmdline, or of a title that a program wrote over them."""
-    parts = data.rstrip(b"\0 ").split(b"\0", _WORDS)[:_WORDS] if data.strip(b"\0 ") else []
-    return tuple(part[:_WORD].decode("utf-8", "backslashreplace") for part in parts)
+    parts = data.rstrip(b"\0 ").split(b"\0") if data.strip(b"\0 ") else []
+    return tuple(part.decode("utf-8", "backslashreplace") for part in parts)
+
+
+def shown(said: Sequence[str]) -> tuple[str, ...]:
+    """The words as a report shows them: masked, and not without end."""
+    return tuple(word[:_CHARACTERS] for word in masked.words(said)[:_SHOWN])
 
 
 def variables(data: bytes) -> tuple[str, ...]:
     """The `NAME=value` of /proc/PID/environ."""
-    parts = data.split(b"\0", _VARIABLES)[:_VARIABLES]
-    return tuple(part[:_WORD].decode("utf-8", "backslashreplace") for part in parts if b"=" in part)
+    return tuple(part.decode("utf-8", "backslashreplace") for part in data.split(b"\0") if b"=" in part)
 
 
 def users(passwd: bytes) -> dict[int, str]:
@@ -216,6 +221,11 @@ class Looker:
         if len(files) >= FILES:
             self._missed.add("the open files", f"more than {FILES}; the rest was not looked at")
         maps = folder.read("maps", _MAPS, "the mapped files") or b""
+        if len(maps) >= _MAPS:
+            self._missed.add("the mapped files", f"their list is longer than {_MAPS} bytes; the rest was not read")
+        libraries = _libraries(maps)
+        if len(libraries) > _LIBRARIES:
+            self._missed.add("the mapped files", f"more than {_LIBRARIES} without a name; the rest was not looked at")
         devices = {found[0] for _, to in files if (found := _DEVICE.fullmatch(to))}
         devices.update(_MAPPED_DEVICE.findall(maps) if b" /dev/" in maps else ())
         sockets = {name: int(found[1]) for name, to in files if (found := _SOCKET.fullmatch(to))}
@@ -224,7 +234,7 @@ class Looker:
         process = Process(
             pid=pid,
             parent=stat.parent,
-            command=masked.words(said) or (f"[{name}]",),
+            command=shown(said) or (f"[{name}]",),
             inner=inner,
             executable=path,
             program=program,
@@ -234,7 +244,7 @@ class Looker:
             working_dir=folder.link("cwd"),
             cpu=stat.used / os.sysconf("SC_CLK_TCK"),
             devices=tuple(sorted(d.decode("ascii", "replace") for d in devices)),
-            environment=masked.words([v for v in around if _MATTER.match(v.partition("=")[0])][:50]),
+            environment=shown([v for v in around if _MATTER.match(v.partition("=")[0])][:50]),
         )
         return Member(
             process=process,
@@ -245,7 +255,7 @@ class Looker:
             threads=self._threads(folder, name),
             program=identity,
             replaced=replaced,
-            libraries=_libraries(maps),
+            libraries=libraries[:_LIBRARIES],
             inodes=frozenset(sockets.values()),
             standard=(sockets.get("0"), sockets.get("1"), sockets.get("2")),
             net=int(net[1]) if net else None,
@@ -357,7 +367,7 @@ def _libraries(maps: bytes) -> tuple[Library, ...]:
         name = path.removesuffix(_GONE)
         if not name.startswith((b"/SYSV", b"/dev/zero", b"/anon_hugepage", b"/[aio]")):
             found.setdefault((device, inode), Library(area.decode("ascii"), name, memfd))
-    return tuple(found.values())[:_LIBRARIES]
+    return tuple(found.values())
 
 
 def environment(of: Member) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scanner.model.run import Endpoint, Socket
 from scanner.model.text import printable
-from scanner.runtime.procfs.namespaces import UnixSocket, unix_sockets, within
+from scanner.runtime.procfs.namespaces import UNIX_SOCKETS, UnixSocket, unix_sockets, within
 from scanner.runtime.procfs.processes import FILES, Member
 from scanner.runtime.procfs.reading import Missed, ProcessFolder, numbers
 
@@ -235,6 +235,8 @@ def _rows(folder: ProcessFolder, missed: Missed) -> Iterator[Row]:
             missed.say("the other ends of Unix sockets", "only root may ask the kernel for them")
             yield from unix(_table(folder, "unix", missed))
         else:
+            if len(told) >= UNIX_SOCKETS:
+                missed.say("the Unix sockets", f"more than {UNIX_SOCKETS}; the rest was not looked at")
             yield from map(_of_unix, told)
         yield from packet(_table(folder, "packet", missed), interfaces)
         yield from netlink(_table(folder, "netlink", missed))

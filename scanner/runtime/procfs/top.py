@@ -3,13 +3,13 @@
 import re
 from collections.abc import Sequence
 
-from scanner import masked
 from scanner.model.run import Process
+from scanner.runtime.procfs.processes import shown
 
 COLUMNS = "-ww -eo pid,ppid,uid,etimes,times,args"
 """Arguments of the ps of the engine's machine; the last column runs to the end of the line, however long."""
 PLAIN = "-efww"
-_PROCESSES, _WORD = 100_000, 8192
+_PROCESSES = 100_000
 
 
 def processes(
@@ -27,13 +27,13 @@ def processes(
         text = fields.get("COMMAND") or fields.get("CMD") or fields.get("ARGS") or ""
         if pid is None:
             continue
-        words = tuple(word[:_WORD] for word in text.split()[:4096])
+        words = tuple(text.split())
         age, uid = _number(fields.get("ELAPSED")), _number(fields.get("UID"))
         used = _number(fields.get("TIME"))
         process = Process(
             pid=pid,
             parent=parent if parent is not None else 0,
-            command=masked.words(words),
+            command=shown(words),
             started=now - age if age is not None else None,
             uid=uid,
             cpu=float(used) if used is not None else None,

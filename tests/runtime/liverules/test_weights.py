@@ -4,8 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from scanner.model import Confidence, Evidence, FileLocation, Finding, Layer, Severity
+from scanner.detectors import tunnel_launch
+from scanner.model import (
+    Confidence,
+    Evidence,
+    FileLocation,
+    Finding,
+    Layer,
+    Level,
+    Notification,
+    ProcessLocation,
+    Severity,
+)
 from scanner.model.run import Endpoint, Namespace, Process, Program, Socket
+from scanner.runtime.live import Surroundings, judged
 from scanner.runtime.liverules import RULES, deleted, engine, judge, miner, outside, raw, tunnel
 from scanner.runtime.liverules.scene import Scene
 from scanner.runtime.liverules.signs import Judge, signs
@@ -397,3 +409,21 @@ def test_command_lines_that_take_too_long_are_counted_not_forgotten() -> None:
     members = [member("ssh", "-N", "-R", f"{n}:localhost:22", OUT, pid=n + 10) for n in range(5)]
     signs(members, {}, judging)
     assert judging.left == 5
+
+
+def test_a_program_that_took_anothers_path_and_words_is_judged_by_itself() -> None:
+    """The first of that name is harmless; it was deleted, and the second lies where it lay."""
+    first = replace(member("worker", path="/tmp/worker", pid=10), program=(1, 1, 1))
+    second = replace(member("worker", path="/tmp/worker", pid=11), program=(1, 2, 2))
+    found = only(miner.judge(scene(first, second, files={11: (binary("miner/binary"),)})))
+    assert [p.pid for p in found.locations if isinstance(p, ProcessLocation)] == [11]
+    assert found.severity.rank >= Severity.HIGH.rank
+
+
+def test_what_a_judge_leaves_out_of_a_command_line_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    note = Notification("detector", Level.WARNING, "the rest was not read")
+    monkeypatch.setattr(tunnel_launch, "judge", lambda _: iter((note,)))
+    seen = Seen((member("sh", "-c", "true"),), (), None, (), lambda _: None)
+    looked = judged(seen, {}, "box", "app", Surroundings())
+    assert looked.unseen == ("command lines: the rest was not read",)
+    assert [n.level for n in looked.notifications] == [Level.WARNING]

@@ -1,6 +1,8 @@
 """Looks at real processes of this machine, without an engine: in namespaces of their own, hiding, ending, many."""
 
+import fcntl
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -284,3 +286,39 @@ def test_a_process_whose_first_thread_has_ended_is_seen_through_another() -> Non
         assert program_ is not None
         with program_:
             assert program_.read(4) == b"\x7fELF"
+
+
+def test_nobody_is_waited_for_who_holds_a_lease_on_a_file(tmp_path: Path) -> None:
+    """Whoever opens such a file waits for its holder, by default for 45 seconds."""
+    path = tmp_path / "script"
+    path.write_bytes(b"#!/bin/sh\n")
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    with path.open("rb+") as held:
+        fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        began = time.monotonic()
+        assert inside._regular(os.open(path, os.O_PATH)) is None
+        assert time.monotonic() - began < 5
+        fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+
+
+def test_nobody_is_waited_for_who_never_hands_out_its_words() -> None:
+    """Its arguments lie in memory whose first use the process itself has to answer (userfaultfd(2)), and it does not."""
+    code = (
+        "import ctypes, fcntl, os, struct\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "asks = libc.syscall({'x86_64': 323}.get(os.uname().machine, 282), os.O_CLOEXEC)\n"
+        "assert asks >= 0\n"
+        "fcntl.ioctl(asks, 0xC018AA3F, struct.pack('QQQ', 0xAA, 0, 0))\n"
+        "fields = open('/proc/self/stat').read().rpartition(')')[2].split()\n"
+        "start, end = (int(fields[45]) + 4095) & ~4095, int(fields[46]) & ~4095\n"
+        "libc.mmap.restype, libc.mmap.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)\n"
+        "assert libc.mmap(start, end - start, 3, 0x32, -1, 0) == start\n"
+        "fcntl.ioctl(asks, 0xC020AA00, struct.pack('QQQQ', start, end - start, 1, 0))\n" + READY
+    )
+    with apart(code + "#" * 30_000, "-n", "-p", "-f") as (pid, _):
+        began = time.monotonic()
+        member = look(pid).member(pid)
+        assert time.monotonic() - began < 10
+        assert member is not None
+        assert 0 < sum(map(len, member.words)) < 10_000

@@ -344,3 +344,17 @@ def test_the_tables_agree_with_ss() -> None:
         ).stdout
     assert ours == {("127.0.0.1", port)}
     assert f"127.0.0.1:{port}" in told
+
+
+def test_rules_see_the_whole_of_a_long_word_and_a_report_its_beginning() -> None:
+    script = "echo ok; " * 5000 + "xmrig -o pool.example:3333"
+    said = processes.words(f"sh\0-c\0{script}\0".encode())
+    assert said == ("sh", "-c", script)
+    assert processes.shown(said) == ("sh", "-c", script[:8192])
+    assert len(processes.shown(("x",) * 5000)) == 4096
+
+
+def test_mapped_code_that_hides_behind_much_of_its_kind_is_found() -> None:
+    row = "%x000-%x000 r-xp 00000000 00:01 %d %30s/memfd:%d (deleted)"
+    maps = "\n".join(row % (n, n + 1, n, "", n) for n in range(100, 150)).encode() + b"\n"
+    assert len(processes._libraries(maps)) == 50

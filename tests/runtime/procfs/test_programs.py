@@ -13,6 +13,7 @@ import pytest
 from fixtures import miners
 from fixtures.elf import build
 from scanner.pipeline import Options
+from scanner.runtime import live
 from scanner.runtime.procfs import Seen, look
 from scanner.runtime.procfs.programs import Programs, script_of
 from tests.engine_fixture import missing
@@ -84,3 +85,18 @@ def test_a_program_is_scanned_once_and_another_of_its_name_by_itself(tmp_path: P
 def test_the_script_that_an_interpreter_runs(tmp_path: Path, words: tuple[str, ...], script: tuple[bytes, ...]) -> None:
     with running(tmp_path / "m") as seen:
         assert script_of(replace(seen.members[0], words=words)) == script
+
+
+def test_a_number_that_another_process_has_by_now_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "60"]) as first:
+        try:
+            watched = live.Watched(first.pid, "box", "image", Options())
+            assert [p.pid for p in watched.look().processes] == [first.pid]
+            found = live.look(first.pid)
+            [member] = found.members
+            monkeypatch.setattr(
+                live, "look", lambda _: replace(found, members=(replace(member, ticks=member.ticks + 1),))
+            )
+            assert watched.look().processes == ()
+        finally:
+            first.kill()
