@@ -15,7 +15,7 @@ from scanner.cli.observe import observe
 from scanner.cli.rules import rules
 from scanner.cli.scan import scan
 from scanner.cli.schema import schema
-from scanner.cli.stop import INTERRUPTED, at_once, leave
+from scanner.cli.stop import INTERRUPTED, TERMINATED, at_once, leave
 from scanner.errors import RuleError, ScannerError, TargetError, UsageError
 
 CLEAN, FINDINGS, USAGE, INCOMPLETE = 0, 1, 2, 3
@@ -68,6 +68,10 @@ def main() -> None:
         code = e.exit_code
     except (click.Abort, KeyboardInterrupt):
         leave("sandscan: interrupted; no report was written", INTERRUPTED)
+    except SystemExit as e:
+        if e.code != TERMINATED:
+            raise
+        leave("sandscan: terminated; no report was written", TERMINATED)
     except BrokenPipeError:
         # whoever read our output has left; the report is cut, so this is no clean end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

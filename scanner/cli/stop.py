@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 _SHOW_CURSOR = "\r\x1b[K\x1b[?25h"
 
 

@@ -126,7 +126,10 @@ def _is_orphan(labelled: dict[str, Any], held: Collection[str]) -> bool:
 def _is_ours(image: dict[str, Any]) -> bool:
     """Whether an image with the pause's label is one: by all its names, or, where a newer one took them, by how small it is."""
     names = [str(name) for name in image.get("RepoTags") or () if name != "<none>:<none>"]
-    own = all(name.removeprefix("localhost/").startswith(f"{pause.REPOSITORY}:") for name in names)
+    own = all(
+        name.removeprefix("localhost/").removeprefix("docker.io/library/").startswith(f"{pause.REPOSITORY}:")
+        for name in names
+    )
     return own and (bool(names) or int(image.get("Size") or 0) < _PAUSE_IMAGE_BYTES)
 
 
