@@ -228,7 +228,7 @@ def _writable(pcap: str | None) -> Path | None:
     path = Path(pcap)
     if not path.absolute().parent.is_dir():
         raise UsageError(f"the folder of the packets does not exist: {printable(str(path.absolute().parent))}")
-    if path.is_symlink() or path.is_dir():
+    if path.is_symlink() or (path.exists() and not path.is_file()):
         raise UsageError(f"the packets go to a file of their own, which {printable(pcap)} is not")
     return path
 

@@ -35,6 +35,7 @@ def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.Complet
         (["image", "--guest-env", "NAME"], "--guest-env NAME: write NAME=VALUE"),
         (["image", "--pcap", "none/run.pcap"], "the folder of the packets does not exist"),
         (["image", "--pcap", "."], "the packets go to a file of their own"),
+        (["image", "--pcap", "/dev/null"], "the packets go to a file of their own"),
         (["image", "--sandbox", "a"], "--sandbox says something of a launch; name it with --launch FILE"),
         (["image", "--runner", "docker"], "--runner says something of a launch"),
         (["--launch", "x", "--sandbox", "a", "--sandbox", "b"], "one sandbox is observed at a time"),

@@ -1,8 +1,10 @@
 """The sinkhole as its user sees it: a context in which a pause's network namespace reaches nothing but answers."""
 
+import errno
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -313,11 +315,26 @@ def _without_network(guest: int, pause: int) -> None:
 
 
 def _new_file(path: Path) -> int:
-    """Raises SinkError."""
+    """A file that nobody else reads, of which nothing is left of what it held. Raises SinkError, for what is no file too."""
     try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        # a pipe without a reader is an error so, and not waited for
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        try:
+            _emptied(opened)
+        except BaseException:
+            os.close(opened)
+            raise
     except OSError as e:
         raise SinkError(f"the packets cannot be written to {printable(str(path))}: {e.strerror}") from e
+    return opened
+
+
+def _emptied(file: int) -> None:
+    """Raises OSError."""
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    os.fchmod(file, 0o600)
+    os.ftruncate(file, 0)
 
 
 def _words(error: Exception) -> str:

@@ -1,6 +1,8 @@
 """The capture file: whole, in its format, and never longer than it may be."""
 
+import os
 import struct
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,18 @@ def test_a_link_in_the_files_place_is_not_followed(outer: Outer, tmp_path: Path)
     with pytest.raises(SinkError, match=r"cannot be written to .*run\.pcap"):
         outer.do(enter)
     assert (tmp_path / "precious").read_text() == "kept"
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_pipe_in_the_files_place_is_not_waited_for(outer: Outer, tmp_path: Path, read: bool) -> None:  # noqa: F811
+    os.mkfifo(tmp_path / "run.pcap")
+
+    def enter() -> None:
+        with paused() as pause, Sink(pause.process.pid, SinkOptions(pcap=tmp_path / "run.pcap")):
+            pass
+
+    with ExitStack() as stack:
+        if read:
+            stack.callback(os.close, os.open(tmp_path / "run.pcap", os.O_RDONLY | os.O_NONBLOCK))
+        with pytest.raises(SinkError, match=r"cannot be written to .*run\.pcap"):
+            outer.do(enter)
