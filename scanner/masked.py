@@ -148,8 +148,8 @@ def run(value: Run) -> Run:
 
 
 def _change(value: FileChange) -> FileChange:
-    expected = None if value.expected is None else text(value.expected)
-    return replace(value, place=text(value.place), expected=expected)
+    place, expected = text(value.place), None if value.expected is None else text(value.expected)
+    return value if (place, expected) == (value.place, value.expected) else replace(value, place=place, expected=expected)
 
 
 def _process(value: Process) -> Process:

@@ -64,7 +64,7 @@ def _cpu() -> float:
 
 def _watch(pid: int, done: threading.Event, peak: list[int]) -> None:
     while not done.is_set():
-        peak[0] = max(peak[0], sum(map(_pss, _tree(pid))))
+        peak[0] = max(peak[0], sum(map(pss, _tree(pid))))
         done.wait(EVERY)
 
 
@@ -84,7 +84,8 @@ def _tree(pid: int) -> Iterator[int]:
             yield from _tree(int(child))
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
+    """A process's proportional set size in bytes, 0 where it is gone."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_bytes()
     except OSError:
