@@ -49,8 +49,9 @@ _TURN = 0.2
 _GONE_SECONDS = 20.0
 _EXEC_SECONDS = 5.0
 _VOLUMES = 256
+_RUNTIMES = ("runc", "crun", "io.containerd.runc.v2")
 _FREEZING = (0.0, 0.1, 0.2, 0.4, 0.8)
-"""Seconds before each try to freeze a guest: a process that waits for a disk cannot be frozen until it is served."""
+"""Seconds before each try to freeze a guest."""
 _LEAST = 4096
 """What a file counts at least: an empty one takes an inode."""
 _DEEP = 200
@@ -440,6 +441,7 @@ class Guest(AbstractContextManager["Guest"]):
                     problem = ""  # it has ended by itself
                     break
                 problem = f"the guest could not be frozen and was killed, its memory unseen: {printable(str(e))}"
+                _halt(self.pid)
             except (docker.errors.DockerException, requests.RequestException, OSError) as e:
                 problem = f"the engine went away before the guest was frozen; it was killed: {reason(e)}"
                 break
@@ -661,6 +663,16 @@ def _unlinked(pause_pid: int) -> int:
                         seen.add(known)
                         total += found.st_blocks * 512
     return total
+
+
+def _halt(first: int) -> None:
+    """Stop all processes of the container: one that is in the middle of writing cannot be frozen, and is to write no more after that."""
+    from scanner.runtime.procfs.members import members
+    from scanner.runtime.procfs.reading import Missed
+
+    for pid in members(first, Missed()):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
 
 
 def _pause_image(api: Any, endpoint: str) -> str:
