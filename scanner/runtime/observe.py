@@ -471,7 +471,8 @@ def _gone(
     """Programs that ran and that nobody has read: neither a file of the run's end nor a process that was looked at."""
     read = {p.executable for p in looked if p.digest is not None}
     ran = dict.fromkeys(p.executable for p in traced if p.executable is not None and p.executable not in read)
-    gone = [printable(path, 200) for path in ran if not stands(path.lstrip(b"/"))]
+    # /proc/self/exe and the like are names of what is told under its own
+    gone = [printable(path, 200) for path in ran if not path.startswith(b"/proc/") and not stands(path)]
     if gone:
         more = f" and {len(gone) - _NAMED:,} more" if len(gone) > _NAMED else ""
         yield Notification(

@@ -14,7 +14,7 @@ from typing import Any
 
 from scanner.errors import LayerError, SourceError, TargetError, UsageError
 from scanner.model import Descriptor, Kind, Layer, Level, Notification, printable
-from scanner.model.run import ChangeKind, FileChange
+from scanner.model.run import ChangeKind, FileChange, FileState
 from scanner.oci.blob import Blob, TarBlob
 from scanner.runtime.changes import mounts
 from scanner.runtime.changes.compare import Comparison
@@ -29,6 +29,8 @@ from scanner.sources.engine import CHUNK, Download, ask
 from scanner.sources.plugin import OpenImage, SourceOptions
 from scanner.sources.recognise import open_target
 
+_LINKS = 40
+"""As many links of one path are followed (MAXSYMLINKS, include/linux/namei.h)."""
 CONTENT = 8 << 20
 """A changed file's content is given up to this size."""
 WRITABLE, IMAGE = "writable layer", "image"
@@ -145,9 +147,12 @@ class _Pair:
                 return content_before(path)
             return None if change.after is None else self.kept.content(path, CONTENT)
 
-        def stands(path: bytes) -> bool:
+        def at(path: bytes) -> FileState | None:
             change = latest.get(path)
-            return self.squash.get(path) is not None if change is None else change.after is not None
+            if change is not None:
+                return change.after
+            stood = self.squash.get(path)
+            return None if stood is None else stood.state
 
         users = _users(content_after(_PASSWD) or b"")
         return Compared(
@@ -158,7 +163,7 @@ class _Pair:
             content_before=content_before,
             content_after=content_after,
             container=container,
-            stands=stands,
+            stands=lambda path: _leads(path, at),
         )
 
 
@@ -275,6 +280,30 @@ def _content_before(squash: Squash, path: bytes) -> bytes | None:
         return b"".join(stood.chunks())
     except OSError:
         return None
+
+
+def _leads(path: bytes, at: Callable[[bytes], FileState | None]) -> bool:
+    """Whether a path leads to anything, links followed within the root (path_resolution(7))."""
+    left, links = path.split(b"/")[::-1], 0
+    above: list[bytes] = []
+    while left:
+        name = left.pop()
+        if name in (b"", b".", b".."):
+            above = above[:-1] if name == b".." else above
+            continue
+        state = at(b"/".join((*above, name)))
+        if state is not None and state.kind is Kind.SYMLINK:
+            links += 1
+            target = state.link_target or b""
+            above = [] if target.startswith(b"/") else above
+            left += target.split(b"/")[::-1]
+            if links > _LINKS:
+                return False
+            continue
+        if state is None and not left:
+            return False
+        above = [*above, name]  # what is no file here may be a mount's own directory
+    return True
 
 
 def _owned(change: FileChange, users: Mapping[int, str]) -> FileChange:
