@@ -5,7 +5,7 @@ import os
 import tarfile
 import tempfile
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from scanner.errors import SourceError
@@ -50,7 +50,11 @@ class LayerSpool:
             self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - it lives as long as `resources`
         except OSError as e:
             raise self._full(e.strerror or str(e)) from e
-        resources.callback(self._file.close)
+        resources.callback(self._close)
+
+    def _close(self) -> None:
+        with suppress(OSError):  # what a full disk has no room for is written once more, in vain; it was said already
+            self._file.close()
 
     @property
     def size(self) -> int:
