@@ -35,7 +35,7 @@ from scanner.runtime.sinkhole import pause
 from scanner.runtime.sinkhole.addresses import RESOLVER
 from scanner.runtime.sinkhole.seccomp import profile
 from scanner.runtime.sinkhole.sweep import LABEL, owner
-from scanner.runtime.sinkhole.withheld import Settings
+from scanner.runtime.sinkhole.withheld import RUNTIMES, Settings
 from scanner.sources.container import EngineContainer, find_container, is_process_of
 from scanner.sources.engine import ask
 from scanner.sources.failures import reason
@@ -49,7 +49,6 @@ _TURN = 0.2
 _GONE_SECONDS = 20.0
 _EXEC_SECONDS = 5.0
 _VOLUMES = 256
-_RUNTIMES = ("runc", "crun", "io.containerd.runc.v2")
 _FREEZING = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each try to freeze a guest."""
 _LEAST = 4096
@@ -115,6 +114,8 @@ class Pause(AbstractContextManager["Pause"]):
         self.endpoint = endpoint
         self.client = client
         self._settings = settings
+        self.runtime = ""
+        """What the engine is told to run containers with; "" where that is its default already."""
         self.name = f"sandscan-{secrets.token_hex(6)}"
         self.id = ""
         self.pid = 0
@@ -137,6 +138,7 @@ class Pause(AbstractContextManager["Pause"]):
         self.close()
 
     def _start(self) -> None:
+        self.runtime = runtime(ask(self.endpoint, self._api.info) or {}, self.endpoint)
         config = {
             "Image": _pause_image(self._api, self.endpoint),
             "Labels": {LABEL: owner()},
@@ -156,6 +158,7 @@ class Pause(AbstractContextManager["Pause"]):
                 "Memory": 32 << 20,
                 "MemorySwap": 32 << 20,
                 "PidsLimit": 16,
+                "Runtime": self.runtime,
                 "Init": False,  # whatever the engine's default: nothing but the pause may hold its input
                 "AutoRemove": True,
             },
@@ -292,6 +295,7 @@ class Guest(AbstractContextManager["Guest"]):
                 "ReadonlyRootfs": settings.read_only,
                 "LogConfig": {"Type": "none"},
                 "RestartPolicy": {"Name": "no"},
+                "Runtime": self._within.runtime,
                 "NanoCpus": int(limits.cpus * 1e9),
                 "Memory": limits.memory,
                 "MemorySwap": limits.memory,
@@ -470,6 +474,22 @@ class Guest(AbstractContextManager["Guest"]):
             _removed(self._api, self.id)
             self.id = ""
         self._held.close()
+
+
+def runtime(info: Mapping[str, Any], endpoint: str) -> str:
+    """The runtime to ask an engine for, by its /info: one that makes processes of this kernel and adds no device of its own accord, as
+    those for GPUs do; "" where it is the default. Raises SourceError where there is none: in a kernel of its own, a guest is not seen.
+    """
+    default, others = info.get("DefaultRuntime") or "", info.get("Runtimes") or {}
+    if default in ("", *RUNTIMES):
+        return ""
+    found = next((name for name in RUNTIMES if name in others), None)
+    if found is None:
+        raise SourceError(
+            f"the engine at {printable(endpoint)} runs containers with {printable(str(default))}, whose guests cannot be seen from here; "
+            f"give it {RUNTIMES[0]} as a runtime (dockerd --add-runtime)"
+        )
+    return found
 
 
 def readable(seconds: float, *descriptors: int) -> frozenset[int]:

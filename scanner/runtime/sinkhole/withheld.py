@@ -73,7 +73,8 @@ _UNREAD = Withheld(
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 _OWN = frozenset(("", "private", "shareable", "default"))
 _SAME = frozenset(("default", "runtime/default", "docker-default", "builtin"))
-_RUNTIMES = frozenset(("", "runc", "crun", "io.containerd.runc.v2"))
+RUNTIMES = ("runc", "crun", "io.containerd.runc.v2")
+"""Those that run a container's processes on this kernel and give them nothing that was not asked for, the first one first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ def _confined(held: Confinement, left: list[Withheld]) -> Settings:
         left.append(Withheld(f"AppArmor {printable(held.apparmor.value)}", "the engine's default profile holds"))
     for option in held.security_opts:
         left.append(Withheld(f"security option {printable(option.value)}", "the engine's default holds"))
-    if held.runtime is not None and held.runtime.value not in _RUNTIMES:
+    if held.runtime is not None and held.runtime.value not in ("", *RUNTIMES):
         left.append(Withheld(f"runtime {printable(held.runtime.value)}", "the engine's default runs the guest"))
     tmpfs, volumes = _mounts(held.mounts, left)
     return Settings(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from scanner.errors import SourceError, TargetError
 from scanner.runtime.sinkhole import pause
-from scanner.runtime.sinkhole.guest import OUTPUT, Frames, Guest, Limits, Moment, Pause, usage
+from scanner.runtime.sinkhole.guest import OUTPUT, Frames, Guest, Limits, Moment, Pause, runtime, usage
 from scanner.runtime.sinkhole.sweep import remove_images, sweep
 from scanner.runtime.sinkhole.withheld import Settings
 from tests.runtime.sinkhole.guests import VOLUME, Ground, engine, ground
@@ -84,6 +84,25 @@ def test_an_image_that_only_calls_itself_the_pause_holds_no_guest(ground: Ground
     assert ground.left() == []
     assert len(remove_images(ground.client, "the engine")) >= 1
     assert ground.run("id", "-u").output == b"0\n"
+
+
+@pytest.mark.parametrize(
+    ("default", "others", "asked"),
+    [
+        ("runc", {"runc": {}}, ""),
+        ("crun", {}, ""),
+        (None, None, ""),
+        ("nvidia", {"nvidia": {}, "runc": {}}, "runc"),
+        ("runsc", {"runsc": {}, "crun": {}}, "crun"),
+    ],
+)
+def test_a_runtime_that_runs_on_this_kernel_is_asked_for(default: str | None, others: object, asked: str) -> None:
+    assert runtime({"DefaultRuntime": default, "Runtimes": others}, "the engine") == asked
+
+
+def test_an_engine_without_such_a_runtime_is_refused() -> None:
+    with pytest.raises(SourceError, match="runs containers with runsc, whose guests cannot be seen"):
+        runtime({"DefaultRuntime": "runsc", "Runtimes": {"runsc": {}}}, "the engine")
 
 
 @pytest.mark.engine
