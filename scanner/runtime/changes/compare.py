@@ -188,7 +188,10 @@ class Comparison:
             if read.mark is not None:
                 self._kept.rewind(read.mark, path)
                 read.mark = read.kept = None
-            if not mounted and _metadata(state) != _metadata(was):
+            differs = _metadata(state) != _metadata(was)
+            if mounted and not known:  # the owner of what a host's folder holds tells nothing; rights that it gives do
+                was, differs = None, _rights(state) not in ((0, ""), _rights(was))
+            if differs:
                 self._changes.append(FileChange(path, ChangeKind.METADATA, place, was, after, None, executable))
         else:
             self._keep_regular(path, stood, read)
@@ -334,6 +337,11 @@ def _metadata(state: FileState) -> tuple[int, int, int, str]:
     """What counts besides content; the mode of a link is nobody's."""
     mode = 0 if state.kind is Kind.SYMLINK else state.mode
     return mode, state.uid, state.gid, state.capability
+
+
+def _rights(state: FileState) -> tuple[int, str]:
+    """What a program is given beyond the rights of whoever starts it."""
+    return state.mode & 0o6000, state.capability
 
 
 def _is_bare(state: FileState) -> bool:

@@ -16,7 +16,8 @@ from scanner.runtime.spool import LayerSpool
 FILES = 4
 """All files of a run together may take this many times what one file may take (`Limits.spool_bytes`)."""
 _BLOCK = 512
-_HARMLESS = b"%2Ewh."
+_ESCAPED = (WHITEOUT_PREFIX, b"%2Ewh.", b"%25")
+"""Beginnings of names that are written in another way: two files have never one name in the layer."""
 
 
 class Kept:
@@ -105,12 +106,9 @@ class Kept:
 
     def _safe(self, path: bytes) -> bytes:
         """The path as a layer may name it: to a layer, `.wh.x` is no file, but the mark that `x` was removed."""
-        if WHITEOUT_PREFIX not in path:
+        if not any(one in path for one in _ESCAPED):
             return path
         parts = path.split(b"/")
-        if not any(part.startswith(WHITEOUT_PREFIX) for part in parts):
-            return path
-        self._notes.disguised(path)
-        return b"/".join(
-            _HARMLESS + part[len(WHITEOUT_PREFIX) :] if part.startswith(WHITEOUT_PREFIX) else part for part in parts
-        )
+        if any(part.startswith(WHITEOUT_PREFIX) for part in parts):
+            self._notes.disguised(path)
+        return b"/".join(b"%%%02X" % part[0] + part[1:] if part.startswith(_ESCAPED) else part for part in parts)

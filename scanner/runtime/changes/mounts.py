@@ -36,10 +36,11 @@ _MEMORY = ("tmpfs", "ramfs")
 _LOCAL = frozenset("ext2 ext3 ext4 xfs btrfs f2fs zfs bcachefs overlay tmpfs ramfs squashfs erofs vfat exfat".split())
 """File systems that answer by themselves: one that a container mounts may be served by the container, and never answer."""
 _ENGINES_FILES = frozenset(b"etc/hosts etc/hostname etc/resolv.conf run/.containerenv run/secrets".split())
-_DEVICES = frozenset(
-    b"console core fd full null ptmx pts random shm mqueue stderr stdin stdout tty urandom zero".split()
-)
+_DEVICES = frozenset(b"console core fd full null ptmx random stderr stdin stdout tty urandom zero".split())
 """What a runtime puts into every /dev (OCI runtime-spec, config-linux.md, Default Devices and Dev symbolic links)."""
+_AS_MADE = (stat.S_IFCHR, stat.S_IFLNK)
+_MOUNTS = (b"mqueue", b"pts", b"shm")
+"""Places in /dev where a runtime mounts something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def compare(
                     comparison.mounted(path, stood, mount.place, from_image=told, is_new=is_new)
             seen.append((mount.device, mount.root))
         except OSError as e:
-            notes.warn(f"not read: {mount.shown}: {e.strerror or e}", mount.point)
+            notes.unseen(f"not read: {mount.shown}: {e.strerror or e}", mount.point)
 
 
 def _from_engine(container: EngineContainer) -> Iterator[Mounted]:
@@ -131,7 +132,7 @@ def _from_engine(container: EngineContainer) -> Iterator[Mounted]:
 
 
 def _from_kernel(lines: Sequence[bytes], container: EngineContainer) -> Iterator[Mounted]:
-    found: dict[bytes, Mounted] = {}
+    found: list[Mounted] = []
     told = {os.fsencode(m.destination.strip("/")): m for m in container.mounts}
     own = None
     for line in lines:
@@ -146,20 +147,19 @@ def _from_kernel(lines: Sequence[bytes], container: EngineContainer) -> Iterator
         if not point:
             own = device
             continue
-        if kind in PSEUDO or point.partition(b"/")[0] in (b"proc", b"sys"):
-            continue
+        writable = b"ro" not in fields[5].split(b",") and b"ro" not in rest[2].split(b",")
+        if kind in PSEUDO or (point.partition(b"/")[0] in (b"proc", b"sys") and (not writable or root == b"/null")):
+            continue  # the kernel's, or what a runtime puts over a part of it
         if point in _ENGINES_FILES and container.id.encode() in root:
             continue
-        mount = told.get(point)
+        mount = told.pop(point, None)  # whatever is mounted over it later is not the engine's
         if mount is not None:
             place = _place(mount)
         else:
             place = "tmpfs" if kind == "tmpfs" and point in (b"dev", b"dev/shm") else MADE_INSIDE
-        writable = b"ro" not in fields[5].split(b",") and b"ro" not in rest[2].split(b",")
-        # a later mount at the same place hides the one before
-        found[point] = Mounted(point, place, writable, int(fields[0]), device, root, kind, mount)
+        found.append(Mounted(point, place, writable, int(fields[0]), device, root, kind, mount))
     # a piece of the container's own root, mounted once more, is compared with the image already
-    return iter([m for m in found.values() if m.device != own])
+    return iter([m for m in found if m.device != own])
 
 
 def _place(told: EngineMount) -> str:
@@ -182,7 +182,7 @@ def _look_for_other_views(container: EngineContainer, notes: Notes) -> None:
     """Mounts are those that the first process sees. Others may have mount namespaces of their own (mount_namespaces(7)), and it may
     have gone to another root itself."""
     if container.upper is not None and not is_root_of(container.upper, container.pid):
-        notes.warn("the container's first process has another root than its engine gave it: mounts may be missing")
+        notes.unseen("the container's first process has another root than its engine gave it: mounts may be missing")
     seen = _namespace(container.pid)
     others = set()
     for process in Path("/proc").iterdir():
@@ -194,7 +194,7 @@ def _look_for_other_views(container: EngineContainer, notes: Notes) -> None:
             if belongs:
                 others.add(namespace)
     if others:
-        notes.warn(
+        notes.unseen(
             f"processes of the container have {len(others)} mount namespaces of their own: what is mounted there was not read"
         )
 
@@ -232,7 +232,7 @@ def _opened(
         at = _step(name, at, resources)
     fd = _step(last, at, resources)
     if mount.number is not None and _number_of(fd) != mount.number:
-        raise OSError(0, "something else is at its place")
+        raise OSError(0, "something else is mounted over it, or at its place")
     mode = os.fstat(fd).st_mode
     if mount.number is None and os.fstat(fd).st_dev in pseudo_devices():
         raise OSError(0, "it is a file system of the kernel's")
@@ -314,10 +314,16 @@ def _changed(
             name = os.fsencode(entry.name)
             within = _join(directory, name)
             path = _join(mount.point, within)
-            if path in points or (mount.point == b"dev" and within in _DEVICES):
+            if path in points:
                 continue
             try:
                 info = entry.stat(follow_symlinks=False)
+                # root of the container may have put something else in the place of what a runtime makes
+                if mount.point == b"dev" and (
+                    (within in _DEVICES and stat.S_IFMT(info.st_mode) in _AS_MADE)
+                    or (within in _MOUNTS and info.st_dev != device)
+                ):
+                    continue
                 if info.st_dev != device:
                     if info.st_dev not in pseudo:
                         notes.warn("another file system begins here: not read", path)

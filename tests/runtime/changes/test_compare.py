@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import ScannerError
-from scanner.model import Kind, Level, Limits
-from scanner.model.run import ChangeKind
+from scanner.model import Kind, Layer, Level, Limits
+from scanner.model.run import ChangeKind, FileState
+from scanner.oci.tar import index
 from scanner.runtime.changes import mounts, opening
 from scanner.runtime.changes.capability import words
+from scanner.runtime.changes.kept import Kept
 from scanner.runtime.changes.layers import Stood, TreeLayer, open_layer
 from scanner.runtime.changes.noting import Notes
 from scanner.runtime.changes.opening import Compared, open_pair
@@ -373,3 +375,36 @@ def test_many_layers_need_few_descriptors(tmp_path: Path) -> None:
         assert sum(met.stood is not None for met in Squash(layers, notes).walk()) == 8 + 8 * 127
         assert len(list(Path("/proc/self/fd").iterdir())) - held <= 4 * 127
         assert notes.notifications == ()
+
+
+@given(
+    st.sets(
+        st.lists(st.sampled_from([b".wh.", b"%2Ewh.", b"%25", b"%", b"x", b".wh"]), min_size=1).map(b"".join),
+        max_size=8,
+    )
+)
+def test_no_two_files_of_a_run_have_one_name_in_its_layer(names: set[bytes]) -> None:
+    """What a name means to a layer is written in another way: a file that has that name itself is not put in its place."""
+    with ExitStack() as resources:
+        kept = Kept(Limits(), Notes(), resources)
+        for name in names:
+            assert kept.add(b"d/" + name, FileState(Kind.FILE, 0o644, 0, 0, len(name)), (name,)) == ""
+        blob = kept.blob(Layer(0, None))
+        assert blob.file is not None
+        table = index(blob.file.fd, blob.file.size, "the layer", Limits())
+        assert all(table.is_entry(row) for row in range(len(table)))
+        assert len({table.path(row) for row in range(len(table))}) == len(names)
+        assert all(kept.content(b"d/" + name, 1 << 20) == name for name in names)
+
+
+@pytest.mark.parametrize("modified", [-1e18, -1.5, 0, 253402300800.0, 9e18])
+def test_a_time_that_no_calendar_has_is_kept_and_told(tmp_path: Path, modified: float) -> None:
+    state = FileState(Kind.FILE, 0o7777, 2**32 - 1, 2**32 - 1, 1, modified)
+    with ExitStack() as resources:
+        kept = Kept(Limits(), Notes(), resources)
+        assert kept.add(b"x", state, (b"x",)) == ""
+        blob = kept.blob(Layer(0, None))
+        assert blob.file is not None
+        table = index(blob.file.fd, blob.file.size, "the layer", Limits())
+        assert table.path(0) == b"x"
+        assert table.entry(0, 0).uid == 2**32 - 1

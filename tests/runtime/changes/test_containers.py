@@ -194,7 +194,7 @@ def test_mounts_are_told_with_their_place_while_the_container_runs(docker: Docke
             b"e\n",
         )
         assert change(found, b"bound/edited").before is None
-        assert [n.level for n in found.notifications] == [Level.NOTE], "that it runs"
+        assert [(n.level, n.message) for n in found.notifications if n.incomplete] == []
 
     docker("stop", "-t", "0", "mounts")
     with ExitStack() as resources:
@@ -218,6 +218,29 @@ def test_a_mount_made_inside_is_read(docker: Docker) -> None:
         assert told(found, "mount made inside") == {b"m/hidden": ADDED}, "once, though it is mounted twice"
         assert change(found, b"m/under").place == "writable layer"
         assert found.content_after(b"m/hidden") == b"in memory\n"
+
+
+def test_no_name_and_no_mount_hides_a_file(docker: Docker) -> None:
+    """In the place of a device, over a volume, below /proc; and rights given to a file that the volume has from the image."""
+    script = (
+        "echo t > /data/new; chmod 4755 /data/edited; rm /dev/full /dev/zero; echo f > /dev/full; mkdir /dev/zero; echo z > /dev/zero/x; "
+        "mount -t tmpfs none /proc/irq; echo p > /proc/irq/p; mount -t tmpfs none /data; echo over > /data/over"
+    )
+    docker.keep(
+        "hides", script, "-v", "covered:/data", "--cap-add", "SYS_ADMIN", "--security-opt", "apparmor=unconfined",
+        "--security-opt", "systempaths=unconfined",
+    )  # fmt: skip
+    with ExitStack() as resources:
+        found = compared("container:hides", resources)
+        assert told(found, "tmpfs") == {b"dev/full": ADDED, b"dev/zero": ADDED, b"dev/zero/x": ADDED}
+        assert told(found, "mount made inside") == {b"proc/irq/p": ADDED, b"data/over": ADDED}
+        [unseen] = [n for n in found.notifications if n.stage == "unseen"]
+        assert "volume covered at /data: something else is mounted over it" in unseen.message
+    docker("stop", "-t", "0", "hides")
+    with ExitStack() as resources:
+        found = compared("container:hides", resources)
+        assert told(found, "volume covered") == {b"data/new": ADDED, b"data/edited": METADATA}
+        assert change(found, b"data/edited").before is not None
 
 
 def test_what_the_first_process_does_not_see_is_read_all_the_same_or_said(docker: Docker) -> None:

@@ -92,7 +92,7 @@ def test_a_number_that_another_process_has_by_now_is_not_followed(monkeypatch: p
         try:
             watched = live.Watched(first.pid, "box", "image", Options())
             assert [p.pid for p in watched.look().processes] == [first.pid]
-            found = live.look(first.pid)
+            found = look(first.pid)
             [member] = found.members
             monkeypatch.setattr(
                 live, "look", lambda _: replace(found, members=(replace(member, ticks=member.ticks + 1),))
