@@ -42,7 +42,7 @@ def test_a_guest_runs_as_its_launch_says(ground: Ground) -> None:
     settings = Settings(
         entrypoint=("sh", "-c"),
         command=(
-            "id -u; cat /etc/hosts /etc/hostname /etc/resolv.conf; echo $GREETING; ls -d /empty /data /more; touch /empty/x; exit 7",
+            "id -u; cat /etc/hosts /etc/hostname /etc/resolv.conf; echo $GREETING; ls -d /empty /data /more; : >/empty/x; exit 7",
         ),
         environment=(("GREETING", "bye"),),
         user="12:34",
