@@ -1,9 +1,11 @@
 """The cache is a help and never a danger: damaged, foreign, full or shared, a scan goes on as if it were not there."""
 
+import inspect
 import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from fixtures.keys import public_line
 from scanner.cache import Cache
 from scanner.errors import ParseError
 from scanner.model import Evidence, Image, ImageConfig, Layer, Level, Notification, Target
+from scanner.oci import tree as tree_
 from scanner.oci.blob import TreeBlob
 from scanner.oci.table import FILE, EntryTable
 from scanner.oci.tree import stamp
@@ -195,8 +198,9 @@ def swapped(tree: Path) -> None:
     ],
 )
 def test_an_unpacked_layer_is_known_again_until_a_file_of_it_changes(
-    change: Callable[[Path], object], tmp_path: Path
+    change: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tree_, "SETTLED_NS", 0)
     tree = tmp_path / "diff"
     for path, text in (("root/.ssh/authorized_keys", KEY), ("etc/hostname", "a\n")):
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
@@ -212,7 +216,30 @@ def test_an_unpacked_layer_is_known_again_until_a_file_of_it_changes(
     assert [f.rule_id for f in first.findings] == ["ssh/authorized-key"]
 
 
-def test_a_tree_that_cannot_be_looked_at_whole_has_no_stamp(tmp_path: Path) -> None:
+def test_a_tree_that_was_changed_a_moment_ago_has_no_stamp(tmp_path: Path) -> None:
+    """The clock of its files may not have ticked since: the next change would look the same."""
+    (tmp_path / "a").write_text("")
+
+    assert stamp(TreeBlob(Layer(0, None), tmp_path), 9) is None
+    time.sleep(tree_.SETTLED_NS / 1e9 + 0.1)
+    assert stamp(TreeBlob(Layer(0, None), tmp_path), 9) is not None
+
+
+def test_a_tree_that_is_deeper_than_python_goes_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path.joinpath(*["d"] * 300)
+    deep.mkdir(parents=True)
+    monkeypatch.setattr(tree_, "SETTLED_NS", 0)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 120)
+    try:
+        told = stamp(TreeBlob(Layer(0, None), tmp_path), 1000)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert told is None or sys.version_info >= (3, 12), "os.fwalk went by recursion until then"
+
+
+def test_a_tree_that_cannot_be_looked_at_whole_has_no_stamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_, "SETTLED_NS", 0)
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b").write_text("")
 

@@ -6,6 +6,7 @@ overlay2's whiteouts: kernel documentation, filesystems/overlayfs (character dev
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ PSEUDO = frozenset(
 )
 """File systems that hold no files of their own: reading them has no end or has effects."""
 
+SETTLED_NS = 2_000_000_000
+"""The age from which on a file's change time tells it from what it was before: the coarsest clock of a file system that keeps
+layers ticks every second."""
 _GAP = b"\0"
 
 
@@ -326,10 +330,11 @@ def pseudo_devices() -> frozenset[int]:
 def stamp(blob: TreeBlob, most: int) -> str | None:
     """What a tree's files are by all that the kernel says of them, none of them read: 64 hex digits that change with any of them.
 
-    An inode's change time is set by the kernel alone (stat(2)), so that no file can be changed and keep its stamp. None where a part
-    cannot be looked at, or there are more than `most` entries.
+    An inode's change time is set by the kernel alone (stat(2)), so that no file can be changed and keep its stamp: but that clock
+    ticks slowly, and two changes in one tick look like one. So there is no stamp of what was changed a moment ago (or, as it
+    seems, will be). None also where a part cannot be looked at, or there are more than `most` entries.
     """
-    digest, entries = hashlib.sha256(), 0
+    digest, entries, settled = hashlib.sha256(), 0, time.time_ns() - SETTLED_NS
     try:
         root = os.open(blob.root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -344,6 +349,8 @@ def stamp(blob: TreeBlob, most: int) -> str | None:
             digest.update(folder + b"\0%d\0" % _is_opaque(fd))
             for name in (*folders, *files):
                 i = os.lstat(name, dir_fd=fd)
+                if i.st_ctime_ns > settled:
+                    return None
                 facts = (
                     i.st_dev,
                     i.st_ino,
@@ -356,7 +363,7 @@ def stamp(blob: TreeBlob, most: int) -> str | None:
                     i.st_ctime_ns,
                 )
                 digest.update(name + b"\0" + repr(facts).encode())
-    except OSError:
+    except (OSError, RecursionError):  # os.fwalk descends by recursion, and a layer may be deeper than Python goes
         return None
     finally:
         os.close(root)
