@@ -33,6 +33,8 @@ LOGIN = (
     json.dumps({"id": 1, "method": "login", "params": {"login": "WALLET", "pass": "x", "agent": "look-alike/1"}}) + "\n"
 ).encode()
 _LIBC = ctypes.CDLL(None, use_errno=True)
+_DOWN = struct.pack("16sH14x", b"eth0", 0)
+"""struct ifreq for SIOCSIFFLAGS (netdevice(7)): the wire without IFF_UP."""
 _IO_URING_SETUP, _PTRACE_ATTACH, _PR_SET_NAME = 425, 16, 15
 
 
@@ -312,6 +314,25 @@ def padded() -> str:
     return ""
 
 
+def encrypted() -> str:
+    """Bytes that are like any others, from the first one on."""
+    tcp("own.example", 8443, random.Random(6).randbytes(600), 1)
+    return "sent"
+
+
+def loopback() -> str:
+    """A login that never leaves the sandbox."""
+    with socket.create_server(("127.0.0.1", 3334)) as server:
+        if os.fork() == 0:
+            tcp("127.0.0.1", 3334, LOGIN, 1)
+            os._exit(0)
+        one, _ = server.accept()
+        with one:
+            said = one.recv(4096)
+    os.wait()
+    return str(said == LOGIN)
+
+
 def nothing_said() -> str:
     socket.create_connection(("203.0.113.60", 6000), 10).close()
     return "connected"
@@ -429,8 +450,7 @@ def observer() -> dict[str, str]:
     found["bpf"] = system(321, 0, 0, 0)
     found["reboot"] = system(169, 0, 0, 0, 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        # SIOCSIFFLAGS of eth0 to 0: the wire down
-        found["link down"] = refused(fcntl.ioctl, one, 0x8914, struct.pack("16sH14x", b"eth0", 0))
+        found["link down"] = refused(fcntl.ioctl, one, 0x8914, _DOWN)
     return found
 
 
@@ -824,6 +844,14 @@ def out_links() -> dict[str, str]:
     for name, where in {"behind the wire": (46, 0), "of process 1": (19, 1)}.items():
         told[name] = refused(_link, *where)
     return told
+
+
+def out_down() -> str:
+    """With NET_ADMIN: the wire down, and a last try."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        came = refused(fcntl.ioctl, one, 0x8914, _DOWN)
+    time.sleep(1.5)
+    return f"{came}, {refused(_marked, '203.0.113.7,80')}"
 
 
 def _link(attribute: int, value: int) -> None:

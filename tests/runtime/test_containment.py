@@ -65,6 +65,7 @@ STEPS = (
     "doh",
     "io_uring",
     "+out_links",
+    "+out_down",
 )
 
 
@@ -229,7 +230,9 @@ def contained(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Itera
         watcher.start()
         sockets = f"out_sockets {ground.engine.socket} /var/run/docker.sock /run/docker.sock {ABSTRACT}"
         try:
-            shown = ground.observe(*STEPS[:-1], sockets, STEPS[-1], options=("--launch", str(file), "--seconds", "60"))
+            shown = ground.observe(
+                *STEPS[:-2], sockets, *STEPS[-2:], options=("--launch", str(file), "--seconds", "60")
+            )
         finally:
             over.set()
             watcher.join()
@@ -288,6 +291,11 @@ def test_all_of_it_was_tried(contained: Contained) -> None:
     }
     asked = {q.server.address for q in contained.shown.run.queries if MARK.decode() in q.name}
     assert asked == {"198.51.100.53", "2001:db8:1::53", HOST4}
+
+
+def test_a_wire_that_was_taken_down_is_said(contained: Contained) -> None:
+    assert contained.shown.told["out_down"] == "granted, ENETUNREACH"
+    assert contained.shown.says("the guest's network was taken down during the run")
 
 
 def test_what_the_launch_would_have_given_is_said(contained: Contained, ground: Ground) -> None:

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.api.container import ContainerApiMixin
+from docker.errors import APIError
 
 from scanner.model import Severity
 from scanner.model.run import ChangeKind, Endpoint, Process, Program
+from scanner.runtime.observe import ObserveOptions, observe
+from scanner.runtime.sinkhole.guest import Limits
 from tests.runtime.evading import Ground, Shown, ground, heard, until, until_output
 
 __all__ = ["ground"]
@@ -37,7 +41,7 @@ STEPS = (
     *("hard_coded_address", "hard_coded_resolver", "ipv6_only", "mapped", "websocket_tunnel", "websocket_plain"),
     *("socks_proxy", "http_proxy", "pool_pinned", "pool_known_pinned", "pool_tls", "nothing_said", "io_uring", "vsock"),
     *("unix_proxy", "passed", "namespaces", "raw", "observer", "memory", "deleted", "brief", "disguised", "renamed"),
-    *("listens", "restored", "engine_socket", "+disk"),
+    *("listens", "restored", "engine_socket", "encrypted", "loopback", "+disk"),
 )
 
 
@@ -74,6 +78,7 @@ def seen(ground: Ground) -> Shown:
         ("pool_pinned", "observed/connection", "low", "pool.pinned.example:443", "tls"),
         ("slow_drip", "observed/pool", "critical", "pool.slow.example:3333", "stratum"),
         ("padded", "observed/connection", "medium", "pool.padded.example:3333", "unknown"),
+        ("encrypted", "observed/connection", "medium", "own.example:8443", "unknown"),
         ("nothing_said", "observed/connection", "medium", "203.0.113.60:6000", "silent"),
         ("unix_proxy", "observed/pool", "critical", "pool.relayed.example:3333", "stratum"),
         ("passed", "observed/pool", "critical", "203.0.113.61:3333", "stratum"),
@@ -120,6 +125,18 @@ def test_a_client_that_trusts_no_other_certificate_is_told_by_its_name(seen: Sho
         [attempt] = [a for a in seen.attempts(step) if a.protocol == "tcp"]
         assert attempt.details["tls"]["refused"] == "unknown ca"  # type: ignore[call-overload,index]
         assert attempt.details["tls"]["sni"] == attempt.name  # type: ignore[call-overload,index]
+
+
+def test_what_goes_from_the_sandbox_to_itself_is_missed(seen: Shown) -> None:
+    """Nobody outside is reached by it. What stands at the end is among the sockets."""
+    assert seen.told["loopback"] == "True"
+    assert seen.attempts("loopback") == []
+
+
+def test_bytes_that_are_like_any_others_are_told_by_how_random_they_are(seen: Shown) -> None:
+    [attempt] = [a for a in seen.attempts("encrypted") if a.protocol == "tcp"]
+    assert attempt.sent == 600
+    assert attempt.details["unknown"]["entropy"] > 7  # type: ignore[call-overload,index,operator]
 
 
 def test_a_relay_within_the_sandbox_has_the_connection_and_the_other_end_is_listed(seen: Shown) -> None:
@@ -219,7 +236,8 @@ def test_a_program_that_ran_and_is_gone_is_judged_by_its_words_and_said_not_to_b
     assert [f.details["pid"] for f in seen.findings("brief", "live/miner-process")] == [brief.pid]
     assert not [c for c in seen.run.changes if c.path == b"tmp/.brief"]
     [said] = seen.says("/tmp/.brief")
-    assert "content" in said
+    assert "content was not seen" in said
+    assert "/bin/sh" not in said  # which leads to /usr/bin/sh, as it does everywhere
 
 
 def test_words_written_over_are_told_as_they_were_and_judged(seen: Shown) -> None:
@@ -292,6 +310,31 @@ def test_what_comes_after_the_time_limit_is_missed_and_the_limit_is_said(ground:
     [waiting] = late.processes("late")
     assert waiting.ended is None
     assert late.run.exit_code is None
+
+
+def test_a_guest_that_cannot_be_frozen_at_once_is_stopped_and_looked_at(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that writes without a pause: the engine refuses now and then, here it does so twice."""
+    freeze = ContainerApiMixin.pause
+    refusals: list[str] = []
+
+    def refusing(api: Any, container: str) -> None:
+        if len(refusals) < 2:
+            refusals.append(container)
+            raise APIError("unable to freeze")
+        freeze(api, container)
+
+    monkeypatch.setattr(ContainerApiMixin, "pause", refusing)
+    monkeypatch.setenv("DOCKER_HOST", ground.engine.host)
+    options = ObserveOptions(limits=Limits(seconds=60, disk=16 << 20))
+    report = observe("evader:1", ["python3", "/evade", "all", "memory", "+disk"], options)
+    assert report.run is not None
+    assert report.run.stopped == "disk limit of 16 MiB"
+    assert len(refusals) == 2
+    [memory] = [p for p in report.run.processes if p.program is Program.MEMFD]
+    assert memory.digest is not None
+    assert report.complete, [n.message for n in report.notifications]
 
 
 # ---- diff
