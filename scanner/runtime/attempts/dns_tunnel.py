@@ -6,11 +6,11 @@ and CNAME questions, each name asked once).
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from scanner.model import Confidence, Finding, Rule, Severity, printable
 from scanner.model.egress import Destination
-from scanner.model.run import Attempt, Query
+from scanner.model.run import Attempt, Endpoint, Query
 from scanner.runtime.attempts.plugin import Watch, Watched, by, listed, said, spoke, target, times
 
 DNS_TUNNEL = Rule(
@@ -54,10 +54,14 @@ def takes(attempt: Attempt, watched: Watched) -> bool:
 
 def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
     yield from _streams(watched)
-    plain = {q.server for q in watched.run.queries} if _own(watched) else set()  # told by their questions
+    wrapped = {a.target for a in attempts if _is_wrapped(a)}
+    # the others are told by their questions
+    plain = {q.server for q in watched.run.queries} - wrapped if _own(watched) else set()
     attempts = [a for a in attempts if a.target not in plain]
     if attempts:
-        names = [str(n) for a in attempts if (n := said(a, "http").get("doh") or said(a, "dns").get("name"))]
+        told = [str(n) for a in attempts if (n := said(a, "http").get("doh") or said(a, "dns").get("name"))]
+        servers = {a.target for a in attempts}
+        names = list(dict.fromkeys((*told, *(q.name for q in watched.run.queries if q.server in servers))))
         yield watched.finding(
             FOREIGN_RESOLVER,
             attempts,
@@ -65,17 +69,24 @@ def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
             f"{times(attempts)}" + (f": {printable(listed(names), 200)}." if names else "."),
             identity=("encrypted", *sorted({a.name or a.target.address for a in attempts})[:20]),
             confidence=Confidence.HIGH if names else Confidence.MEDIUM,
-            details={"names": names[:50]},
+            details={"names": [printable(name) for name in names[:50]]},
         )
-    yield from _foreign(watched)
+    yield from _foreign(watched, wrapped)
 
 
-def _foreign(watched: Watched) -> Iterator[Finding]:
+def _is_wrapped(attempt: Attempt) -> bool:
+    """Whether questions went inside of something else, TLS or HTTP."""
+    return attempt.target.port == 853 or spoke(attempt, "tls", "http", "quic")
+
+
+def _foreign(watched: Watched, wrapped: Collection[Endpoint]) -> Iterator[Finding]:
     """Plain questions to servers that the sandbox was not given; multicast ones stay on the link."""
     own = _own(watched)
     asked: dict[str, list[Query]] = {}
     for query in watched.run.queries:
-        if query.server.address not in own and watched.destination(_attempt(query)) not in (None, Destination.SIBLINGS):
+        if query.server in wrapped or query.server.address in own:
+            continue
+        if watched.destination(_attempt(query)) not in (None, Destination.SIBLINGS):
             asked.setdefault(query.server.address, []).append(query)
     for server, some in asked.items() if own else ():
         queries = [_attempt(q) for q in some]

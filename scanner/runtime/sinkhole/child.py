@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from scanner.model import Json
@@ -241,7 +242,8 @@ class _Server:
                 talk.service = heard.service
                 limits = _LIMITS if first else replace(_LIMITS, silence=0.01)  # it has been silent already
                 name = self._names.name(talk.target.address)
-                context = answering.Context(talk.target, name, talk.tell, self._keys, limits)
+                resolve = partial(self._resolved, talk)
+                context = answering.Context(talk.target, name, talk.tell, self._keys, limits, resolve)
                 spoken = await answering.converse(talk.connection, first, heard, context)
                 talk.first, talk.sent = spoken.first, spoken.received
         except asyncio.CancelledError:
@@ -253,6 +255,15 @@ class _Server:
             talk.connection.close()
             self._flows.ended(talk.flow, talk.service, talk.details, talk.first, talk.sent, time.time())
             self._send_soon()
+
+    def _resolved(self, talk: _Conversation, message: bytes) -> bytes | None:
+        """The answer to a question that came in a conversation of another kind: over HTTPS, over TLS, at a port that is not DNS's."""
+        asked = self._names.ask(message, udp=False)
+        if asked is None:
+            return None
+        self._outbox.query(time.time(), asked.name, asked.type, talk.source, talk.target, "tcp")
+        self._send_soon()
+        return asked.answer
 
     async def _first(self, connection: socket.socket, port: int) -> bytes:
         """The first bytes, which stay to be read: enough to say what they are, or what came until a pause. Raises OSError."""
@@ -335,6 +346,8 @@ class _Server:
         else:
             heard, answer = answering.datagram(got.data, port)
             service, details = heard.service, heard.details
+            if asked is None and service == "dns":
+                asked = self._names.ask(got.data, udp=True)
             if asked is not None and service in ("dns", "unknown"):
                 answer = asked.answer
             else:

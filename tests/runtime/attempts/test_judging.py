@@ -373,6 +373,26 @@ def test_names_over_https_and_tls_are_a_foreign_resolver() -> None:
     assert (over_tls.rule_id, over_tls.confidence) == ("observed/foreign-resolver", Confidence.MEDIUM)
 
 
+def test_a_stream_of_names_over_https_is_a_tunnel_and_its_server_told_once() -> None:
+    server = Endpoint("198.18.0.53", 443)
+    doh = Attempt(
+        1.0,
+        "tcp",
+        server,
+        name="dns.example",
+        service="http",
+        details={"layers": ["tls", "http"], "http": {"doh": "last.example"}},
+    )
+    queries = [replace(q, server=server, transport="tcp") for q in _carrying(70, "t.example.net")]
+    tunnel, resolver = found([doh], queries)
+
+    assert (tunnel.rule_id, tunnel.severity) == ("observed/dns-tunnel", Severity.HIGH)
+    assert resolver.rule_id == "observed/foreign-resolver"
+    assert resolver.message.startswith("dns.example:443 (198.18.0.53) was asked for names over an encrypted or odd way")
+    assert "last.example" in resolver.message
+    assert queries[0].name in str(resolver.details["names"])
+
+
 def test_ordinary_clients_are_low_and_unknown_bytes_to_a_bare_address_are_not() -> None:
     fetch = tcp(
         "198.18.0.2", 443, name="pypi.org", service="http", details={"http": {"method": "GET", "path": "/simple/"}}

@@ -171,6 +171,31 @@ def test_names_lead_to_attempts_and_back(outer: Outer, method: str) -> None:  # 
     assert attempt(result, "tcp", "203.0.113.54", 53).service == "dns"
 
 
+def test_names_asked_for_on_other_ways_have_addresses_too(outer: Outer) -> None:  # noqa: F811
+    """Over HTTP, over TCP and UDP at a port that is not DNS's: the client goes on to where the name leads."""
+    answers, result = observed(
+        outer,
+        """
+        def a(data): return socket.inet_ntop(2, data[-4:])
+        m = query("doh.example")
+        head = f"POST /dns-query HTTP/1.1\\r\\nHost: a\\r\\nContent-Type: application/dns-message\\r\\nContent-Length: {len(m)}\\r\\n\\r\\n"
+        result = [a(tcp("203.0.113.53", 80, head.encode() + m))]
+        m = query("odd.example")
+        result.append(a(tcp("203.0.113.54", 5300, len(m).to_bytes(2, "big") + m)))
+        result.append(a(udp("203.0.113.55", 5300, query("even.example"), 9)[0]))
+        for host in result: tcp(host, 443, b"GET / HTTP/1.0\\r\\n\\r\\n")
+        """,
+    )
+
+    names = ["doh.example", "odd.example", "even.example"]
+    assert [attempt(result, "tcp", address, 443).name for address in answers] == names
+    assert [(q.name, q.server.display, q.transport) for q in result.queries] == [
+        ("doh.example", "203.0.113.53:80", "tcp"),
+        ("odd.example", "203.0.113.54:5300", "tcp"),
+        ("even.example", "203.0.113.55:5300", "udp"),
+    ]
+
+
 def test_the_owner_of_each_attempt_is_asked_for_once(outer: Outer) -> None:  # noqa: F811
     asked = []
 
