@@ -17,7 +17,18 @@ from scanner.model import (
     ProcessLocation,
     Target,
 )
-from scanner.model.run import Attempt, FileChange, Namespace, Process, Query, Run, Socket, Withheld
+from scanner.model.run import (
+    Attempt,
+    Endpoint,
+    FileChange,
+    FileState,
+    Namespace,
+    Process,
+    Query,
+    Run,
+    Socket,
+    Withheld,
+)
 
 _DEEP = 32
 _BETWEEN = "\x1f"
@@ -149,7 +160,17 @@ def run(value: Run) -> Run:
 
 def _change(value: FileChange) -> FileChange:
     place, expected = text(value.place), None if value.expected is None else text(value.expected)
-    return value if (place, expected) == (value.place, value.expected) else replace(value, place=place, expected=expected)
+    before, after = _state(value.before), _state(value.after)
+    if before is value.before and after is value.after and (place, expected) == (value.place, value.expected):
+        return value
+    return replace(value, place=place, expected=expected, before=before, after=after)
+
+
+def _state(value: FileState | None) -> FileState | None:
+    """Where a link leads is whatever its maker wrote."""
+    if value is None or value.link_target is None:
+        return value
+    return replace(value, link_target=_octets(value.link_target))
 
 
 def _process(value: Process) -> Process:
@@ -157,7 +178,14 @@ def _process(value: Process) -> Process:
 
 
 def _socket(value: Socket) -> Socket:
-    return replace(value, says=text(value.says)) if value.says else value
+    return replace(
+        value, local=_end(value.local), remote=_end(value.remote), says=text(value.says) if value.says else ""
+    )
+
+
+def _end(value: Endpoint | None) -> Endpoint | None:
+    """A Unix socket's name is whatever who bound it wrote."""
+    return value if value is None or value.port is not None else replace(value, address=text(value.address))
 
 
 def _network(value: Namespace) -> Namespace:

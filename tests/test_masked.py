@@ -12,7 +12,8 @@ from fixtures import debian
 from fixtures.image import Step, archive
 from fixtures.tarball import Member
 from scanner import masked
-from scanner.model import Json, Report
+from scanner.model import Json, Kind, Report
+from scanner.model.run import ChangeKind, Endpoint, FileChange, FileState, How, Run, Socket
 from scanner.pipeline import Options, scan
 from scanner.plugins import plugins
 from scanner.reports.plugin import Format, RenderOptions
@@ -150,3 +151,24 @@ def test_hostile_text_takes_linear_time(text: str) -> None:
     masked.text(text * (400_000 // len(text)))
 
     assert time.process_time() - begin < 5
+
+
+def test_names_that_a_guest_wrote_are_masked() -> None:
+    """A socket's and where a link leads: neither opens anything by that name once it is in a report."""
+    token = "ghp_" + "a1B2c3D4e5F6g7H8i9J0" * 2
+    state = FileState(Kind.SYMLINK, 0o777, 0, 0, 0, link_target=f"https://ci:{token}@example.org".encode())
+    told = masked.run(
+        Run(
+            How.LIVE,
+            "box",
+            0,
+            1,
+            changes=(FileChange(b"work/link", ChangeKind.ADDED, "tmpfs", None, state),),
+            sockets=(
+                Socket("unix", "unix", "listen", Endpoint(f"@{token}"), Endpoint(f"/run/{token}.sock"), 1),
+                Socket("tcp", "ipv4", "established", Endpoint("192.0.2.1", 1), Endpoint("192.0.2.2", 22), 2),
+            ),
+        )
+    )
+    assert token not in repr(told)
+    assert told.sockets[1].remote == Endpoint("192.0.2.2", 22)
