@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -47,6 +48,7 @@ _PEER_IS_DONE = frozenset({6, 8, 9, 11})
 """TCP's states behind a FIN, which counts as a byte received: TIME_WAIT, CLOSE_WAIT, LAST_ACK, CLOSING."""
 _QUIET = 0.3
 _TROUBLES = 10
+_NOT_INSTALLED = "is not installed"
 _DOWN = "the guest's network was taken down during the run: what it tried after that was not seen"
 
 
@@ -130,6 +132,7 @@ class _Server:
         self._events = 0
         self._none_waited = dict.fromkeys(caught.streams, 0.0)
         self._waking: asyncio.TimerHandle | None = None
+        self._unheard: Counter[str] = Counter()
         self.notes: list[str] = []
         self.unanswered: list[str] = []
         self.capture: Capture | None = None
@@ -253,6 +256,7 @@ class _Server:
             talk.details["end"] = "reset" if isinstance(e, ConnectionError) else str(e.strerror or e)
         finally:
             talk.connection.close()
+            self._unheard.update(str(talk.details[key]) for key in ("problem", "unanswered") if key in talk.details)
             self._flows.ended(talk.flow, talk.service, talk.details, talk.first, talk.sent, time.time())
             self._send_soon()
 
@@ -404,6 +408,11 @@ class _Server:
             await asyncio.wait(self._conversations, timeout=2)
 
     def _say_done(self) -> None:
+        self.notes += (
+            f"connections that were not heard out: {count:,} ({why})"
+            for why, count in self._unheard.most_common(_TROUBLES)
+            if not why.endswith(_NOT_INSTALLED)
+        )
         dropped = self._outbox.dropped
         dropped["packets looked at"] += self._tap.count()
         dropped["names"] += self._names.left_out

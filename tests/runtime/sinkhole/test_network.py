@@ -224,6 +224,19 @@ def test_the_owner_of_each_attempt_is_asked_for_once(outer: Outer) -> None:  # n
     assert [q.pid for q in result.queries] == [4712]
 
 
+def test_what_is_not_heard_out_is_said(outer: Outer) -> None:  # noqa: F811
+    _, result = observed(
+        outer,
+        """
+        inside = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\\r\\n"
+        tcp("203.0.113.1", 80, inside * 9 + b"GET / HTTP/1.0\\r\\n\\r\\n")
+        tcp("203.0.113.2", 80, inside + b"GET / HTTP/1.0\\r\\n\\r\\n")
+        """,
+    )
+
+    assert result.notes == ("connections that were not heard out: 1 (more than 4 streams inside of streams)",)
+
+
 def test_slow_and_silent_clients_are_waited_for(outer: Outer) -> None:  # noqa: F811
     answers, result = observed(
         outer,
