@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from scanner.cli.launching import egress_options, launch_options
-from scanner.cli.options import LEVELS, color, outputs, parse_limits, use_color, user_rules, width
+from scanner.cli.launching import launch_options, of_launch
+from scanner.cli.options import answer, episode, expectations, manner, no_cache, use_color, user_rules, width
 from scanner.errors import UsageError
 from scanner.model import Limits, Severity, printable
 
@@ -45,22 +45,9 @@ Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no suc
 
 @click.command(epilog=EPILOG)
 @click.argument("targets", nargs=-1, required=True, metavar="[BEFORE] AFTER")
-@outputs
-@click.option(
-    "--expect", "expected", multiple=True, metavar="GLOB", help="A path that the run is meant to change. Repeatable."
-)
-@click.option("--policy", "policies", multiple=True, metavar="FILE", help="Expected changes as YAML. Repeatable.")
-@click.option("--episode", metavar="ID", help="Your own word for the run, to match it with an agent's trace.")
-@click.option(
-    "--fail-on",
-    type=click.Choice([*LEVELS, "never"]),
-    default="high",
-    show_default=True,
-    help="Exit 1 if a finding is at least this severe.",
-)
-@click.option(
-    "--severity", type=click.Choice(LEVELS), default="note", show_default=True, help="Leave out what is less severe."
-)
+@answer
+@expectations
+@episode
 @click.option(
     "--launch",
     "launches",
@@ -81,19 +68,8 @@ Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no suc
     help="Read what a local engine holds through its API, or as root straight from its directories.",
 )
 @click.option("--insecure-registry", is_flag=True, help="Speak plain HTTP to a registry that is not on this machine.")
-@click.option("--no-cache", is_flag=True, help="Read every layer again and keep nothing.")
-@click.option(
-    "--limit",
-    "limits",
-    multiple=True,
-    metavar="NAME=N",
-    callback=parse_limits,
-    help="Raise or lower a limit; --limit ? lists them.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="All evidence and every notification, nothing folded.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error.")
-@click.option("--no-progress", is_flag=True, help="No progress bar.")
-@color
+@no_cache
+@manner
 def diff(
     targets: tuple[str, ...],
     outputs: tuple[str, ...],
@@ -135,21 +111,11 @@ def diff(
     from scanner.pipeline import Options
     from scanner.runtime.diff import DiffOptions
     from scanner.runtime.diff import diff as run
-    from scanner.runtime.drift.policy import of_globs, read_policy
+    from scanner.runtime.drift.policy import gathered
     from scanner.sources.plugin import SourceOptions
 
     wanted = check(outputs, launched=bool(launches), run=True)
-    if not launches and (given := [name for name, value in launch.items() if value]):
-        raise UsageError(f"--{given[0].replace('_', '-')} says something of a launch; name it with --launch FILE")
-    policy = of_globs(expected)
-    for file in policies:
-        policy += read_policy(Path(file))
-    judged = None
-    if launches:
-        from scanner.egressing import read_launch
-
-        judged = egress_options(**launch)
-        read_launch(launches, judged)  # a broken file is said before anything is read, not after
+    judged = of_launch(launches, launch)
     options = DiffOptions(
         scanning=Options(
             source=SourceOptions(platform, engine_access, insecure_registry, limits),
@@ -157,7 +123,7 @@ def diff(
             limits=limits,
             cache=None if no_cache else Cache(),
         ),
-        policy=policy,
+        policy=gathered(expected, policies),
         episode=episode,
         launches=launches,
         egress=judged,

@@ -1,4 +1,4 @@
-"""Options on launch files that `egress` and `scan` share."""
+"""Options on launch files that `egress` and every command with `--launch` share."""
 
 import re
 from collections.abc import Callable
@@ -64,6 +64,24 @@ def launch_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def of_launch(launches: tuple[str, ...], given: dict[str, Any]) -> "EgressOptions | None":
+    """How to judge the launch of `--launch`, read once so that a broken file is said before any work; None without one.
+
+    Raises UsageError for options that say something of a launch where none is named, and what reading raises.
+    """
+    if not launches:
+        if said := [name for name, value in given.items() if value]:
+            name = {"sandboxes": "sandbox", "profiles": "profile", "environment": "env", "env_files": "env-file"}
+            shown = {**name, "assumed": "assume", "rulesets": "ruleset"}.get(said[0], said[0])
+            raise UsageError(f"--{shown} says something of a launch; name it with --launch FILE")
+        return None
+    from scanner.egressing import read_launch
+
+    options = egress_options(**given)
+    read_launch(launches, options)
+    return options
 
 
 def egress_options(

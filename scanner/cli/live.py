@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scanner.cli.launching import egress_options, launch_options
-from scanner.cli.options import LEVELS, color, outputs, parse_limits, use_color, user_rules, width
-from scanner.errors import UsageError
+from scanner.cli.launching import launch_options, of_launch
+from scanner.cli.options import answer, episode, manner, use_color, user_rules, width
 from scanner.model import Limits, Severity
 
 if TYPE_CHECKING:
@@ -51,18 +50,8 @@ Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no suc
     metavar="SECONDS",
     help="Between two looks of --watch.",
 )
-@outputs
-@click.option("--episode", metavar="ID", help="Your own word for the run, to match it with an agent's trace.")
-@click.option(
-    "--fail-on",
-    type=click.Choice([*LEVELS, "never"]),
-    default="high",
-    show_default=True,
-    help="Exit 1 if a finding is at least this severe.",
-)
-@click.option(
-    "--severity", type=click.Choice(LEVELS), default="note", show_default=True, help="Leave out what is less severe."
-)
+@answer
+@episode
 @click.option(
     "--launch",
     "launches",
@@ -72,18 +61,7 @@ Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no suc
 )
 @launch_options
 @user_rules
-@click.option(
-    "--limit",
-    "limits",
-    multiple=True,
-    metavar="NAME=N",
-    callback=parse_limits,
-    help="Raise or lower a limit; --limit ? lists them.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="All evidence and every notification, nothing folded.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error.")
-@click.option("--no-progress", is_flag=True, help="No progress bar.")
-@color
+@manner
 def live(
     container: str,
     watch: bool,
@@ -113,14 +91,7 @@ def live(
 
     container = container.removeprefix("container:")  # as diff has it
     wanted = check(outputs, launched=bool(launches), run=True)
-    if not launches and (given := [name for name, value in launch.items() if value]):
-        raise UsageError(f"--{given[0].replace('_', '-')} says something of a launch; name it with --launch FILE")
-    judged = None
-    if launches:
-        from scanner.egressing import read_launch
-
-        judged = egress_options(**launch)
-        read_launch(launches, judged)  # a broken file is said before anything is looked at, not after
+    judged = of_launch(launches, launch)
     options = looking.LiveOptions(
         scanning=Options(source=SourceOptions(limits=limits), rules=tuple(Path(r) for r in rules), limits=limits),
         episode=episode,

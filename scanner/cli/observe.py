@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scanner.cli.launching import egress_options, launch_options
-from scanner.cli.options import LEVELS, color, outputs, parse_limits, use_color, user_rules, width
+from scanner.cli.launching import launch_options, of_launch
+from scanner.cli.options import answer, episode, expectations, manner, no_cache, use_color, user_rules, width
 from scanner.errors import UsageError
 from scanner.model import Limits, Severity, printable
 
@@ -75,23 +75,10 @@ def _bytes(_: click.Context, __: click.Parameter, value: str) -> int:
     help="A variable of the guest's environment. Repeatable.",
 )
 @click.option("--pcap", metavar="FILE", type=click.Path(), help="Keep every packet, for Wireshark.")
-@click.option("--episode", metavar="ID", help="Your own word for the run, to match it with an agent's trace.")
-@click.option(
-    "--expect", "expected", multiple=True, metavar="GLOB", help="A path that the run is meant to change. Repeatable."
-)
-@click.option("--policy", "policies", multiple=True, metavar="FILE", help="Expected changes as YAML. Repeatable.")
+@episode
+@expectations
 @click.option("--clean", is_flag=True, help="Remove what killed observations left, and the pause image, and end.")
-@outputs
-@click.option(
-    "--fail-on",
-    type=click.Choice([*LEVELS, "never"]),
-    default="high",
-    show_default=True,
-    help="Exit 1 if a finding is at least this severe.",
-)
-@click.option(
-    "--severity", type=click.Choice(LEVELS), default="note", show_default=True, help="Leave out what is less severe."
-)
+@answer
 @click.option(
     "--launch",
     "launches",
@@ -108,19 +95,8 @@ def _bytes(_: click.Context, __: click.Parameter, value: str) -> int:
     show_default=True,
     help="Read what the engine holds through its API, or straight from its directories.",
 )
-@click.option("--no-cache", is_flag=True, help="Read every layer again and keep nothing.")
-@click.option(
-    "--limit",
-    "limits",
-    multiple=True,
-    metavar="NAME=N",
-    callback=parse_limits,
-    help="Raise or lower a limit of the scan; --limit ? lists them.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="All evidence and every notification, nothing folded.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error.")
-@click.option("--no-progress", is_flag=True, help="No progress line.")
-@color
+@no_cache
+@manner
 def observe(
     image: str | None,
     command: tuple[str, ...],
@@ -162,21 +138,16 @@ def observe(
     from scanner.cli.scan import exit_code, only, warn
     from scanner.pipeline import Options
     from scanner.runtime import observe as observing
-    from scanner.runtime.drift.policy import of_globs, read_policy
+    from scanner.runtime.drift.policy import gathered
     from scanner.runtime.sinkhole import guest
     from scanner.sources.plugin import SourceOptions
 
     wanted = check(outputs, launched=bool(launches), run=True)
     if image is None and not launches:
         raise UsageError("name an image of the local engine: sandscan observe IMAGE [-- COMMAND]")
-    given = [name for name, value in {**launch, "sandbox": sandboxes}.items() if value]
-    if given and not launches:
-        raise UsageError(f"--{given[0].replace('_', '-')} says something of a launch; name it with --launch FILE")
+    judged = of_launch(launches, {**launch, "sandboxes": sandboxes})
     if len(sandboxes) > 1:
         raise UsageError("one sandbox is observed at a time: give --sandbox once")
-    policy = of_globs(expected)
-    for file in policies:
-        policy += read_policy(Path(file))
     options = observing.ObserveOptions(
         scanning=Options(
             source=SourceOptions(None, engine_access, False, limits),
@@ -185,13 +156,13 @@ def observe(
             cache=None if no_cache else Cache(),
         ),
         limits=guest.Limits(seconds, cpus, memory, pids, disk),
-        policy=policy,
+        policy=gathered(expected, policies),
         episode=episode,
         environment=tuple(map(_variable, variables)),
         user=user,
         pcap=_writable(pcap),
         launches=launches,
-        egress=egress_options(**launch, sandboxes=sandboxes) if launches else None,
+        egress=judged,
         sandbox=sandboxes[0] if sandboxes else None,
     )
     shown = sys.stderr.isatty() and not quiet and not no_progress

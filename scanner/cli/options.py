@@ -2,13 +2,15 @@
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import IO
+from typing import IO, Any, TypeVar
 
 import click
 
 from scanner.model import Limits, Severity
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 LEVELS = [s.value for s in Severity]
 
 
@@ -74,3 +76,67 @@ user_rules = click.option(
     type=click.Path(),
     help="Your own YARA rules beside ours. Repeatable.",
 )
+episode = click.option("--episode", metavar="ID", help="Your own word for the run, to match it with an agent's trace.")
+no_cache = click.option("--no-cache", is_flag=True, help="Read every layer again and keep nothing.")
+_ANSWER = (
+    outputs,
+    click.option(
+        "--fail-on",
+        type=click.Choice([*LEVELS, "never"]),
+        default="high",
+        show_default=True,
+        help="Exit 1 if a finding is at least this severe.",
+    ),
+    click.option(
+        "--severity",
+        type=click.Choice(LEVELS),
+        default="note",
+        show_default=True,
+        help="Leave out what is less severe.",
+    ),
+)
+_MANNER = (
+    click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="NAME=N",
+        callback=parse_limits,
+        help="Raise or lower a limit; --limit ? lists them.",
+    ),
+    click.option("-v", "--verbose", is_flag=True, help="All evidence and every notification, nothing folded."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error."),
+    click.option("--no-progress", is_flag=True, help="No progress bar."),
+    color,
+)
+_EXPECTED = (
+    click.option(
+        "--expect",
+        "expected",
+        multiple=True,
+        metavar="GLOB",
+        help="A path that the run is meant to change. Repeatable.",
+    ),
+    click.option("--policy", "policies", multiple=True, metavar="FILE", help="Expected changes as YAML. Repeatable."),
+)
+
+
+def answer(command: Command) -> Command:
+    """Options on what a report says, and when it is a failure."""
+    return _with(command, _ANSWER)
+
+
+def manner(command: Command) -> Command:
+    """Options on how much is read, and how it is told."""
+    return _with(command, _MANNER)
+
+
+def expectations(command: Command) -> Command:
+    """Options on what a run is meant to change."""
+    return _with(command, _EXPECTED)
+
+
+def _with(command: Command, options: tuple[Any, ...]) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from scanner.cli.launching import egress_options, launch_options
-from scanner.cli.options import LEVELS, color, outputs, parse_limits, use_color, user_rules, width
-from scanner.errors import UsageError
+from scanner.cli.launching import launch_options, of_launch
+from scanner.cli.options import answer, manner, no_cache, use_color, user_rules, width
 from scanner.model import Limits, Report, Severity
 
 EPILOG = """\b
@@ -31,17 +30,7 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("target")
-@outputs
-@click.option(
-    "--fail-on",
-    type=click.Choice([*LEVELS, "never"]),
-    default="high",
-    show_default=True,
-    help="Exit 1 if a finding is at least this severe.",
-)
-@click.option(
-    "--severity", type=click.Choice(LEVELS), default="note", show_default=True, help="Leave out what is less severe."
-)
+@answer
 @click.option(
     "--launch",
     "launches",
@@ -62,20 +51,9 @@ Examples:
     help="Read a local engine's images through its API, or as root straight from its layer directories.",
 )
 @click.option("--insecure-registry", is_flag=True, help="Speak plain HTTP to a registry that is not on this machine.")
-@click.option("--no-cache", is_flag=True, help="Read every layer again and keep nothing.")
+@no_cache
 @click.option("--no-prefilter", is_flag=True, help="Match every file against every rule: slow, the same findings.")
-@click.option(
-    "--limit",
-    "limits",
-    multiple=True,
-    metavar="NAME=N",
-    callback=parse_limits,
-    help="Raise or lower a limit; --limit ? lists them.",
-)
-@click.option("-v", "--verbose", is_flag=True, help="All evidence and every notification, nothing folded.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error.")
-@click.option("--no-progress", is_flag=True, help="No progress bar.")
-@color
+@manner
 def scan(
     target: str,
     outputs: tuple[str, ...],
@@ -105,8 +83,7 @@ def scan(
     from scanner.sources.plugin import SourceOptions
 
     wanted = check(outputs, launched=bool(launches))
-    if not launches and (given := [name for name, value in launch.items() if value]):
-        raise UsageError(f"--{given[0].replace('_', '-')} says something of a launch; name it with --launch FILE")
+    judged = of_launch(launches, launch)
     options = Options(
         source=SourceOptions(platform, engine_access, insecure_registry, limits),
         rules=tuple(Path(r) for r in rules),
@@ -115,14 +92,11 @@ def scan(
         use_prefilter=not no_prefilter,
     )
     shown = sys.stderr.isatty() and not quiet and not no_progress
-    if launches:
-        from scanner.egressing import read_launch, with_launch
-
-        judged = egress_options(**launch)
-        read_launch(launches, judged)  # a broken file is said before the image is read, not after
     with bar(shown, use_color(color, sys.stderr)) as progress:
         report = run(target, options, progress)
-    if launches:
+    if judged is not None:
+        from scanner.egressing import with_launch
+
         report = with_launch(report, launches, judged)
     gently()
     emit(only(report, Severity(severity)), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)

@@ -12,7 +12,6 @@ from scanner.sources.plugin import SourceOptions
 
 if TYPE_CHECKING:
     from scanner.egressing import EgressOptions
-    from scanner.runtime.drift.policy import Policy
 
 
 def diff(
@@ -35,9 +34,10 @@ def diff(
     """
     from scanner.runtime.diff import DiffOptions
     from scanner.runtime.diff import diff as run
+    from scanner.runtime.drift.policy import gathered
 
     files = tuple(map(str, launch))
-    options = DiffOptions(_scanning(rules, cache, limits), _policy(expect, policies), episode, files, _egress(files))
+    options = DiffOptions(_scanning(rules, cache, limits), gathered(expect, policies), episode, files, _egress(files))
     return run(before, after, options)
 
 
@@ -82,6 +82,7 @@ def observe(
     Needs root. `seconds` is how long it runs at most; `launch` says how it is launched, `sandbox` which of its sandboxes it is.
     Raises ScannerError's children UsageError, TargetError, SourceError and RuleError.
     """
+    from scanner.runtime.drift.policy import gathered
     from scanner.runtime.observe import ObserveOptions
     from scanner.runtime.observe import observe as run
     from scanner.runtime.sinkhole.guest import Limits as GuestLimits
@@ -90,7 +91,7 @@ def observe(
     options = ObserveOptions(
         scanning=_scanning(rules, cache, limits),
         limits=replace(GuestLimits(), seconds=seconds),
-        policy=_policy(expect, policies),
+        policy=gathered(expect, policies),
         episode=episode,
         environment=tuple((environment or {}).items()),
         user=user,
@@ -110,15 +111,6 @@ def _scanning(rules: Iterable[str | Path], cache: bool | str | Path, limits: Lim
         limits=limits,
         cache=None if cache is False else Cache(None if cache is True else Path(cache)),
     )
-
-
-def _policy(expect: Iterable[str], policies: Iterable[str | Path]) -> "Policy":
-    from scanner.runtime.drift.policy import of_globs, read_policy
-
-    policy = of_globs(expect)
-    for file in policies:
-        policy += read_policy(Path(file))
-    return policy
 
 
 def _egress(launches: Sequence[str]) -> "EgressOptions | None":

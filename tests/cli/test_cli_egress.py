@@ -263,7 +263,7 @@ def test_a_picture_of_a_report_without_a_launch_is_wrong_usage(project: Path):
     done = run("convert", "r.json", "-o", "html", cwd=project)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "this report has no launch" in done.stderr
+    assert "and this report has neither" in done.stderr
 
 
 def test_help_shows_examples_exit_codes_and_the_formats(tmp_path: Path):

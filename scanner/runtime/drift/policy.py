@@ -88,6 +88,14 @@ def of_globs(globs: Iterable[str]) -> Policy:
     return Policy(tuple(entries))
 
 
+def gathered(globs: Iterable[str], files: Iterable[str | Path]) -> Policy:
+    """All that `--expect` and `--policy` say; raises as `of_globs` and `read_policy` do."""
+    policy = of_globs(globs)
+    for file in files:
+        policy += read_policy(Path(file))
+    return policy
+
+
 def read_policy(path: Path) -> Policy:
     """The policy in a file. Raises UsageError where it cannot be read, ParseError with file:line:column for what is none."""
     name = printable(str(path))
