@@ -9,7 +9,7 @@ from scanner.model.run import Process, Program
 from scanner.runtime.trace.events import Ended, Event, Executed, Forked
 
 _BYTES = 2 << 20
-_SHORT = 256
+SHORT = 256
 """All command lines may be that long together; what comes then is kept that long each. Masking the secrets of a hostile one takes about
 two seconds for a megabyte."""
 
@@ -36,12 +36,13 @@ class Table:
     """A process that becomes another program is two: the first ends (without an exit code) when the second begins.
 
     At most `limit` are kept. When they are too many, those go first of which there are most: ended, with the same command line.
-    `dropped` counts them, `unread` the programs whose command line nobody saw.
+    `dropped` counts them, `unread` the programs whose command line nobody saw, `shortened` those whose command line there was no room for.
     """
 
     def __init__(self, limit: int) -> None:
         self.dropped = 0
         self.unread = 0
+        self.shortened = 0
         self._limit = limit
         self._bytes = 0
         self._images: dict[Image, None] = {}
@@ -91,13 +92,15 @@ class Table:
         before = self._running.get(event.pid)
         if not event.arguments:
             self.unread += 1
+        has_room = self._bytes + len(event.arguments) <= _BYTES or len(event.arguments) <= SHORT
+        self.shortened += not has_room
         image = Image(
             pid=event.pid,
             parent=event.parent if before is None else before.parent,
             inner=event.inner if event.inner is not None or before is None else before.inner,
             uid=event.uid if event.uid is not None or before is None else before.uid,
             started=before.started if before is not None and before.copied else event.time,
-            arguments=event.arguments[: None if self._bytes + len(event.arguments) <= _BYTES else _SHORT],
+            arguments=event.arguments[: None if has_room else SHORT],
             length=event.length,
             executable=event.executable,
             program=event.program,

@@ -22,7 +22,7 @@ from scanner.runtime.trace.connects import Call, CallWatch, FlowWatch, decode_ca
 from scanner.runtime.trace.events import Ended, Executed
 from scanner.runtime.trace.execs import ExecWatch, decode, settled
 from scanner.runtime.trace.flows import Flows
-from scanner.runtime.trace.table import Masking, Table
+from scanner.runtime.trace.table import SHORT, Masking, Table
 
 _PROCESSES = 20_000
 _FLOWS = 50_000
@@ -141,6 +141,10 @@ class Tracer(AbstractContextManager["Tracer"]):
         with self._lock:
             unread = self._table.unread
             said = [f"the command lines of {unread} programs were gone before they could be read"] if unread else []
+            if shortened := self._table.shortened:
+                said.append(
+                    f"the command lines of {shortened} programs were too long together: their first {SHORT} bytes were kept"
+                )
             said += [
                 f"{number} {what} came too fast or were too many to keep"
                 for what, number in self._dropped().items()

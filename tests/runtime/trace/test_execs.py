@@ -12,7 +12,7 @@ from scanner.runtime.trace import tracer as tracer_module
 from scanner.runtime.trace.clock import Clock
 from scanner.runtime.trace.events import Ended, Executed, Forked, exit_code
 from scanner.runtime.trace.execs import decode
-from scanner.runtime.trace.table import Masking, Table, words
+from scanner.runtime.trace.table import SHORT, Masking, Table, words
 from scanner.runtime.trace.tracer import Method, Tracer
 from tests.runtime.trace.sandbox import sandbox
 
@@ -232,6 +232,7 @@ def test_long_command_lines_without_end_are_kept_short():
     assert len(images) == 4000
     assert sum(len(i.arguments) for i in images) < 2 * (2 << 20)
     assert words(images[-1].arguments, images[-1].length)[-1].startswith("…(")
+    assert table.shortened == sum(len(i.arguments) == SHORT for i in images) > 3000
 
 
 def test_what_ran_before_and_what_still_runs_is_told():
