@@ -49,6 +49,8 @@ COMPRESSED = 10_000_000
 NOTIFICATIONS = 500
 RELATED = 10
 """Related locations per result; GitHub keeps 100, people read fewer."""
+STORIES = 200
+"""Results, the worst, that tell what their process did: of a process with thousands, each would tell the same."""
 STEPS = 100
 """Steps of a finding's way; GitHub keeps 1,000."""
 EVIDENCE_KINDS = 12
@@ -125,7 +127,10 @@ def _log(report: Report, findings: Sequence[Finding], kept: int, acts: Acts) -> 
         automation_details=sarif_om.RunAutomationDetails(id=f"sandscan/{_uri_of(words.repository(report).encode())}/"),
         column_kind="unicodeCodePoints",
         invocations=[_invocation(report, stages, len(findings), kept)],
-        results=[_result(one, report, index, seen, acts) for one in findings[:kept]],
+        results=[
+            _result(one, report, index, seen, acts if number < STORIES else {})
+            for number, one in enumerate(findings[:kept])
+        ],
         taxonomies=[_taxonomy(techniques)] if techniques else None,
         properties=_about(report),
     )

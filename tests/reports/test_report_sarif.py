@@ -557,3 +557,12 @@ def test_an_attribute_that_sarif_does_not_have_is_an_error():
 def test_what_is_no_sarif_is_an_error(value):
     with pytest.raises(TypeError):
         to_json(sarif_om.Message(text=value))
+
+
+def test_a_process_with_very_many_findings_tells_what_it_did_with_the_worst_of_them():
+    acting = next(f for f in runs.WATCHED.findings if sarif._acts(f, runs.WATCHED, sarif._by_process(runs.WATCHED.run)))
+    many = tuple(replace(acting, flow=(), fingerprint=f"{n:064x}") for n in range(sarif.STORIES + 50))
+    results = json.loads(sarif.render(replace(runs.WATCHED, findings=many), RenderOptions()))["runs"][0]["results"]
+
+    assert len(results) == len(many)
+    assert sum("codeFlows" in one for one in results) == sarif.STORIES
