@@ -445,7 +445,7 @@ class Guest(AbstractContextManager["Guest"]):
                     problem = ""  # it has ended by itself
                     break
                 problem = f"the guest could not be frozen and was killed, its memory unseen: {printable(str(e))}"
-                _halt(self.pid)
+                _halt(self._within.pid)
             except (docker.errors.DockerException, requests.RequestException, OSError) as e:
                 problem = f"the engine went away before the guest was frozen; it was killed: {reason(e)}"
                 break
@@ -659,16 +659,9 @@ def _unlinked(pause_pid: int) -> int:
     """Bytes on disk of files that processes in the pause's PID namespace hold open and that no name leads to any more."""
     total = 0
     seen: set[tuple[int, int]] = set()
-    try:
-        inside = Path(f"/proc/{pause_pid}/ns/pid").stat().st_ino
-    except OSError:
-        return 0
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit():
-            continue
+    for pid in _inside(pause_pid):
+        process = Path(f"/proc/{pid}")
         with suppress(OSError):
-            if (process / "ns/pid").stat().st_ino != inside:
-                continue
             root = (process / "root/").stat().st_dev
             for fd in (process / "fd").iterdir():
                 with suppress(OSError):
@@ -685,14 +678,36 @@ def _unlinked(pause_pid: int) -> int:
     return total
 
 
-def _halt(first: int) -> None:
-    """Stop all processes of the container: one that is in the middle of writing cannot be frozen, and is to write no more after that."""
-    from scanner.runtime.procfs.members import members
-    from scanner.runtime.procfs.reading import Missed
+def _halt(pause_pid: int) -> None:
+    """Stop all processes of the guest: one that is in the middle of writing cannot be frozen, and is to write no more after that.
 
-    for pid in members(first, Missed()):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
+    A process is held by a descriptor before it is looked at again: its number may have become another's, of this machine.
+    """
+    for pid in _inside(pause_pid):
+        if pid == pause_pid:
+            continue
+        with suppress(OSError):
+            handle = os.pidfd_open(pid)
+            try:
+                if _pid_namespace(pid) == _pid_namespace(pause_pid):
+                    signal.pidfd_send_signal(handle, signal.SIGSTOP)
+            finally:
+                os.close(handle)
+
+
+def _inside(pause_pid: int) -> Iterator[int]:
+    """The processes in the pause's PID namespace, its own among them; none where it has ended."""
+    with suppress(OSError):
+        inside = _pid_namespace(pause_pid)
+        for process in Path("/proc").iterdir():
+            with suppress(OSError):
+                if process.name.isdigit() and _pid_namespace(int(process.name)) == inside:
+                    yield int(process.name)
+
+
+def _pid_namespace(pid: int) -> int:
+    """Raises OSError."""
+    return Path(f"/proc/{pid}/ns/pid").stat().st_ino
 
 
 def _pause_image(api: Any, endpoint: str) -> str:

@@ -16,9 +16,21 @@ from hypothesis import strategies as st
 
 from scanner.errors import SourceError, TargetError
 from scanner.runtime.sinkhole import pause
-from scanner.runtime.sinkhole.guest import OUTPUT, Frames, Guest, Limits, Moment, Pause, runtime, usage
+from scanner.runtime.sinkhole.guest import (
+    OUTPUT,
+    Frames,
+    Guest,
+    Limits,
+    Moment,
+    Pause,
+    _halt,
+    _inside,
+    runtime,
+    usage,
+)
 from scanner.runtime.sinkhole.sweep import remove_images, sweep
 from scanner.runtime.sinkhole.withheld import Settings
+from scanner.sources.engine import connect
 from tests.runtime.sinkhole.guests import VOLUME, Ground, engine, ground
 
 __all__ = ["engine", "ground"]
@@ -182,6 +194,29 @@ def test_disk_is_limited(ground: Ground, code: str) -> None:
 
 
 @pytest.mark.engine
+def test_all_of_a_guest_is_stopped_and_the_pause_is_not(ground: Ground) -> None:
+    """The pause must see its input end, and nobody else is any of our business."""
+    states: dict[bool, set[str]] = {True: set(), False: set()}
+
+    def watch(_: Moment) -> str:
+        _halt(within.pid)
+        time.sleep(0.1)
+        for pid in _inside(within.pid):
+            states[pid == within.pid].add(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0])
+        return "seen"
+
+    with ExitStack() as stack:
+        client, endpoint = connect("", "", stack)
+        within = stack.enter_context(Pause(client, endpoint, Settings()))
+        image = client.api.inspect_image(ground.image)  # type: ignore[no-untyped-call]
+        guest = stack.enter_context(
+            Guest(within, image, Settings(), Limits(seconds=20), ("sh", "-c", "sleep 60 & sleep 60"))
+        )
+        assert guest.run(watch).stopped == "seen"
+    assert states == {True: {"S"}, False: {"T"}}
+
+
+@pytest.mark.engine
 def test_output_is_read_kept_a_little_and_counted(ground: Ground) -> None:
     clock = time.monotonic()
     ended = ground.run("sh", "-c", "echo first; head -c 1000000000 /dev/zero")
@@ -237,6 +272,7 @@ def test_usage_counts_each_file_once_follows_no_link_and_stops(tmp_path: Path) -
 
 CHILD = """
 import sys
+from scanner.sources.engine import connect
 from tests.runtime.sinkhole.guests import Ground
 from types import SimpleNamespace
 Ground(SimpleNamespace(client=None), sys.argv[1]).run("sh", "-c", "while :; do sleep 1; done", seconds=60)
