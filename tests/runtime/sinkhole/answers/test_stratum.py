@@ -3,6 +3,7 @@
 import json
 import socket
 import ssl
+import time
 
 import pytest
 
@@ -165,6 +166,19 @@ def test_a_login_that_comes_in_pieces_is_heard_whole():
         [told] = sink.ended()
     assert told.service == "stratum"
     assert told.details["stratum"]["wallet"] == MONERO
+
+
+def test_a_login_that_takes_longer_than_a_silence_is_heard_whole():
+    login = json.dumps({"id": 1, "method": "login", "params": {"login": MONERO, "agent": "slower"}}).encode() + b"\n"
+    with answering(3333) as sink, sink.connect() as client:
+        for piece in (login[:1], login[1:2], login[2:40], login[40:]):
+            client.sendall(piece)
+            time.sleep(0.35)
+        assert b'"job"' in client.recv(4096)
+        client.close()
+        [told] = sink.ended()
+    assert told.service == "stratum"
+    assert "unknown" not in told.details
 
 
 def test_a_miner_in_a_websocket_needs_no_lines():
