@@ -129,9 +129,9 @@ def _of_attempts(run: Run, siblings: Sequence[str], gateways: Collection[str]) -
         )
         if aim is not None:
             yield aim
-        through = _through(attempt)
-        if through is not None:
-            host, port = through
+        asked = through(attempt)
+        if asked is not None:
+            host, port = asked
             literal = _is_address(host)
             behind = _aim("tcp", Endpoint(host, port), None if literal else host, siblings, gateways, "", attempt.count)
             if behind is not None:
@@ -140,7 +140,7 @@ def _of_attempts(run: Run, siblings: Sequence[str], gateways: Collection[str]) -
                 )
 
 
-def _through(attempt: Attempt) -> tuple[str, int | None] | None:
+def through(attempt: Attempt) -> tuple[str, int | None] | None:
     """Where a proxy was asked to lead (HTTP CONNECT, SOCKS)."""
     asked = next((d for key in ("proxy", "socks") if isinstance(d := attempt.details.get(key), Mapping)), {})
     target = asked.get("target")

@@ -1,7 +1,9 @@
-"""The clouds' metadata services, by address, by name or by what was asked for."""
+"""The clouds' metadata services, by address or by name, asked for straight or through a proxy."""
 
 from collections.abc import Iterable, Sequence
 
+from scanner.egress.observed import destination_of, through
+from scanner.egress.permits import address_range
 from scanner.model import Confidence, Finding, Rule, Severity, printable
 from scanner.model.egress import Destination
 from scanner.model.run import Attempt
@@ -20,7 +22,17 @@ METADATA = Rule(
 
 
 def takes(attempt: Attempt, watched: Watched) -> bool:
-    return watched.destination(attempt) is Destination.METADATA
+    return watched.destination(attempt) is Destination.METADATA or _behind(attempt) is not None
+
+
+def _behind(attempt: Attempt) -> str | None:
+    """The metadata service that a proxy was asked for."""
+    asked = through(attempt)
+    if asked is None:
+        return None
+    host = asked[0]
+    found = destination_of(host, host if address_range(host) is None else None)
+    return host if found is Destination.METADATA else None
 
 
 def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
@@ -30,11 +42,16 @@ def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
         yield watched.finding(
             METADATA,
             some,
-            f"{target(some[0])}, a cloud's metadata service, was asked{by(watched.who(some))} {times(some)}{what}.",
+            f"{_shown(some[0])}, a cloud's metadata service, was asked{by(watched.who(some))} {times(some)}{what}.",
             identity=(host,),
             confidence=Confidence.HIGH if asked else Confidence.MEDIUM,
             details={"requests": list(dict.fromkeys(asked))[:50]},
         )
+
+
+def _shown(attempt: Attempt) -> str:
+    behind = _behind(attempt)
+    return target(attempt) if behind is None else f"{printable(behind)} through {target(attempt)}"
 
 
 PLUGIN = Watch("metadata", (METADATA,), takes, judge, order=30)

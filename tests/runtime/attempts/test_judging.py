@@ -173,6 +173,21 @@ def test_metadata_is_told_with_what_was_asked_for() -> None:
     assert (named.rule_id, named.confidence) == ("observed/metadata", Confidence.MEDIUM)
 
 
+@pytest.mark.parametrize("asked", ["169.254.169.254:80", "[fd00:ec2::254]:80", "metadata.google.internal:80"])
+def test_metadata_through_a_proxy_is_metadata(asked: str) -> None:
+    proxied = tcp(
+        "198.18.0.4", 3128, name="proxy.example", service="http-connect", details={"proxy": {"target": asked}}
+    )
+    other = replace(proxied, details={"proxy": {"target": "pypi.example:443"}})
+    [metadata, plain] = found([proxied, other])
+
+    assert (metadata.rule_id, metadata.severity) == ("observed/metadata", Severity.HIGH)
+    assert (
+        f"{asked.rpartition(':')[0].strip('[]')} through proxy.example:3128 (198.18.0.4), a cloud's" in metadata.message
+    )
+    assert plain.rule_id != "observed/metadata"
+
+
 def test_many_private_addresses_are_a_scan_and_few_are_not() -> None:
     probes = [tcp(f"10.0.0.{n}", 22, time=float(n), pid=41) for n in range(1, 21)]
     [scan] = found(probes)
