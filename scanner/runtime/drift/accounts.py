@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from scanner import masked
-from scanner.model import Confidence, Finding, Json, Kind, Rule, Severity, printable
+from scanner.model import Confidence, Finding, Json, Kind, Rule, Severity, capital, printable
 from scanner.model.run import FileChange
 from scanner.runtime.drift.drift import Drift, by, shown, text
+from scanner.runtime.drift.expected import by_package
 
 ACCOUNT = Rule(
     id="drift/account",
@@ -104,14 +105,16 @@ def account_changes(drift: Drift) -> Iterator[Finding]:
     for change in covered.values():
         if change.after is not None and change.after.kind is Kind.SYMLINK and change.path in _JUDGED:
             yield _linked(drift, change)
+        elif change.path in _JUDGED or _SUDOERS.match(change.path):
+            yield from _given_away(drift, change)
     yield from _people(drift, covered)
     for path in (b"etc/group", b"etc/gshadow"):
         if path in covered:
             yield from _groups(drift, covered[path])
     for change in covered.values():
-        if _SUDOERS.match(change.path):
+        if any(map(_SUDOERS.match, drift.names(change))):
             yield from _rights(drift, change, sudo_lines, sudo_weight)
-        elif _DOAS.match(change.path):
+        elif any(map(_DOAS.match, drift.names(change))):
             yield from _rights(drift, change, doas_lines, doas_weight)
 
 
@@ -128,6 +131,30 @@ def _linked(drift: Drift, change: FileChange) -> Finding:
         f"{shown(change.path)} is a link to {printable(target, 120)} now{by(change)}: accounts and rights are read from there.",
         details={"target": printable(target)},
     )
+
+
+def _given_away(drift: Drift, change: FileChange) -> Iterator[Finding]:
+    """Whoever may write such a file makes himself root, and who reads shadow guesses its passwords."""
+    before, after = change.before, change.after
+    if after is None or after.kind is not Kind.FILE or by_package(change):
+        return
+    why = []
+    if after.mode & 0o002 and not (before and before.mode & 0o002):
+        why.append("everybody may write it")
+    if after.uid and not (before and before.uid == after.uid):
+        why.append(f"uid {after.uid} owns it")
+    if change.path.endswith(b"shadow") and after.mode & 0o004 and not (before and before.mode & 0o004):
+        why.append("everybody may read it")
+    if why:
+        yield drift.finding(
+            ACCOUNT,
+            change,
+            Severity.HIGH,
+            Confidence.HIGH,
+            f"{capital(' and '.join(why))} now: {shown(change.path)}{by(change)}.",
+            details={"mode": f"{after.mode & 0o7777:04o}", "uid": after.uid, "why": list(why)},
+            identity=("given away",),
+        )
 
 
 def _contents(drift: Drift, change: FileChange | None) -> tuple[bytes, bytes] | None:

@@ -56,7 +56,8 @@ def starts(drift: Drift) -> tuple[Start, ...]:
     """
     found = []
     for change in drift.changes:
-        point = points.point(change.path) if _PATHS.search(change.path) else None
+        names = [name for name in drift.names(change) if _PATHS.search(name)]
+        path, point = next(((n, p) for n in names if (p := points.point(n)) is not None), (change.path, None))
         if point is None or point.starts == "manual" or change.after is None or change.after.kind is Kind.DIRECTORY:
             continue
         if (
@@ -76,7 +77,7 @@ def starts(drift: Drift) -> tuple[Start, ...]:
             name = "/" + text(change.path)
             found.append(Start(change, point, (Added(1, name, name),)))
             continue
-        added = added_lines(point, contents[0], contents[1], change.path)
+        added = added_lines(point, contents[0], contents[1], path)
         if added is None:
             drift.unread(change, f"holds more than {BYTES} bytes or {LINES} lines: it was not judged as a {point.what}")
         elif added:

@@ -1,6 +1,7 @@
 """What the rules on a run's changes share: the changes, their contents, and one way to make a finding of them."""
 
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,13 @@ FINDINGS = 200
 LINKS = 8
 """Links that are followed one after the other."""
 
+ENTRANCE = re.compile(
+    rb"etc|root|home|home/[^/]+|(?:.*/)?\.ssh|(?:root|home/[^/]+)/\.config(?:/(?:systemd(?:/user)?|autostart))?|var/spool/(?:cron|at)(?:/[^/]+)?"
+    rb"|(?:usr/local/)?etc/(?:cron\.(?:d|daily|hourly|weekly|monthly)|systemd(?:/(?:system|user))?|init\.d|rc[0-6S]?\.d|profile\.d|sudoers\.d|pam\.d"
+    rb"|ld\.so\.conf\.d|ssh|apt(?:/apt\.conf\.d)?|update-motd\.d|xdg(?:/autostart)?|udev(?:/rules\.d)?|doas\.d)",
+    re.DOTALL,
+)
+"""Folders in which something looks for what to start, whom to let in and what to load."""
 Content = Callable[[bytes], bytes | None]
 
 
@@ -53,6 +61,35 @@ class Drift:
     @cached_property
     def by_path(self) -> Mapping[bytes, FileChange]:
         return {change.path: change for change in self.changes}
+
+    @cached_property
+    def _entrances(self) -> Mapping[bytes, list[bytes]]:
+        """The links of this run in whose place a folder is looked for, by the folder that they lead to."""
+        found: dict[bytes, list[bytes]] = {}
+        for change in self.changes:
+            if change.after is None or change.after.kind is not Kind.SYMLINK or not ENTRANCE.fullmatch(change.path):
+                continue
+            target, link = change.path, change
+            for _ in range(LINKS):
+                target = resolved(target, (link.after.link_target if link.after else None) or b"")
+                following = self.by_path.get(target)
+                if following is None or following.after is None or following.after.kind is not Kind.SYMLINK:
+                    break
+                link = following
+            found.setdefault(target, []).append(change.path)
+        return found
+
+    def names(self, change: FileChange) -> Sequence[bytes]:
+        """The paths under which the file is found: its own, and those through links of this run to a folder above it."""
+        if not self._entrances:
+            return (change.path,)
+        found = [change.path]
+        above, slash, _ = change.path.rpartition(b"/")
+        while slash:
+            rest = change.path[len(above) :]
+            found += (link + rest for link in self._entrances.get(above, ())[:LINKS])
+            above, slash, _ = above.rpartition(b"/")
+        return found
 
     def of(self, rule: Rule) -> Sequence[FileChange]:
         """The changes that no policy takes away from the rule."""

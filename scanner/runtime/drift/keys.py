@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scanner import masked
@@ -36,7 +37,8 @@ def authorized_keys(drift: Drift) -> Iterator[Finding]:
     from scanner.ssh.authorized_keys import BYTES, LINES, parse
 
     for change in drift.of(KEY):
-        if change.after is None or not _FILES.search(change.path) or not _AUTHORIZED.search(change.path):
+        names = [n for n in drift.names(change) if _FILES.search(n) and _AUTHORIZED.search(n)]
+        if change.after is None or not names:
             continue
         if change.after.kind is Kind.SYMLINK:
             yield _linked(drift, change)
@@ -56,13 +58,12 @@ def authorized_keys(drift: Drift) -> Iterator[Finding]:
                 not before or key.options not in {k.options for k in before}
             ):
                 told.add((key.key.fingerprint, key.options))
-                yield from _key(drift, change, key, before)
+                yield from _key(drift, change, key, before, whose(replace(change, path=names[0])))
 
 
 def _key(
-    drift: Drift, change: FileChange, key: "AuthorizedKey", before: "list[AuthorizedKey] | None"
+    drift: Drift, change: FileChange, key: "AuthorizedKey", before: "list[AuthorizedKey] | None", account: str
 ) -> Iterator[Finding]:
-    account = whose(change)
     limits = _limits(key)
     severity = (
         Severity.LOW

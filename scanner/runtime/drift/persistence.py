@@ -11,7 +11,7 @@ from scanner import masked
 from scanner.model import Confidence, Finding, Json, Kind, Rule, Severity, printable
 from scanner.model.run import ChangeKind, FileChange
 from scanner.runtime.drift.added import ENABLING, Added, Start, words
-from scanner.runtime.drift.drift import Drift, by, is_file, resolved, shown, text, written
+from scanner.runtime.drift.drift import ENTRANCE, Drift, by, is_file, resolved, shown, text, written
 from scanner.runtime.drift.expected import by_package, compiled_from
 
 PERSISTENCE = Rule(
@@ -106,6 +106,8 @@ def persistent(drift: Drift, starts: tuple[Start, ...]) -> Iterator[Finding]:
         if change.path in entry:
             yield _entry(drift, change)
         elif change.after is not None and change.after.kind is Kind.SYMLINK:
+            if ENTRANCE.fullmatch(change.path) and not by_package(change):
+                yield _elsewhere(drift, change)
             found = _enabled(drift, change)
             if found is not None and found.severity is Severity.NOTE:
                 enabled.append(change)
@@ -318,6 +320,19 @@ def _links(drift: Drift, enabled: list[FileChange]) -> Finding:
         details={"kind": "enabled unit", "count": len(enabled), "files": [shown(c.path) for c in enabled[:200]]},
         identity=("enabled",),
         place=b"",
+    )
+
+
+def _elsewhere(drift: Drift, change: FileChange) -> Finding:
+    """A link in whose place a folder is looked for; what this run wrote behind it is judged by its name through the link, too."""
+    raw = (change.after.link_target if change.after else None) or b""
+    return drift.finding(
+        PERSISTENCE,
+        change,
+        Severity.MEDIUM,
+        Confidence.MEDIUM,
+        f"{shown(change.path)} is a link to {printable(raw, 120)} now{by(change)}: what lies there is started, let in or loaded in its place.",
+        details={"kind": "folder elsewhere", "target": printable(raw)},
     )
 
 

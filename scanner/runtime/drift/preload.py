@@ -51,7 +51,7 @@ def preloads(drift: Drift, starts: tuple[Start, ...]) -> Iterator[Finding]:
             continue
         if change.path == PRELOADED:
             yield from _entries(drift, change)
-        elif _FOLDERS.match(change.path):
+        elif any(map(_FOLDERS.match, drift.names(change))):
             yield from _library_folders(drift, change)
         elif _PAM_ENV.match(change.path):
             yield from _pam_environment(drift, change)

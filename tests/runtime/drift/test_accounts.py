@@ -169,3 +169,24 @@ def test_no_bytes_break_a_reader_and_good_lines_after_bad_ones_count(data: bytes
     for line in sudo_lines(data):
         sudo_weight(line)
     doas_lines(data)
+
+
+@pytest.mark.parametrize(
+    ("path", "after", "why"),
+    [
+        ("etc/passwd", F("x", 0o666), "Everybody may write it now: /etc/passwd"),
+        ("etc/shadow", F("x", 0o644), "Everybody may read it now: /etc/shadow"),
+        ("etc/sudoers.d/a", F("x", 0o600, uid=1000), "Uid 1000 owns it now: /etc/sudoers.d/a"),
+        ("etc/passwd", F("x", 0o600), None),
+        ("etc/hosts", F("x", 0o666), None),
+    ],
+)
+def test_a_file_of_accounts_that_others_may_change_is_told_though_it_says_the_same(
+    path: str, after: F, why: str | None
+):
+    found = of(RULE, {path: F("x", 0o600)}, {path: after})
+    if why is None:
+        assert found == []
+    else:
+        assert why in found[0].message
+        assert found[0].severity is Severity.HIGH

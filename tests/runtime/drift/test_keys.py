@@ -76,3 +76,9 @@ def test_a_link_is_told_and_followed():
 def test_no_line_hides_the_key_after_it(junk: bytes):
     found = of(RULE, {}, {FILE: F(junk.replace(b"\0", b"") + b"\n" + NEW.encode() + b"\n")})
     assert print_of(NEW) in {f.details["fingerprint"] for f in found}
+
+
+def test_a_key_behind_a_link_in_the_folders_place_opens_the_same_account():
+    [finding] = of(RULE, {}, {"root/.ssh": F(link="/opt/k"), "opt/k/authorized_keys": NEW + "\n"})
+    assert finding.details["account"] == "root"
+    assert finding.locations[0].display == b"opt/k/authorized_keys"

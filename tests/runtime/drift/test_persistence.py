@@ -232,3 +232,25 @@ def test_the_points_are_known_by_the_names_that_weigh_them():
     ):
         assert set(weighed) <= names
     assert point(b"etc/crontab") is not None
+
+
+def test_what_lies_behind_a_link_in_a_start_folders_place_is_started():
+    after = {
+        "etc/cron.d": F(link="/srv/one"),
+        "srv/one": F(link="../opt/two"),
+        "opt/two/job": "* * * * * root /opt/tool\n",
+        "etc/sudoers.d": F(link="/opt/two"),
+    }
+    job, *links = sorted(of(RULE, {}, after), key=lambda f: -f.severity.rank)
+    assert job.severity is Severity.HIGH
+    assert job.details["kind"] == "system crontab"
+    assert job.locations[0].display == b"opt/two/job"
+    assert {(f.locations[0].display, f.severity) for f in links} == {
+        (b"etc/cron.d", Severity.MEDIUM),
+        (b"etc/sudoers.d", Severity.MEDIUM),
+    }
+
+
+@pytest.mark.parametrize("link", ["work/node_modules/x", "usr/lib/x", "etc/alternatives/vi", "etc/mtab", "home/a/work"])
+def test_other_links_are_nobodys_entrance(link: str):
+    assert of(RULE, {}, {link: F(link="/opt/two"), "opt/two/job": "* * * * * root /opt/tool\n"}) == []
