@@ -145,9 +145,9 @@ def observe(
     wanted = check(outputs, launched=bool(launches), run=True)
     if image is None and not launches:
         raise UsageError("name an image of the local engine: sandscan observe IMAGE [-- COMMAND]")
-    judged = of_launch(launches, {**launch, "sandboxes": sandboxes})
     if len(sandboxes) > 1:
         raise UsageError("one sandbox is observed at a time: give --sandbox once")
+    judged = of_launch(launches, {**launch, "sandboxes": sandboxes})
     options = observing.ObserveOptions(
         scanning=Options(
             source=SourceOptions(None, engine_access, False, limits),
