@@ -15,7 +15,7 @@ FOLDERS = 12
 LISTED = 5
 """Changes of one folder that are told one by one."""
 OUTPUT = 4_096
-"""Bytes at the end of what the guest wrote that `verbose` shows."""
+"""Bytes at the end of what the guest wrote that `verbose` shows; where it ended with an error, the last LISTED lines are always shown."""
 LABELS_FROM = 40
 """Columns from which moments stand beside their time; below, they stand under it."""
 ALARM = "1;31"
@@ -34,8 +34,9 @@ def tell(screen: Screen, report: Report, run: Run, options: RenderOptions) -> No
     _list(screen, "Not seen", [words.plain(one, 500) for one in run.unseen], ALARM)
     if run.dropped:
         _list(screen, "Dropped, because it was too much", [watched.dropped(run)], ALARM)
-    if options.verbose and run.output:
-        _list(screen, "What it wrote last", watched.written(run.output[-OUTPUT:]))
+    if run.output and (options.verbose or run.exit_code):
+        lines = watched.written(run.output[-OUTPUT:])
+        _list(screen, "What it wrote last", lines if options.verbose else lines[-LISTED:])
 
 
 def _title(screen: Screen, title: str, style: str = BOLD) -> None:
