@@ -18,7 +18,8 @@ CONNECTION = Rule(
     attack=("T1071", "T1041"),
 )
 
-_PLAIN = frozenset(("http", "tls", "quic", "dns", "ntp", "silent", "smtp", "ftp", "git"))
+_PLAIN = frozenset(("http", "tls", "quic", "dns", "ntp", "silent", "smtp", "ftp", "git", "ssh"))
+"""SSH that is not taken by the rules on tunnels carries git."""
 
 
 def takes(attempt: Attempt, watched: Watched) -> bool:
@@ -55,6 +56,8 @@ def _words(attempt: Attempt) -> str:
         return printable(f"{http['method']} {http.get('path') or ''}".strip(), 120)
     if tls.get("sni"):
         return f"TLS for {printable(str(tls['sni']), 80)}"
+    if attempt.service == "ssh":
+        return "git over SSH"
     if attempt.service == "silent":
         return "nothing was said" if attempt.protocol == "tcp" else ""
     return attempt.service if attempt.service != "unknown" else "unknown bytes"

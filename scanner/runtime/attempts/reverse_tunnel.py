@@ -1,5 +1,6 @@
 """Doors from outside: remote forwards of SSH (RFC 4254, 7.1), and tools whose whole purpose they are."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from scanner.model import Confidence, Finding, Json, Rule, Severity, printable
@@ -49,6 +50,9 @@ _CARRIERS = frozenset(
         "socks5",
     )
 )
+_GIT = re.compile(r"git[- ](?:upload-pack|receive-pack|upload-archive) '[^';&|`$]*'$")
+_FORWARDS = re.compile(r"-[A-Za-z0-9]*[DLRWw]|(?i:(?:-o)?\s*(?:(?:local|remote|dynamic)forward|proxy|tunnel))")
+"""Words that make ssh(1) forward, whatever command it is to run."""
 
 
 def _family(attempt: Attempt) -> str | None:
@@ -76,8 +80,26 @@ def _list(value: Json) -> Sequence[Json]:
 
 
 def takes(attempt: Attempt, watched: Watched) -> bool:
-    del watched
-    return spoke(attempt, "ssh") or _family(attempt) in _INSIDE | _CARRIERS
+    return (spoke(attempt, "ssh") and not _is_gits(attempt, watched)) or _family(attempt) in _INSIDE | _CARRIERS
+
+
+def _is_gits(attempt: Attempt, watched: Watched) -> bool:
+    """Whether SSH carries git and nothing else: it asked for git's command alone, or, where it asked for nothing, was started with it.
+
+    A client that does not trust the server's key ends before it asks (git-fetch-pack(1), git-send-pack(1)).
+    """
+    ssh = said(attempt, "ssh")
+    if any(ssh.get(key) for key in ("forwards", "unix_forwards", "direct", "shell", "subsystems")):
+        return False
+    if "exec" in ssh:
+        asked = ssh["exec"]
+        commands = [asked] if isinstance(asked, str) else list(_list(asked))
+    else:
+        process = watched.process(attempt.pid, attempt.time)
+        commands = list(process.command[-1:]) if process is not None else []
+        if process is not None and any(_FORWARDS.match(word) for word in process.command[1:-1]):
+            return False
+    return bool(commands) and all(isinstance(one, str) and _GIT.match(one) for one in commands)
 
 
 def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:

@@ -178,6 +178,7 @@ class Names:
 
 
 _SRV_PORTS: Final = {
+    b"_http": 80,
     b"_ldap": 389,
     b"_kerberos": 88,
     b"_sip": 5060,

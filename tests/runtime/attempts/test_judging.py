@@ -126,6 +126,31 @@ def test_a_remote_forward_is_a_reverse_tunnel_with_bind_and_port() -> None:
     assert finding.details["forwards"] == ["localhost:2222"]
 
 
+GIT = ("/usr/bin/ssh", "-o", "SendEnv=GIT_PROTOCOL", "git@git.example", "git-upload-pack 'x/y.git'")
+
+
+@pytest.mark.parametrize(
+    ("said", "words", "rule", "severity"),
+    [
+        ({"exec": ["git-upload-pack 'x/y.git'"]}, GIT, "observed/connection", Severity.LOW),
+        ({"client": "OpenSSH_9.2"}, GIT, "observed/connection", Severity.LOW),  # the server's key was not trusted
+        ({"client": "OpenSSH_9.2"}, GIT[:4], "observed/tunnel", Severity.MEDIUM),
+        ({"client": "OpenSSH_9.2"}, (GIT[0], "-D1080", *GIT[1:]), "observed/tunnel", Severity.MEDIUM),
+        ({"exec": ["git-upload-pack 'x'; sh"]}, GIT, "observed/tunnel", Severity.MEDIUM),
+        ({"exec": [GIT[-1]], "direct": [{"host": "h", "port": 1}]}, GIT, "observed/tunnel", Severity.HIGH),
+        ({"exec": [GIT[-1]], "forwards": [{"bind": "", "port": 1}]}, GIT, "observed/reverse-tunnel", Severity.CRITICAL),
+    ],
+)
+def test_git_over_ssh_is_a_connection_as_long_as_it_asks_for_nothing_else(
+    said: dict[str, Any], words: tuple[str, ...], rule: str, severity: Severity
+) -> None:
+    attempt = replace(REVERSE, name="git.example", details={"ssh": said})
+    run = replace(RUN, attempts=(attempt,), processes=(Process(42, 1, words, executable=b"/usr/bin/ssh"),))
+    [finding], notes = judge(run, "rome", (), [GATEWAY])
+
+    assert (finding.rule_id, finding.severity, notes) == (rule, severity, ())
+
+
 def test_ssh_without_forwards_is_a_tunnel_of_less_weight() -> None:
     [session] = found([replace(REVERSE, details={"ssh": {"client": "OpenSSH_9.2", "exec": ["id"]}})])
     [direct] = found([replace(REVERSE, details={"ssh": {"direct": [{"host": "10.0.0.5", "port": 80}]}})])

@@ -90,6 +90,8 @@ def test_other_types_are_answered_or_said_to_be_none(kind: int, shown: str, data
 def test_a_service_leads_to_its_host() -> None:
     _, _, answer = ask(Names({}), message(wire("_stratum._tcp.pool.example"), SRV))
     assert records(answer)[1] == [(SRV, struct.pack(">HHH", 10, 10, 3333) + wire("pool.example"))]
+    _, _, answer = ask(Names({}), message(wire("_http._tcp.deb.example"), SRV))  # what APT asks first
+    assert records(answer)[1] == [(SRV, struct.pack(">HHH", 10, 10, 80) + wire("deb.example"))]
 
 
 def test_any_is_answered_with_all_and_cut_short_where_udp_has_no_room() -> None:
