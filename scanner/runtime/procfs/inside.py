@@ -142,6 +142,17 @@ class Root:
         finally:
             os.close(fd)
 
+    def has(self, path: bytes) -> bool | None:
+        """Whether a regular file stands there, links followed within the root; None for anything else."""
+        try:
+            fd = open_in(self.fd, path, os.O_PATH)
+        except OSError:
+            return False
+        try:
+            return True if stat.S_ISREG(os.fstat(fd).st_mode) else None
+        finally:
+            os.close(fd)
+
     def names(self, path: bytes, limit: int) -> tuple[bytes, ...]:
         """The names in a directory."""
         if self.problem:

@@ -160,8 +160,19 @@ class Programs:
                     file = self._file(spool, normal, root.identity(path), lambda path=path: _named(root, path), limit)  # type: ignore[misc]
                     if file is not None:
                         yield file
+                    elif not root.problem and root.identity(path) not in self._known:
+                        self._not_had(normal, root.has(path))
         except OSError:
             return
+
+    def _not_had(self, name: bytes, stands: bool | None) -> None:
+        """A script or library that could not be read. One that is not there says nothing by itself: its name is what a command
+        line says."""
+        if stands:
+            self._unread(name, "a file that a process runs could not be opened")
+        elif stands is not None:
+            gone = "a file that a process runs, by its command line, is not there (any more)"
+            self.notes.append(Notification("source", Level.NOTE, gone, name))
 
     def _file(
         self,

@@ -1,7 +1,10 @@
 """The programs that run are scanned whatever they are called, once each."""
 
+import fcntl
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ import pytest
 
 from fixtures import miners
 from fixtures.elf import build
+from scanner.model import Level
 from scanner.pipeline import Options
 from scanner.runtime import live
 from scanner.runtime.procfs import Seen, look
@@ -100,3 +104,30 @@ def test_a_number_that_another_process_has_by_now_is_not_followed(monkeypatch: p
             assert watched.look().processes == ()
         finally:
             first.kill()
+
+
+@pytest.mark.parametrize(("gone", "level"), [(False, Level.WARNING), (True, Level.NOTE)])
+def test_a_script_that_cannot_be_had_is_said(tmp_path: Path, gone: bool, level: Level) -> None:
+    """Whoever opens a file with a lease on it would wait for its holder."""
+    script = tmp_path / "run.py"
+    script.write_text("import sys; print('ready', flush=True); sys.stdin.read()\n")
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    command = [sys.executable, str(script)]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
+        script.open("r+b") as held,
+    ):
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            if gone:
+                script.unlink()
+            else:
+                fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            programs = Programs(Options(), process.pid)
+            programs.look(look(process.pid))
+            name = os.fsencode(script)[1:]
+            assert [n.level for n in programs.notes if n.path == name] == [level]
+        finally:
+            process.kill()
+            signal.signal(signal.SIGIO, before)
