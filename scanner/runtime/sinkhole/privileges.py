@@ -1,20 +1,54 @@
-"""What the sink's child gives up once its network stands, and how it ends with its parent: capabilities(7), prctl(2)."""
+"""What the sink's child gives up once its network stands, and how it ends with its parent: capabilities(7), prctl(2), seccomp(2).
+
+A network namespace holds neither the sockets that have a path, nor those that lead to the machine's hypervisor, nor other processes
+of the same user. Whoever took the child over would have these ways: a filter of system calls closes them.
+"""
 
 import ctypes
+import errno
 import os
+import platform
 import resource
 import signal
+import socket
 import struct
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 NOBODY: Final = 65534
 CAP_DAC_READ_SEARCH, CAP_NET_RAW = 2, 13
 
-_PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 8, 24, 38
+_PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 8, 22, 24, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _OPEN_FILES = 65_536
 _ADDRESS_SPACE = 4 << 30
+
+_FILTER = 2
+_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
+_LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
+_NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
+"""Where struct seccomp_data has them; of an argument of 64 bits the low half comes first."""
+_X32 = 0x40000000
+_FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Of a machine: its AUDIT_ARCH (include/uapi/linux/audit.h), and the numbers of socket(2) and of what is refused."""
+
+    architecture: int
+    socket: int
+    refused: tuple[int, ...]
+
+
+_CALLS: Mapping[str, _Calls] = {
+    # connect, execve, execveat, ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, unshare, setns, mount, bpf,
+    # perf_event_open, userfaultfd, io_uring_setup, open_by_handle_at, keyctl
+    "x86_64": _Calls(0xC000003E, 41, (42, 59, 322, 101, 310, 311, 438, 272, 308, 165, 321, 298, 323, 425, 304, 250)),
+    "aarch64": _Calls(0xC00000B7, 198, (203, 221, 281, 117, 270, 271, 438, 97, 268, 40, 280, 241, 282, 425, 265, 219)),
+}
 
 
 def end_with(parent: int) -> None:
@@ -64,6 +98,36 @@ def give_up(parent: int, file_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
+    filter_calls()
+
+
+def filter_calls() -> None:
+    """Refuse this process what it has no need of: to connect, to become or look into another program, sockets of families that a
+    network namespace does not hold. For good, for all threads that it starts from now on. Raises OSError."""
+    calls = _CALLS[platform.machine()]
+    allow, refuse = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)
+    program = [
+        (_LOAD, 0, 0, _ARCHITECTURE_AT),
+        (_EQUAL, 1, 0, calls.architecture),
+        refuse,
+        (_LOAD, 0, 0, _NUMBER_AT),
+        (_AT_LEAST, 0, 1, _X32),
+        refuse,
+    ]
+    for number in calls.refused:
+        program += [(_EQUAL, 0, 1, number), refuse]
+    program += [(_EQUAL, 1, 0, calls.socket), allow, (_LOAD, 0, 0, _ARGUMENTS_AT)]
+    for family in _FAMILIES:
+        program += [(_EQUAL, 0, 1, family), allow]
+    # if_nametoindex(3) asks by a datagram socket of this family
+    program += [(_EQUAL, 1, 0, socket.AF_UNIX), refuse, (_LOAD, 0, 0, _ARGUMENTS_AT + 8), (_AND, 0, 0, 0xF)]
+    program += [(_EQUAL, 0, 1, socket.SOCK_DGRAM), allow, refuse]
+    code = b"".join(struct.pack("=HBBI", *line) for line in program)
+    held = ctypes.create_string_buffer(code, len(code))
+    whole = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(held)))
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_SECCOMP, _FILTER, whole, 0, 0):
+        number = ctypes.get_errno()
+        raise OSError(number, f"cannot filter the sink's system calls: {os.strerror(number)}")
 
 
 def _prctl(option: int, value: int) -> None:

@@ -1,5 +1,7 @@
 """The sinkhole from its beginning to its end, whatever end that is: nothing leaves it, nothing of it is left."""
 
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -83,12 +85,55 @@ def test_the_child_has_what_it_needs_and_no_more(outer: Outer) -> None:  # noqa:
         0,
         0,
     ]
-    assert status["NoNewPrivs"] == "1"
+    assert (status["NoNewPrivs"], status["Seccomp"].strip()) == ("1", "2")
     assert status["Groups"].strip() == ""
     assert {"lo", "vsink"} <= links
     assert "eth0" not in links
     assert routes == []  # no way out: what it knows is itself and the guest
     assert "Max core file size        0" in limits
+
+
+FILTERED = """
+import ctypes, json, os, socket, sys, threading
+sys.path[:] = json.loads(sys.argv[1])
+from scanner.runtime.sinkhole import netlink, privileges
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+here = socket.create_server(("127.0.0.1", 0)).getsockname()
+privileges.filter_calls()
+def tried(what):
+    try: what()
+    except OSError as e: return e.errno
+    return 0
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+refused = {
+    "connect": tried(lambda: socket.socket().connect(here)),
+    "unix stream": tried(lambda: socket.socket(socket.AF_UNIX)),
+    "vsock": tried(lambda: socket.socket(40, socket.SOCK_STREAM)),
+    "packet": tried(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)),
+    "exec": tried(lambda: os.execv("/bin/true", ["true"])),
+    "ptrace": libc.ptrace(0, 0, 0, 0) and ctypes.get_errno(),
+    "unshare": libc.unshare(0x400) and ctypes.get_errno(),
+}
+granted = {
+    "send": tried(lambda: one.sendto(b"x", here)),
+    "pair": tried(socket.socketpair),
+    "name": tried(lambda: socket.if_nametoindex("lo")),
+    "netlink": tried(lambda: netlink.passes("lo")),
+    "file": tried(lambda: open("/proc/self/status").close()),
+    "thread": tried(lambda: threading.Thread(target=lambda: None).start()),
+}
+print(json.dumps([refused, granted]))
+"""
+
+
+def test_whoever_took_the_child_over_has_no_way_around_its_network() -> None:
+    path = json.dumps([p for p in sys.path if Path(p).is_absolute()])
+    done = subprocess.run([sys.executable, "-c", FILTERED, path], capture_output=True, text=True, check=False, cwd="/")
+    assert done.returncode == 0, done.stderr
+    refused, granted = json.loads(done.stdout)
+    assert set(refused.values()) == {errno.EPERM}, refused
+    assert set(granted.values()) == {0}, granted
 
 
 def test_after_the_end_nothing_is_left(outer: Outer) -> None:  # noqa: F811
@@ -279,7 +324,7 @@ def _children_of(pid: int) -> list[int]:
     found = []
     for place in Path("/proc").glob("[0-9]*/status"):
         try:
-            text = place.read_text()
+            text = place.read_text("utf-8", "replace")  # a name is any bytes
         except OSError:
             continue
         if f"\nPPid:\t{pid}\n" in text:
