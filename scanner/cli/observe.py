@@ -47,7 +47,17 @@ def _bytes(_: click.Context, __: click.Parameter, value: str) -> int:
     return size
 
 
-@click.command(epilog=EPILOG)
+class _Dashed(click.Command):
+    """What follows `--` is the guest's command whole, where no image stands before it too: its first word is no image."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        rest = super().parse_args(ctx, args[:at])
+        ctx.params["command"] = (*(ctx.params.get("command") or ()), *args[at + 1 :])
+        return rest
+
+
+@click.command(cls=_Dashed, epilog=EPILOG)
 @click.argument("image", required=False)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @click.option(

@@ -106,3 +106,20 @@ def test_clean_removes_the_pause_image(ground: Ground, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout[:14]) == (0, "removed image ")
     again = run("--clean", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (0, "nothing was left behind\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "image", "command"),
+    [
+        (["app", "--", "python", "-m", "x"], "app", ("python", "-m", "x")),
+        (["--launch", "f", "--", "python", "main.py"], None, ("python", "main.py")),
+        (["--launch", "f", "app", "--", "sh", "-c", "echo --", "--"], "app", ("sh", "-c", "echo --", "--")),
+        (["app", "sleep", "5"], "app", ("sleep", "5")),
+        (["app"], "app", ()),
+    ],
+)
+def test_what_follows_two_dashes_is_the_command(
+    arguments: list[str], image: str | None, command: tuple[str, ...]
+) -> None:
+    parsed = observe.make_context("observe", [*arguments])
+    assert (parsed.params["image"], parsed.params["command"]) == (image, command)
