@@ -190,7 +190,8 @@ class Comparison:
                 read.mark = read.kept = None
             differs = _metadata(state) != _metadata(was)
             if mounted and not known:  # the owner of what a host's folder holds tells nothing; rights that it gives do
-                was, differs = None, _rights(state) not in ((0, ""), _rights(was))
+                differs = _rights(state) not in ((0, ""), _rights(was))
+                was = None
             if differs:
                 self._changes.append(FileChange(path, ChangeKind.METADATA, place, was, after, None, executable))
         else:
