@@ -23,9 +23,12 @@ def at_once() -> None:
 
 
 def gently() -> None:
-    """From here on they are exceptions, so that a report half written is taken away again."""
+    """From here on they are exceptions, so that a report half written is taken away again; so is a terminal that is closed, if that
+    was not to be ignored (nohup(1))."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _raised)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _raised)
 
 
 def leave(message: str | None, code: int) -> NoReturn:
