@@ -214,7 +214,7 @@ def test_a_sinkhole_that_falls_ends_the_run_and_is_said(ground: Ground) -> None:
         for status in Path("/proc").glob("[0-9]*/status") if now.left is not None else ():
             try:
                 if (
-                    f"PPid:\t{os.getpid()}\n" in status.read_text()
+                    f"PPid:\t{os.getpid()}\n" in status.read_text("utf-8", "replace")
                     and b"sinkhole.child" in (status.parent / "cmdline").read_bytes()
                 ):
                     os.kill(int(status.parent.name), signal.SIGKILL)
