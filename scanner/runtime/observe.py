@@ -105,7 +105,8 @@ def observe(
 
     `target` is `NAME` or `docker:NAME`; None is the image that the launch names. `command` () is the launch's or the image's own.
     Raises UsageError, TargetError (no such image, no such command), SourceError (no root, no engine, an engine elsewhere or
-    without limits), SinkError, and what a scan raises. What goes wrong once the guest runs is a notification.
+    without limits, an engine that went away while the guest ran), SinkError, and what a scan raises. What was not seen of the run is a
+    notification, and the report then incomplete.
     """
     check_machine()
     launch, sandbox = _launched(options, target)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from scanner.errors import ScannerError
+from scanner.errors import SourceError
 from scanner.model import printable
 from scanner.model.run import Attempt, Endpoint, Query
 from scanner.runtime.sinkhole import netlink, records, tproxy, wiring
@@ -47,7 +47,7 @@ class SinkResult:
     unanswered: tuple[str, ...] = ()
 
 
-class SinkError(ScannerError):
+class SinkError(SourceError):
     """The sinkhole cannot stand here, or fell. `seen` is what it had told until then, which is not all."""
 
     def __init__(self, message: str, seen: SinkResult | None = None) -> None:
