@@ -28,6 +28,7 @@ class Kept:
         self.largest, self._total = limits.spool_bytes, FILES * limits.spool_bytes
         self._notes = notes
         self._places: dict[bytes, tuple[int, int]] = {}
+        self._renamed: set[bytes] = set()
         self._fd: int | None = None
 
     @property
@@ -56,7 +57,8 @@ class Kept:
             return lacks
         mark = self._spool.mark()
         try:
-            self._spool.add(self._safe(path), replace(state, size=size) if size != state.size else state, content)
+            name = self._safe(self._free(path))
+            self._spool.add(name, replace(state, size=size) if size != state.size else state, content)
         except SourceError as e:
             self._spool.rewind(mark)
             return str(e)
@@ -103,6 +105,17 @@ class Kept:
             return None
         data = os.pread(self._fd, place[1], place[0])
         return data if len(data) == place[1] else None
+
+    def _free(self, path: bytes) -> bytes:
+        """The path, or one beside it where a file of that path is kept already: what a mount hides is a file all the same, and
+        of two with one name a layer has but the last."""
+        name, number = path, 1
+        while name in self._places or name in self._renamed:
+            number += 1
+            name = b"%s#%d" % (path, number)
+        if name != path:
+            self._renamed.add(name)
+        return name
 
     def _safe(self, path: bytes) -> bytes:
         """The path as a layer may name it: to a layer, `.wh.x` is no file, but the mark that `x` was removed."""

@@ -408,3 +408,17 @@ def test_a_time_that_no_calendar_has_is_kept_and_told(tmp_path: Path, modified: 
         table = index(blob.file.fd, blob.file.size, "the layer", Limits())
         assert table.path(0) == b"x"
         assert table.entry(0, 0).uid == 2**32 - 1
+
+
+def test_two_files_of_one_path_are_both_in_the_layer() -> None:
+    """One of them lies under a mount."""
+    with ExitStack() as resources:
+        kept = Kept(Limits(), Notes(), resources)
+        for content in (b"under", b"over", b"on top"):
+            assert kept.add(b"d/x", FileState(Kind.FILE, 0o644, 0, 0, len(content)), (content,)) == ""
+        assert kept.add(b"d/x#2", FileState(Kind.FILE, 0o644, 0, 0, 5), (b"other",)) == ""
+        blob = kept.blob(Layer(0, None))
+        assert blob.file is not None
+        table = index(blob.file.fd, blob.file.size, "the layer", Limits())
+        assert {table.path(row) for row in range(len(table))} == {b"d/x", b"d/x#2", b"d/x#3", b"d/x#2#2"}
+        assert kept.content(b"d/x", 100) == b"on top"
