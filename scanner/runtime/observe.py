@@ -6,9 +6,10 @@ container and its volumes; the next start removes them (`sweep`). The pause imag
 
 import os
 import platform
+import posixpath
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -336,7 +337,8 @@ def _judged(
         diffing = DiffOptions(options.scanning, options.policy, options.episode, options.launches, options.egress)
         report = judged(compared, target, diffing, started, clock, progress)
         looked = _looked(guest, watched, options, name, target.repository, progress)
-        gone = tuple(_gone(watched.processes, looked.processes, compared.stands))
+        left = {change.path for change in compared.changes if change.after is not None}
+        gone = tuple(_gone(watched.processes, looked.processes, compared.stands, left))
     assert report.run is not None, "a judged comparison has its run"
     told = container.inspected
     run = replace(
@@ -369,7 +371,10 @@ def _judged(
         findings=_sorted(findings),
         notifications=(
             *report.notifications,
-            *map(masked.notification, (*watched.notes, *looked.notifications, *notes, *gone, *_lost(run))),
+            *map(
+                masked.notification,
+                (*watched.notes, *looked.notifications, *notes, *gone, *_never_began(watched.ended, run), *_lost(run)),
+            ),
         ),
         rules=tuple(
             sorted({r.id: r for r in (*report.rules, *LIVE_RULES, *attempt_rules())}.values(), key=lambda r: r.id)
@@ -467,20 +472,42 @@ def _joined(traced: Sequence[Process], looked: "Looked") -> tuple[Process, ...]:
 
 
 def _gone(
-    traced: Iterable[Process], looked: Iterable[Process], stands: Callable[[bytes], bool]
+    traced: Iterable[Process], looked: Iterable[Process], stands: Callable[[bytes], bool], left: Collection[bytes]
 ) -> Iterable[Notification]:
-    """Programs that ran and that nobody has read: neither a file of the run's end nor a process that was looked at."""
+    """Programs that ran and that nobody has read: neither a file of the run's end nor a process that was looked at. `left` are
+    the files that the run left: a short-lived program that was started as `./a` is one of those whose path ends so, or is not known.
+    """
     read = {p.executable for p in looked if p.digest is not None}
     ran = dict.fromkeys(p.executable for p in traced if p.executable is not None and p.executable not in read)
     # /proc/self/exe and the like are names of what is told under its own
-    gone = [printable(path, 200) for path in ran if not path.startswith(b"/proc/") and not stands(path)]
-    if gone:
-        more = f" and {len(gone) - _NAMED:,} more" if len(gone) > _NAMED else ""
+    absolute = [path for path in ran if path.startswith(b"/") and not path.startswith(b"/proc/")]
+    ends = {path: posixpath.join(b"/", posixpath.normpath(path)) for path in ran if not path.startswith(b"/")}
+    gone = [path for path in absolute if not stands(path)]
+    lost = [path for path, end in ends.items() if not any((b"/" + one).endswith(end) for one in left)]
+    for paths, why in (
+        (gone, "programs ran whose files were gone in the end: their content was not seen"),
+        (
+            lost,
+            "programs were started by paths relative to folders that are not known: whether they were read is not known",
+        ),
+    ):
+        if paths:
+            more = f" and {len(paths) - _NAMED:,} more" if len(paths) > _NAMED else ""
+            names = ", ".join(printable(path, 200) for path in paths[:_NAMED])
+            yield Notification(
+                "observe", Level.NOTE, f"{why}, and they were judged by their command lines: {names}{more}"
+            )
+
+
+def _never_began(ended: Ended, run: Run) -> Iterable[Notification]:
+    """A command that could not be executed, such as one whose loader the image lacks: a run of nothing shows nothing."""
+    if ended.exit_code and not any(process.command for process in run.processes):
+        last = ended.output.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+        said = f": {printable(last, 300)}" if last else ""
         yield Notification(
             "observe",
-            Level.NOTE,
-            "programs ran whose files were gone in the end: their content was not seen, and they were judged by their command lines: "
-            f"{', '.join(gone[:_NAMED])}{more}",
+            Level.WARNING,
+            f"no program was seen to run, and the guest ended with exit code {ended.exit_code}{said}",
         )
 
 

@@ -1,5 +1,6 @@
 """An observation on a real engine, from the pause to the report; its refusals; and its end, by whatever death."""
 
+import io
 import json
 import os
 import platform
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -36,7 +38,7 @@ __all__ = ["engine"]
 
 KILLS = int(os.environ.get("SANDSCAN_TEST_KILLS", "6"))
 """How many observers are killed; by hand 50."""
-PROGRAMS = ("bash", "sleep", "cat", "cp", "id", "sh")
+PROGRAMS = ("bash", "sleep", "cat", "cp", "id", "rm", "sh")
 LOOK_ALIKE = r"""
 exec 3<>/dev/tcp/198.51.100.7/22 3>&-
 exec 4<>/dev/tcp/pool.example.org/3333
@@ -261,6 +263,33 @@ def test_what_cannot_be_run_is_refused(
     with pytest.raises(error, match=words):
         observe(target, (), options(**given))
     assert ground.left() == []
+
+
+@pytest.mark.engine
+def test_a_command_that_never_began_is_no_clean_run(ground: Ground) -> None:
+    lacks_its_loader = io.BytesIO()
+    with tarfile.open(fileobj=lacks_its_loader, mode="w") as tar:
+        tar.add(host_image.program("sleep").resolve(), "sleep", recursive=False)
+    name = f"sandscan-loaderless-{os.getpid()}"
+    ground.engine.client.api.import_image_from_data(lacks_its_loader.getvalue(), name, "1")
+    report = observe(f"{name}:1", ["/sleep", "1"], options())
+    ground.engine.client.images.remove(f"{name}:1", force=True)
+
+    assert not report.complete
+    [said] = [n.message for n in report.notifications if n.level is Level.WARNING]
+    assert said.startswith(
+        "no program was seen to run, and the guest ended with exit code 1: exec /sleep: no such file"
+    )
+
+
+@pytest.mark.engine
+def test_programs_by_relative_paths_are_told_apart_from_those_that_are_gone(ground: Ground) -> None:
+    steps = "cd /root; cp /bin/sleep kept; ./kept 0; cp /bin/sleep lost; ./lost 0; cp /bin/sleep /tmp/gone; /tmp/gone 0; rm lost /tmp/gone"
+    notes = [n.message for n in observe(ground.image, ["bash", "-c", steps], options()).notifications]
+
+    [gone] = [note for note in notes if "whose files were gone" in note]
+    assert gone.endswith(": /tmp/gone")
+    assert [note for note in notes if "./kept" in note] == []
 
 
 @pytest.mark.engine
