@@ -1,5 +1,6 @@
 """`sandscan live`: a look at a running container, once or until it is stopped."""
 
+import contextlib
 import signal
 import sys
 import threading
@@ -171,15 +172,23 @@ class _Lines:
         return self
 
     def write(self, fresh: "Report") -> None:
-        """The lines of what is new; the run itself is told once."""
+        """The lines of what is new; the run itself is told once. Raises ReportError where they cannot be written."""
+        from scanner.errors import ReportError
+
         for render, stream in self._files:
             lines = render(fresh).splitlines(keepends=True)
             kept = [line for line in lines if not (self._begun and '"type":"run"' in line[:40].replace(" ", ""))]
-            stream.write("".join(kept).encode("utf-8", "backslashreplace"))
-            stream.flush()
+            try:
+                stream.write("".join(kept).encode("utf-8", "backslashreplace"))
+                stream.flush()
+            except BrokenPipeError:
+                raise
+            except OSError as e:
+                raise ReportError(f"cannot write the lines of the watch: {e.strerror or e}") from e
         self._begun = True
 
     def __exit__(self, *_: object) -> None:
         for _render, stream in self._files:
             if stream is not sys.stdout.buffer:
-                stream.close()
+                with contextlib.suppress(OSError):  # what could not be written was said
+                    stream.close()
