@@ -1,5 +1,6 @@
 """One process as it stands: who it is, what it runs, what it holds open (proc_pid_stat(5), proc_pid_status(5), …)."""
 
+import ctypes
 import functools
 import os
 import re
@@ -20,7 +21,9 @@ _ALL_WORDS, _FEW = 128 << 20, 4096
 """Bytes of command lines and environments of all processes that are kept, and of each one's after that."""
 FILES = 50_000
 """Open files of one process that are looked at."""
-_THREADS, _LIBRARIES = 64, 64
+_THREADS, _LIBRARIES = 2000, 64
+_KCMP = {"x86_64": 312, "aarch64": 272}
+"""The number of kcmp(2), which the C library has no function for."""
 _MAPS = 4 << 20
 _PASSWD = 1 << 20
 _SOCKET = re.compile(rb"socket:\[(\d{1,20})\]")
@@ -217,7 +220,13 @@ class Looker:
         around = variables(self._text(folder, "environ", _ENVIRONMENT, "the environments"))
         link = folder.link("exe", "the programs")
         program, path, identity, replaced = self._program(folder, link)
+        threads = folder.names("task", _THREADS) or ()
+        if len(threads) >= _THREADS:
+            self._missed.add("the threads", f"more than {_THREADS}; the rest was not looked at")
         files = folder.links("fd", FILES, "the open files") or ()
+        for thread in threads:
+            if int(thread) != folder.pid and _has_own_files(folder.pid, int(thread)):
+                files += folder.links(f"task/{thread}/fd", FILES, "the open files of threads") or ()
         if len(files) >= FILES:
             self._missed.add("the open files", f"more than {FILES}; the rest was not looked at")
         maps = folder.read("maps", _MAPS, "the mapped files") or b""
@@ -252,7 +261,7 @@ class Looker:
             name=name,
             words=said,
             variables=around,
-            threads=self._threads(folder, name),
+            threads=_names(folder, threads, name),
             program=identity,
             replaced=replaced,
             libraries=libraries[:_LIBRARIES],
@@ -324,14 +333,26 @@ class Looker:
         inside = inner_user(uid, folder.read("uid_map", 64 << 10) or b"")
         return self._users[space].get(inside) if inside is not None else None
 
-    def _threads(self, folder: ProcessFolder, name: str) -> tuple[str, ...]:
-        """Other names that its threads have."""
-        numbers = folder.names("task", _THREADS) or ()
-        if len(numbers) < 2:
-            return ()
-        found = (folder.read(f"task/{number}/comm", 64) or b"" for number in numbers)
-        names = {one.rstrip(b"\n").decode("utf-8", "backslashreplace") for one in found}
-        return tuple(sorted(names - {name, ""}))
+
+def _names(folder: ProcessFolder, threads: Sequence[str], name: str) -> tuple[str, ...]:
+    """Other names that its threads have."""
+    if len(threads) < 2:
+        return ()
+    found = (folder.read(f"task/{number}/comm", 64) or b"" for number in threads)
+    names = {one.rstrip(b"\n").decode("utf-8", "backslashreplace") for one in found}
+    return tuple(sorted(names - {name, ""}))
+
+
+def _has_own_files(one: int, other: int) -> bool:
+    """Whether a thread has left the table of open files that the others share (unshare(2), CLONE_FILES; kcmp(2)): what it opens
+    since is not to be seen at the process."""
+    number = _KCMP.get(os.uname().machine)
+    return number is not None and _libc().syscall(number, one, other, 2, 0, 0) > 0
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _lives(folder: ProcessFolder, stat: Counted) -> bool:

@@ -322,3 +322,17 @@ def test_nobody_is_waited_for_who_never_hands_out_its_words() -> None:
         assert time.monotonic() - began < 10
         assert member is not None
         assert 0 < sum(map(len, member.words)) < 10_000
+
+
+def test_a_socket_of_a_thread_with_files_of_its_own_is_its_processs() -> None:
+    code = (
+        "import ctypes, socket, threading, time\n"
+        "def work():\n"
+        "    assert ctypes.CDLL(None).unshare(0x400) == 0\n"
+        "    held = socket.create_server(('127.0.0.1', 0))\n"
+        "    print('ready', flush=True)\n"
+        "    time.sleep(60)\n"
+        "threading.Thread(target=work).start()\n"
+    )
+    with apart(code, "-n", "-p", "-f") as (pid, _):
+        assert [s.pids for s in look(pid).sockets if s.state == "listen" and s.kind == "tcp"] == [(pid,)]
