@@ -61,7 +61,6 @@ class Helper(IntEnum):
     KTIME_GET_NS = 5
     GET_CURRENT_PID_TGID = 14
     GET_CURRENT_UID_GID = 15
-    GET_CURRENT_COMM = 16
     GET_CURRENT_TASK = 35
     SK_RELEASE = 86
     PROBE_READ_USER = 112
@@ -72,7 +71,6 @@ class Helper(IntEnum):
     RINGBUF_OUTPUT = 130
     RINGBUF_RESERVE = 131
     RINGBUF_SUBMIT = 132
-    RINGBUF_DISCARD = 133
 
 
 class MapType(IntEnum):
@@ -139,9 +137,6 @@ class Assembly:
     def either(self, target: Register, value: Register | int) -> None:
         """Bitwise or."""
         self._alu("or", target, value)
-
-    def shift_left(self, target: Register, value: Register | int) -> None:
-        self._alu("lsh", target, value)
 
     def shift_right(self, target: Register, value: Register | int) -> None:
         """Zeros come in from the left."""
