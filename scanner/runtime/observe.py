@@ -329,7 +329,8 @@ def _judged(
 
     with ExitStack() as resources:
         # a frozen guest runs no more than one that has ended
-        container = replace(find_container(guest.id, resources), running=False)
+        found = find_container(guest.id, resources)
+        container = replace(found, running=False, upper=found.upper or guest.upper)
         compared = compare_container(container, options.scanning.source, resources)
         changes = (c for c in compared.changes if c.after is None or c.after.digest != watched.given.get(c.path, ""))
         compared = replace(compared, changes=tuple(changes))

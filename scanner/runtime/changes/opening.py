@@ -197,6 +197,9 @@ def _of_container(
         _make_sure_of(container.upper, root, pair.notes)
     else:
         pair.comparison.whole(_export(container, pair), WRITABLE)
+        pair.notes.add(
+            Level.NOTE, "the engine exported the files: their times are what they claim, and any program can set them"
+        )
     mounts.compare(container, table, pair.comparison, pair.notes, options.limits)
     if container.running:
         pair.notes.add(Level.NOTE, "the container runs: what changed while its files were read may be missing")

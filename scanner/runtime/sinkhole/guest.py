@@ -256,6 +256,8 @@ class Guest(AbstractContextManager["Guest"]):
         self.name = f"{within.name}-guest"
         self.id = ""
         self.pid = 0
+        self.upper: Path | None = None
+        """Its writable layer, as it was found while it ran: of a stopped container the containerd store does not tell it."""
         self.is_frozen = False
 
     def __enter__(self) -> "Guest":
@@ -366,6 +368,7 @@ class Guest(AbstractContextManager["Guest"]):
         with ExitStack() as here:
             self.pid = _pid(self._api, self._endpoint, self.id)
             found = find_container(self.id, here)
+            self.upper = found.upper
             disk = _Disk(self._places(found), self._limits.disk, self._within.pid)
             here.callback(disk.close)
             handle = self._verified(here) if self.pid else -1
