@@ -181,6 +181,13 @@ def _devices() -> frozenset[int]:
 def _look_for_other_views(container: EngineContainer, notes: Notes) -> None:
     """Mounts are those that the first process sees. Others may have mount namespaces of their own (mount_namespaces(7)), and it may
     have gone to another root itself."""
+    try:
+        Path(f"/proc/{container.pid}/root/").stat()
+    except PermissionError:
+        notes.unseen("the root of the container's first process: only root may look at it, and mounts may be missing")
+        return
+    except OSError:
+        pass  # it has ended: whoever reads its mounts says so
     if container.upper is not None and not is_root_of(container.upper, container.pid):
         notes.unseen("the container's first process has another root than its engine gave it: mounts may be missing")
     seen = _namespace(container.pid)
