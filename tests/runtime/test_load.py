@@ -21,7 +21,8 @@ from scanner.reports.json import load
 from scanner.reports.output import formats
 from scanner.reports.plugin import RenderOptions
 from scanner.runtime.observe import ObserveOptions, observe
-from scanner.runtime.sinkhole.guest import OUTPUT, Limits
+from scanner.runtime.sinkhole.attached import OUTPUT
+from scanner.runtime.sinkhole.guest import Limits
 from tests import host_image
 from tests.engine_fixture import Engine, engine, missing
 from tests.runtime.sinkhole.guests import Ground

@@ -5,7 +5,7 @@ its standard input is a connection of ours to the engine. What the guest sees of
 process has another number, and orphans are reaped as `docker run --init` would. Programs that insist on being process 1
 (systemd, s6) say so and end. Without it a guest would outlive a killed observer, cut off, until the next start.
 
-API: moby, api/swagger.yaml; the frames of an attached container's output: ContainerAttach, "Stream format".
+API: moby, api/swagger.yaml.
 """
 
 import hashlib
@@ -16,12 +16,9 @@ import posixpath
 import secrets
 import select
 import signal
-import socket
-import stat
 import tarfile
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +30,9 @@ from scanner.errors import SourceError, TargetError
 from scanner.model import printable
 from scanner.runtime.sinkhole import pause
 from scanner.runtime.sinkhole.addresses import RESOLVER
+from scanner.runtime.sinkhole.attached import Attached, Output
+from scanner.runtime.sinkhole.disk import Disk
+from scanner.runtime.sinkhole.inside import halt, pid_namespace
 from scanner.runtime.sinkhole.seccomp import profile
 from scanner.runtime.sinkhole.sweep import LABEL, owner
 from scanner.runtime.sinkhole.withheld import RUNTIMES, Settings
@@ -43,23 +43,13 @@ from scanner.sources.failures import reason
 if TYPE_CHECKING:
     import docker
 
-OUTPUT = 64 << 10
-"""Bytes of the guest's output that are kept; the rest is read, counted and let go."""
 _TURN = 0.2
 _GONE_SECONDS = 20.0
 _EXEC_SECONDS = 5.0
 _VOLUMES = 256
 _FREEZING = (0.0, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each try to freeze a guest."""
-_LEAST = 4096
-"""What a file counts at least: an empty one takes an inode."""
-_DEEP = 200
-_FLOOR = 256 << 20
-"""Free bytes of the engine's disk below which a guest is stopped, whoever filled it."""
-_RECEIVE = 1 << 18
-_FRAME = 8
 _ENGINES_FILES = {"HostsPath": b"etc/hosts", "HostnamePath": b"etc/hostname", "ResolvConfPath": b"etc/resolv.conf"}
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WORDS = 600
 """Characters of an engine's explanation: the cause stands at its end."""
 _BAD_REQUEST = 400
@@ -119,6 +109,8 @@ class Pause(AbstractContextManager["Pause"]):
         self.name = f"sandscan-{secrets.token_hex(6)}"
         self.id = ""
         self.pid = 0
+        self.processes = 0
+        """The inode of its PID namespace."""
         self.held = -1
         """Its standard input: nothing comes from there but the end, once the engine is gone."""
         self._handle = -1
@@ -181,6 +173,9 @@ class Pause(AbstractContextManager["Pause"]):
             raise SourceError(
                 f"the engine's image {pause.REPOSITORY} holds another program than sandscan's; remove it with sandscan observe --clean"
             )
+        self.processes = pid_namespace(self.pid)
+        if self.processes == pid_namespace(os.getpid()):
+            raise SourceError("the engine gave the pause container this machine's own processes; nothing is run in it")
         if self.namespace == Path("/proc/self/ns/net").stat().st_ino:
             raise SourceError("the engine gave the pause container this machine's own network; nothing is run in it")
         if _status(self.pid).get("Seccomp") != "2":
@@ -359,7 +354,7 @@ class Guest(AbstractContextManager["Guest"]):
 
         A guest that has to be stopped is frozen, not killed: what it holds can still be looked at. Raises SourceError.
         """
-        output = _Output(self._held.enter_context(_attached(self._api, self._endpoint, self.id, stdout=1, stderr=1)))
+        output = Output(self._held.enter_context(_attached(self._api, self._endpoint, self.id, stdout=1, stderr=1)))
         self._held.callback(output.close)
         started = time.time()
         clock = time.monotonic()
@@ -369,7 +364,7 @@ class Guest(AbstractContextManager["Guest"]):
             self.pid = _pid(self._api, self._endpoint, self.id)
             found = find_container(self.id, here)
             self.upper = found.upper
-            disk = _Disk(self._places(found), self._limits.disk, self._within.pid)
+            disk = Disk(self._places(found), self._limits.disk, self._within.processes)
             here.callback(disk.close)
             handle = self._verified(here) if self.pid else -1
             if found.upper is None and handle >= 0 and not readable(0, handle):
@@ -448,7 +443,7 @@ class Guest(AbstractContextManager["Guest"]):
                     problem = ""  # it has ended by itself
                     break
                 problem = f"the guest could not be frozen and was killed, its memory unseen: {printable(str(e))}"
-                _halt(self._within.pid)
+                halt(self._within.processes, self._within.pid)
             except (docker.errors.DockerException, requests.RequestException, OSError) as e:
                 problem = f"the engine went away before the guest was frozen; it was killed: {reason(e)}"
                 break
@@ -503,216 +498,6 @@ def readable(seconds: float, *descriptors: int) -> frozenset[int]:
     return frozenset(fd for fd, _ in poll.poll(seconds * 1000))
 
 
-class Frames:
-    """Takes the stream of an attached container apart: frames of eight bytes of header (stream, three zeros, length) and content."""
-
-    def __init__(self) -> None:
-        self._header = bytearray()
-        self._left = 0
-
-    def feed(self, data: memoryview) -> Iterator[memoryview]:
-        """The content within the next bytes of the stream, cut as it comes."""
-        at = 0
-        while at < len(data):
-            if self._left:
-                piece = data[at : at + self._left]
-                self._left -= len(piece)
-                at += len(piece)
-                yield piece
-                continue
-            part = data[at : at + _FRAME - len(self._header)]
-            self._header += part
-            at += len(part)
-            if len(self._header) == _FRAME:
-                self._left = int.from_bytes(self._header[4:], "big")
-                self._header.clear()
-
-
-class _Output:
-    """Reads an attached container's output to its end, in a thread of its own, so that the guest never waits for a reader."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.kept = bytearray()
-        self.total = 0
-        self._connection = connection
-        self._thread = threading.Thread(target=self._read, daemon=True, name="guest output")
-        self._thread.start()
-
-    def _read(self) -> None:
-        frames = Frames()
-        buffer = memoryview(bytearray(_RECEIVE))
-        with suppress(OSError):
-            while size := self._connection.recv_into(buffer):
-                for piece in frames.feed(buffer[:size]):
-                    self.kept += piece[: OUTPUT - len(self.kept)]
-                    self.total += len(piece)
-
-    def settle(self, seconds: float) -> None:
-        """Wait for what is on its way: to the end of the output, but not for ever."""
-        self._thread.join(seconds)
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._thread.join(5)
-
-
-class _Disk:
-    """Measures what the guest wrote, again and again, in a thread of its own. `over` says why to stop, "" as long as there is no reason."""
-
-    def __init__(self, places: list[Path], limit: int, pause_pid: int) -> None:
-        self.used = 0
-        self.over = ""
-        self._places = places
-        self._limit = limit
-        self._pause = pause_pid
-        self._free = self._room()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True, name="guest disk")
-        self._thread.start()
-
-    def _watch(self) -> None:
-        try:
-            self._measure()
-        except Exception as e:  # a watch that ends without a word would be no limit
-            self.over = f"what it writes on disk cannot be measured: {type(e).__name__}: {printable(str(e))}"
-
-    def _measure(self) -> None:
-        wait = _TURN
-        while not self._stop.wait(wait):
-            clock = time.monotonic()
-            used = usage(self._places, self._limit)
-            room = self._room()
-            if self._free - room > self._limit // 2 > used:
-                used += _unlinked(self._pause)
-            self.used = used
-            if used > self._limit:
-                self.over = f"disk limit of {self._limit >> 20} MiB"
-            elif room < _FLOOR:
-                self.over = "the engine's disk is nearly full"
-            wait = max(_TURN, 3 * (time.monotonic() - clock))
-
-    def _room(self) -> int:
-        for place in self._places:
-            with suppress(OSError):
-                found = os.statvfs(place)
-                return found.f_bavail * found.f_frsize
-        return 1 << 62
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join(5)
-
-
-def usage(places: list[Path], limit: int) -> int:
-    """Bytes that the files below take on disk, each at least 4 KiB; counting ends once they are more than the limit.
-
-    No link is followed. What lies deeper than 200 directories is not counted: the free space of the disk is watched as well.
-    """
-    total = 0
-    seen: set[tuple[int, int]] = set()
-    for place in places:
-        total += _below(place, limit - total, seen)
-    return total
-
-
-def _below(place: Path, limit: int, seen: set[tuple[int, int]]) -> int:
-    try:
-        top = place.lstat()
-        if not stat.S_ISDIR(top.st_mode):
-            return top.st_blocks * 512
-        levels = [_Level(os.open(place, _DIRECTORY))]
-    except OSError:
-        return 0
-    total = 0
-    try:
-        while levels and total <= limit:
-            entry = next(levels[-1].entries, None)
-            if entry is None:
-                levels.pop().close()
-                continue
-            with suppress(OSError):  # it may be gone by now
-                found = entry.stat(follow_symlinks=False)
-                known = (found.st_dev, found.st_ino)
-                if found.st_nlink == 1 or stat.S_ISDIR(found.st_mode) or known not in seen:
-                    total += max(found.st_blocks * 512, _LEAST)
-                if stat.S_ISDIR(found.st_mode) and len(levels) < _DEEP:
-                    levels.append(_Level(os.open(entry.name, _DIRECTORY, dir_fd=levels[-1].fd)))
-                elif found.st_nlink > 1:
-                    seen.add(known)
-    finally:
-        for level in levels:
-            level.close()
-    return total
-
-
-class _Level:
-    """An open directory on the way down."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.entries = os.scandir(fd)
-
-    def close(self) -> None:
-        self.entries.close()
-        os.close(self.fd)
-
-
-def _unlinked(pause_pid: int) -> int:
-    """Bytes on disk of files that processes in the pause's PID namespace hold open and that no name leads to any more."""
-    total = 0
-    seen: set[tuple[int, int]] = set()
-    for pid in _inside(pause_pid):
-        process = Path(f"/proc/{pid}")
-        with suppress(OSError):
-            root = (process / "root/").stat().st_dev
-            for fd in (process / "fd").iterdir():
-                with suppress(OSError):
-                    found = fd.stat()
-                    known = (found.st_dev, found.st_ino)
-                    if (
-                        stat.S_ISREG(found.st_mode)
-                        and not found.st_nlink
-                        and found.st_dev == root
-                        and known not in seen
-                    ):
-                        seen.add(known)
-                        total += found.st_blocks * 512
-    return total
-
-
-def _halt(pause_pid: int) -> None:
-    """Stop all processes of the guest: one that is in the middle of writing cannot be frozen, and is to write no more after that.
-
-    A process is held by a descriptor before it is looked at again: its number may have become another's, of this machine.
-    """
-    for pid in _inside(pause_pid):
-        if pid == pause_pid:
-            continue
-        with suppress(OSError):
-            handle = os.pidfd_open(pid)
-            try:
-                if _pid_namespace(pid) == _pid_namespace(pause_pid):
-                    signal.pidfd_send_signal(handle, signal.SIGSTOP)
-            finally:
-                os.close(handle)
-
-
-def _inside(pause_pid: int) -> Iterator[int]:
-    """The processes in the pause's PID namespace, its own among them; none where it has ended."""
-    with suppress(OSError):
-        inside = _pid_namespace(pause_pid)
-        for process in Path("/proc").iterdir():
-            with suppress(OSError):
-                if process.name.isdigit() and _pid_namespace(int(process.name)) == inside:
-                    yield int(process.name)
-
-
-def _pid_namespace(pid: int) -> int:
-    """Raises OSError."""
-    return Path(f"/proc/{pid}/ns/pid").stat().st_ino
-
-
 def _pause_image(api: Any, endpoint: str) -> str:
     """The id of the pause image, imported where the engine does not have it yet."""
     machine = platform.machine()
@@ -756,29 +541,9 @@ def _asked(endpoint: str, aim: str, request: Callable[[], Any]) -> Any:
         raise SourceError(f"the engine at {printable(endpoint)} went away while it was to {aim}: {reason(e)}") from e
 
 
-def _attached(api: Any, endpoint: str, identifier: str, **streams: int) -> "_Attached":
+def _attached(api: Any, endpoint: str, identifier: str, **streams: int) -> Attached:
     found = _asked(endpoint, "attach to a container", lambda: api.attach_socket(identifier, {"stream": 1, **streams}))
-    return _Attached(found)
-
-
-class _Attached(AbstractContextManager[socket.socket]):
-    """The connection that an attached container speaks over, closed on leaving."""
-
-    def __init__(self, wrapped: Any) -> None:
-        self._wrapped = wrapped
-        self._socket: socket.socket = getattr(wrapped, "_sock", wrapped)
-        self._socket.settimeout(None)
-
-    def __enter__(self) -> socket.socket:
-        return self._socket
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._wrapped.close()
-        self._socket.close()
+    return Attached(found)
 
 
 def _is_ours(pid: int) -> bool:

@@ -16,18 +16,10 @@ from hypothesis import strategies as st
 
 from scanner.errors import SourceError, TargetError
 from scanner.runtime.sinkhole import pause
-from scanner.runtime.sinkhole.guest import (
-    OUTPUT,
-    Frames,
-    Guest,
-    Limits,
-    Moment,
-    Pause,
-    _halt,
-    _inside,
-    runtime,
-    usage,
-)
+from scanner.runtime.sinkhole.attached import OUTPUT, Frames
+from scanner.runtime.sinkhole.disk import usage
+from scanner.runtime.sinkhole.guest import Guest, Limits, Moment, Pause, runtime
+from scanner.runtime.sinkhole.inside import halt, inside
 from scanner.runtime.sinkhole.sweep import remove_images, sweep
 from scanner.runtime.sinkhole.withheld import Settings
 from scanner.sources.engine import connect
@@ -199,9 +191,9 @@ def test_all_of_a_guest_is_stopped_and_the_pause_is_not(ground: Ground) -> None:
     states: dict[bool, set[str]] = {True: set(), False: set()}
 
     def watch(_: Moment) -> str:
-        _halt(within.pid)
+        halt(within.processes, within.pid)
         time.sleep(0.1)
-        for pid in _inside(within.pid):
+        for pid in inside(within.processes):
             states[pid == within.pid].add(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0])
         return "seen"
 
