@@ -113,8 +113,10 @@ def _container(one: Container, launch: Launch) -> tuple[Settings, tuple[Withheld
     for port in one.published:
         shown = f"{port.host_port or 'any'}:{port.port}/{printable(port.protocol)}"
         left.append(Withheld(f"published port {shown}", "nobody outside is to reach the guest"))
+    own = {*(_words(one.entrypoint) or ()), *(_words(one.command) or ())}
     for script in one.scripts:
-        left.append(Withheld(printable(script.where), "the guest's own command is run, and no script beside it"))
+        if script.text not in own:  # what `sh -c` is given is the command itself
+            left.append(Withheld(printable(script.where), "the guest's own command is run, and no script beside it"))
     left += _open(one.missing)
     hosts = tuple(_hosts(((name, said.value) for name, said in one.extra_hosts), left))
     hostname = one.hostname

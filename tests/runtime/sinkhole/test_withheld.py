@@ -119,6 +119,12 @@ def test_what_is_given_is_what_the_launch_says() -> None:
     assert (made.entrypoint, made.command) == (("/go",), ("run", "--fast"))
 
 
+def test_the_text_of_a_shell_that_is_the_command_is_not_withheld() -> None:
+    made, left = run("image sh -c 'echo hello'")
+    assert made.command == ("sh", "-c", "echo hello")
+    assert [what for what in left if "command" in what] == []
+
+
 @pytest.mark.parametrize(
     ("confinement", "expected"),
     [
