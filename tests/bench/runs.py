@@ -137,11 +137,10 @@ class Bench:
             yield self.many(f"{AT_ONCE} processes at a time, all together per container", looks, plain, each)
             clock = time.perf_counter()
             with ThreadPoolExecutor(AT_ONCE) as threads:
-                ends = list(
-                    threads.map(lambda name: self.sandscan("diff", f"container:{name}", memory=False).code, names)
-                )
+                done = list(threads.map(lambda name: self.sandscan("diff", f"container:{name}", memory=False), names))
             each = (time.perf_counter() - clock) / CONTAINERS
-            remarks = f"{sum(code not in (0, 1) for code in ends)} failed; left behind: {self.grown(before)}"
+            why = {note["message"] for one in done if one.code == 3 for note in _notes(one)}
+            remarks = f"{sum(one.code == 3 for one in done)} incomplete {sorted(why)[:3] or ''}; left behind: {self.grown(before)}"
             yield Row(
                 f"`sandscan diff`, {AT_ONCE} at a time, all together per container",
                 each,
@@ -304,8 +303,7 @@ class Bench:
     def engine_image(self, tag: str, write: Callable[[Path], None]) -> Iterator[None]:
         path = self.scratch / "image.tar"
         write(path)
-        with path.open("rb") as file:
-            self.engine.client.api.import_image_from_stream(file, *tag.split(":"))
+        self.engine.client.api.import_image_from_file(str(path), *tag.split(":"))
         path.unlink()
         try:
             yield
@@ -389,6 +387,12 @@ def _large(path: Path) -> None:
                 if size + file.stat().st_size < 500 * MB:
                     tar.add(file, f"opt{file}", recursive=False)
                     size, files = size + file.stat().st_size, files + 1
+
+
+def _notes(done: Run) -> list[dict[str, Any]]:
+    """Why a report is incomplete; where there is none, what was said instead."""
+    found: list[dict[str, Any]] = json.loads(done.output)["notifications"] if done.output else []
+    return found or [{"message": done.errors.decode(errors="replace")}]
 
 
 def _told(done: Run) -> str:
