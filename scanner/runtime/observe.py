@@ -338,6 +338,7 @@ def _judged(
         diffing = DiffOptions(options.scanning, options.policy, options.episode, options.launches, options.egress)
         report = judged(compared, target, diffing, started, clock, progress)
         looked = _looked(guest, watched, options, name, target.repository, progress)
+        built = compared.before.image.platform
         left = {change.path for change in compared.changes if change.after is not None}
         gone = tuple(_gone(watched.processes, looked.processes, compared.stands, left))
     assert report.run is not None, "a judged comparison has its run"
@@ -374,7 +375,14 @@ def _judged(
             *report.notifications,
             *map(
                 masked.notification,
-                (*watched.notes, *looked.notifications, *notes, *gone, *_never_began(watched.ended, run), *_lost(run)),
+                (
+                    *watched.notes,
+                    *looked.notifications,
+                    *notes,
+                    *gone,
+                    *_never_began(watched.ended, run, built),
+                    *_lost(run),
+                ),
             ),
         ),
         rules=tuple(
@@ -500,15 +508,17 @@ def _gone(
             )
 
 
-def _never_began(ended: Ended, run: Run) -> Iterable[Notification]:
-    """A command that could not be executed, such as one whose loader the image lacks: a run of nothing shows nothing."""
+def _never_began(ended: Ended, run: Run, built: str) -> Iterable[Notification]:
+    """A command that could not be executed, such as one whose loader the image lacks: a run of nothing shows nothing. `built` is
+    the image's platform."""
     if ended.exit_code and not any(process.command for process in run.processes):
         last = ended.output.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
         said = f": {printable(last, 300)}" if last else ""
         yield Notification(
             "observe",
             Level.WARNING,
-            f"no program was seen to run, and the guest ended with exit code {ended.exit_code}{said}",
+            f"no program was seen to run, and the guest ended with exit code {ended.exit_code}{said} "
+            f"(the image is one of {printable(built) or 'no platform'}, this machine {platform.machine()})",
         )
 
 
