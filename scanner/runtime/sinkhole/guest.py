@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from scanner.errors import SourceError, TargetError
 from scanner.model import printable
 from scanner.runtime.sinkhole import pause
-from scanner.runtime.sinkhole.addresses import RESOLVER
+from scanner.runtime.sinkhole.addresses import GUEST4, RESOLVER
 from scanner.runtime.sinkhole.attached import Attached, Output
 from scanner.runtime.sinkhole.disk import Disk
 from scanner.runtime.sinkhole.inside import halt, pid_namespace
@@ -131,7 +131,10 @@ class Pause(AbstractContextManager["Pause"]):
 
     def _start(self) -> None:
         self.runtime = runtime(ask(self.endpoint, self._api.info) or {}, self.endpoint)
+        # its own name leads to itself, as it would with a network of the engine's
+        hostname = self._settings.hostname or secrets.token_hex(6)
         config = {
+            "Hostname": hostname,
             "Image": _pause_image(self._api, self.endpoint),
             "Labels": {LABEL: owner()},
             "User": pause.USER,
@@ -142,7 +145,7 @@ class Pause(AbstractContextManager["Pause"]):
                 "NetworkMode": "none",
                 "Dns": [RESOLVER],
                 "DnsSearch": ["."],
-                "ExtraHosts": [f"{name}:{address}" for name, address in self._settings.hosts],
+                "ExtraHosts": [f"{name}:{address}" for name, address in (*self._settings.hosts, (hostname, GUEST4))],
                 "CapDrop": ["ALL"],
                 "ReadonlyRootfs": True,
                 "SecurityOpt": ["no-new-privileges", self.filter(())],
@@ -155,8 +158,6 @@ class Pause(AbstractContextManager["Pause"]):
                 "AutoRemove": True,
             },
         }
-        if self._settings.hostname is not None:
-            config["Hostname"] = self._settings.hostname
         self.id = _created(self._api, self.endpoint, config, f"{self.name}-pause")
         # attached before it starts: from its first read on, its input ends with us
         self.held = self._held.enter_context(_attached(self._api, self.endpoint, self.id, stdin=1)).fileno()
