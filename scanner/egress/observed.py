@@ -32,6 +32,8 @@ EDGES = 200
 _PORTED = ("tcp", "udp", "sctp")
 _NEVER_LEAVE = ("127.0.0.0/8", "0.0.0.0/32", "::1/128", "::/128")
 _ON_LINK = ("169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "fe80::/10", "ff00::/8")
+_MORE_METADATA = ("169.254.170.23", "fd00:ec2::23")
+"""AWS's credentials of EKS pods: who asks for them asks for what the metadata service gives."""
 _HOST_NAMES = ("host.docker.internal", "gateway.docker.internal", "host.containers.internal", "host-gateway")
 
 
@@ -96,9 +98,9 @@ def destination_of(
     block = address_range(address)
     if block is None or _lies(block, _NEVER_LEAVE):
         return None
-    for destination in (Destination.METADATA,):
-        if any(first <= block[0] <= last for first, last in REGIONS[destination][1]):
-            return destination
+    metadata = any(first <= block[0] <= last for first, last in REGIONS[Destination.METADATA][1])
+    if metadata or _lies(block, _MORE_METADATA):
+        return Destination.METADATA
     if address in gateways:
         return Destination.HOST
     if _lies(block, _ON_LINK):

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from scanner import masked
 from scanner.egress.assess import name_of, sandboxes_of
-from scanner.errors import SourceError, TargetError, UsageError
-from scanner.model import Finding, Launch, Level, Notification, Report, Target, printable
+from scanner.errors import ScannerError, SourceError, TargetError, UsageError
+from scanner.model import Finding, Image, ImageConfig, Launch, Level, Notification, Report, Target, printable
 from scanner.model.run import Attempt, How, Process, Run, Withheld
+from scanner.oci.reference import repository_of
 from scanner.pipeline import Options, Step
 from scanner.runtime.drift.policy import Policy
 from scanner.runtime.sinkhole.addresses import GATEWAY4, GATEWAY6
@@ -31,12 +32,14 @@ from scanner.runtime.sinkhole.sink import Sink, SinkError, SinkOptions, SinkResu
 from scanner.runtime.sinkhole.sweep import remove_images, sweep
 from scanner.runtime.sinkhole.withheld import Sandbox, Settings, as_launched
 from scanner.sources.engine import ask, connect
+from scanner.sources.plugin import OpenImage
 from scanner.sources.recognise import sources
 
 if TYPE_CHECKING:
     import docker
 
     from scanner.egressing import EgressOptions
+    from scanner.runtime.changes.opening import Compared
     from scanner.runtime.live import Looked
     from scanner.runtime.procfs import Seen
     from scanner.runtime.procfs.processes import Member
@@ -106,8 +109,8 @@ def observe(
 
     `target` is `NAME` or `docker:NAME`; None is the image that the launch names. `command` () is the launch's or the image's own.
     Raises UsageError, TargetError (no such image, no such command), SourceError (no root, no engine, an engine elsewhere or
-    without limits, an engine that went away while the guest ran), SinkError, and what a scan raises. What was not seen of the run is a
-    notification, and the report then incomplete.
+    without limits), SinkError, and what a scan raises. What was not seen of the run is a notification, and the report then incomplete:
+    of an engine that goes away it holds what was tried until then.
     """
     check_machine()
     launch, sandbox = _launched(options, target)
@@ -328,10 +331,13 @@ def _judged(
     from scanner.sources.container import find_container
 
     with ExitStack() as resources:
-        # a frozen guest runs no more than one that has ended
-        found = find_container(guest.id, resources)
-        container = replace(found, running=False, upper=found.upper or guest.upper)
-        compared = compare_container(container, options.scanning.source, resources)
+        try:
+            # a frozen guest runs no more than one that has ended
+            found = find_container(guest.id, resources)
+            container = replace(found, running=False, upper=found.upper or guest.upper)
+            compared = compare_container(container, options.scanning.source, resources)
+        except ScannerError as e:  # an engine that went away takes the files along, and not what was tried
+            compared = _uncompared(name, e)
         changes = (c for c in compared.changes if c.after is None or c.after.digest != watched.given.get(c.path, ""))
         compared = replace(compared, changes=tuple(changes))
         target = Target("docker", name, compared.before.target.repository)
@@ -342,7 +348,7 @@ def _judged(
         left = {change.path for change in compared.changes if change.after is not None}
         gone = tuple(_gone(watched.processes, looked.processes, compared.stands, left))
     assert report.run is not None, "a judged comparison has its run"
-    told = container.inspected
+    told = compared.container.inspected if compared.container is not None else {}
     run = replace(
         report.run,
         how=How.OBSERVE,
@@ -399,6 +405,16 @@ def _judged(
         run=masked.run(run),
         egress=egress,
     )
+
+
+def _uncompared(name: str, error: ScannerError) -> "Compared":
+    """As if nothing had changed, and an error that says that nobody knows."""
+    from scanner.runtime.changes.opening import Compared
+
+    image = Image(None, "", None, ImageConfig(), ())
+    nothing = OpenImage(Target("docker", name, repository_of(name)), image, ())
+    note = Notification("observe", Level.ERROR, f"what the guest changed is not known: {error}")
+    return Compared(nothing, (), (), (note,), lambda _: None, lambda _: None, None, lambda _: False)
 
 
 def _siblings(report: Report) -> Iterable[str]:

@@ -203,6 +203,8 @@ def test_attempts_become_edges_that_no_verdict_rests_on(closed: Egress) -> None:
         ("fd00::7", None, Destination.PRIVATE),
         ("169.254.169.254", None, Destination.METADATA),
         ("fd00:ec2::254", None, Destination.METADATA),
+        ("169.254.170.23", None, Destination.METADATA),
+        ("fd00:ec2::23", None, Destination.METADATA),
         ("100.100.100.200", None, Destination.METADATA),
         ("172.17.0.1", None, Destination.HOST),
         ("172.17.0.9", None, Destination.PRIVATE),

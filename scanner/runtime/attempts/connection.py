@@ -26,27 +26,49 @@ def takes(attempt: Attempt, watched: Watched) -> bool:
     return watched.destination(attempt) is Destination.INTERNET
 
 
+TOLD = 100
+"""Hosts that are told one by one; of more, the rest is one finding."""
+
+
 def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
-    for host, some in by_host(attempts).items():
-        first = some[0]
+    hosts = list(by_host(attempts).items())
+    if len(hosts) > TOLD:
+        hosts.sort(key=lambda one: _severity(one[1]) is not Severity.MEDIUM)  # what weighs more is told first
+    for host, some in hosts[:TOLD]:
         services = list(dict.fromkeys(a.service for a in some))
-        strange = [s for s in services if s not in _PLAIN]
-        named = first.name is not None or isinstance(said(first, "tls").get("sni"), str)
         ports = sorted({a.target.port for a in some if a.target.port is not None})
         words = [w for a in some if (w := _words(a))]
-        severity = Severity.LOW if named and not strange else Severity.MEDIUM
         yield watched.finding(
             CONNECTION,
             some,
-            f"{target(first)} was tried{by(watched.who(some))} {times(some)}"
+            f"{target(some[0])} was tried{by(watched.who(some))} {times(some)}"
             + (f", ports {listed(map(str, ports))}" if len(ports) > 1 else "")
             + (f": {listed(words, 3)}" if words else "")
             + ".",
             identity=(host,),
             confidence=Confidence.HIGH,
-            severity=severity,
+            severity=_severity(some),
             details={"ports": list(ports[:200]), "services": list(services)},
         )
+    if len(hosts) > TOLD:
+        rest = [a for _, some in hosts[TOLD:] for a in some]
+        yield watched.finding(
+            CONNECTION,
+            rest,
+            f"{len(hosts) - TOLD:,} more hosts outside were tried{by(watched.who(rest[:1000]))} {times(rest)}: "
+            f"{listed(printable(host) for host, _ in hosts[TOLD:])}.",
+            identity=("more",),
+            confidence=Confidence.HIGH,
+            severity=max((_severity(some) for _, some in hosts[TOLD:]), key=lambda s: s.rank),
+            details={"hosts": [printable(host) for host, _ in hosts[TOLD : TOLD + 1000]]},
+        )
+
+
+def _severity(attempts: Sequence[Attempt]) -> Severity:
+    """What programs do is low; an address that nobody looked up, or bytes of no known protocol, weigh more."""
+    strange = any(a.service not in _PLAIN for a in attempts)
+    named = attempts[0].name is not None or isinstance(said(attempts[0], "tls").get("sni"), str)
+    return Severity.LOW if named and not strange else Severity.MEDIUM
 
 
 def _words(attempt: Attempt) -> str:

@@ -387,7 +387,12 @@ class Guest(AbstractContextManager["Guest"]):
                     stopped = disk.over or watch(Moment(left, output.total, disk.used))
         if stopped:
             self._freeze(notes)
-        state = self._state(wait=not stopped)
+        try:
+            state = self._state(wait=not stopped)
+        except SourceError as e:  # what was seen until now is worth telling all the same
+            self._within.kill()
+            notes.append(f"how the guest ended is not known: {e}")
+            state, stopped = {}, stopped or "the engine went away"
         ended = time.time()
         if not stopped and state.get("OOMKilled") is True:
             stopped = f"memory limit of {self._limits.memory >> 20} MiB"
@@ -440,8 +445,8 @@ class Guest(AbstractContextManager["Guest"]):
             try:
                 self._api.pause(self.id)
             except docker.errors.APIError as e:
-                if self._state(wait=False).get("Running") is not True:
-                    problem = ""  # it has ended by itself
+                if self._has_ended():
+                    problem = ""  # by itself
                     break
                 problem = f"the guest could not be frozen and was killed, its memory unseen: {printable(str(e))}"
                 halt(self._within.processes, self._within.pid)
@@ -454,6 +459,12 @@ class Guest(AbstractContextManager["Guest"]):
         if problem:
             notes.append(problem)
         self._within.kill()
+
+    def _has_ended(self) -> bool:
+        try:
+            return self._state(wait=False).get("Running") is not True
+        except SourceError:
+            return False
 
     def _state(self, *, wait: bool) -> Mapping[str, Any]:
         """What the engine says of its end, waited for where it has ended."""

@@ -446,6 +446,20 @@ def test_ordinary_clients_are_low_and_unknown_bytes_to_a_bare_address_are_not() 
     assert (medium.severity, medium.details["services"]) == (Severity.MEDIUM, ["unknown"])
 
 
+def test_hosts_without_end_are_told_one_by_one_up_to_a_bound_and_then_as_one() -> None:
+    bare = [tcp(f"203.0.113.{n}", 4444, time=1000.0 + n, service="unknown") for n in range(1, 21)]
+    named = [tcp("198.18.1.1", 443, time=float(n), name=f"a{n}.example", service="tls") for n in range(300)]
+    findings = found([*named, *bare])
+
+    assert len(findings) == 101
+    assert sum(f.details["count"] for f in findings) == 320
+    assert sum(f.severity is Severity.MEDIUM for f in findings) == 20  # none of what weighs more is among the rest
+    [rest] = [f for f in findings if "more hosts" in f.message]
+    assert rest.message.startswith("220 more hosts outside were tried 220 times: a80.example, a81.example")
+    assert len(rest.details["hosts"]) == 220
+    assert found(named[:3])[0].fingerprint == next(f for f in findings if "a0.example" in f.message).fingerprint
+
+
 def test_what_stays_in_the_sandbox_is_no_attempt_to_leave_it() -> None:
     assert found([tcp("127.0.0.1", 8000), tcp("::1", 8000)]) == []
 
