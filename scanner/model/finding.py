@@ -37,6 +37,13 @@ class ConfigLocation:
         return self.field.encode()
 
 
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a surrogate pair, which no name of this machine has
+        return text.encode("utf-8", "backslashreplace")
+
+
 @dataclass(frozen=True, slots=True)
 class LaunchLocation:
     """A place in a launch file: the file as the user named it, line and column from 1."""
@@ -47,10 +54,7 @@ class LaunchLocation:
 
     @property
     def display(self) -> bytes:
-        try:
-            return self.file.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:  # half of a surrogate pair, which no file name of this machine has
-            return self.file.encode("utf-8", "backslashreplace")
+        return _encoded(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class ProcessLocation:
     @property
     def display(self) -> bytes:
         """`container:NAME`, or `container:NAME/PID/EXECUTABLE`: one word that is unique in a report and stays readable."""
-        whole = f"container:{self.container}".encode("utf-8", "surrogateescape")
+        whole = _encoded(f"container:{self.container}")
         if self.pid is None:
             return whole
         return whole + b"/%d" % self.pid + (b"/" + self.executable.lstrip(b"/") if self.executable else b"")
