@@ -335,7 +335,7 @@ def _judged(
             # a frozen guest runs no more than one that has ended
             found = find_container(guest.id, resources)
             container = replace(found, running=False, upper=found.upper or guest.upper)
-            compared = compare_container(container, options.scanning.source, resources)
+            compared = compare_container(container, options.scanning.source, resources, guest.memory)
         except ScannerError as e:  # an engine that went away takes the files along, and not what was tried
             compared = _uncompared(name, e)
         changes = (c for c in compared.changes if c.after is None or c.after.digest != watched.given.get(c.path, ""))

@@ -22,7 +22,7 @@ import pytest
 
 from scanner.egressing import EgressOptions
 from scanner.errors import SourceError, TargetError, UsageError
-from scanner.model import Level, Report
+from scanner.model import Kind, Level, Report
 from scanner.model.egress import Destination
 from scanner.model.run import ChangeKind, How
 from scanner.runtime.observe import ObserveOptions, Watching, check_engine, check_machine, observe
@@ -448,3 +448,31 @@ def _until(true: Callable[[], bool], seconds: float) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+@pytest.mark.engine
+def test_what_a_guest_left_in_memory_is_judged_though_it_has_ended(ground: Ground, tmp_path: Path) -> None:
+    steps = "cp /bin/sleep /dev/shm/.kworker; cp /bin/sleep /scratch/tool; echo 1 > /bound/note; sleep 0.5"
+    file = tmp_path / "compose.yaml"
+    (tmp_path / "work").mkdir()
+    file.write_text(
+        f"services:\n  agent:\n    image: {ground.image}\n    tmpfs: [/scratch]\n"
+        f"    volumes: ['./work:/bound']\n    command: [bash, -c, '{steps}']\n"
+    )
+
+    report = observe(None, (), options(launches=(str(file),), egress=EgressOptions()))
+
+    assert report.complete, [n.message for n in report.notifications]
+    assert report.run is not None
+    assert (report.run.exit_code, report.run.stopped) == (0, "")
+    left = {
+        c.path: (c.change, c.place, c.executable) for c in report.run.changes if c.after and c.after.kind is Kind.FILE
+    }
+    assert left[b"dev/shm/.kworker"] == (ChangeKind.ADDED, "tmpfs", True)
+    assert left[b"scratch/tool"] == (ChangeKind.ADDED, "tmpfs", True)
+    assert left[b"bound/note"] == (
+        ChangeKind.ADDED,
+        "tmpfs",
+        False,
+    )  # an empty place in memory stands in for the host's folder
+    assert b"dev/shm/.kworker" in {f.locations[0].path for f in report.findings_of("drift/new-executable")}

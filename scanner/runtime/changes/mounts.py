@@ -14,9 +14,9 @@ import os
 import re
 import stat
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -47,7 +47,8 @@ _MOUNTS = (b"mqueue", b"pts", b"shm")
 class Mounted:
     """One mount: `point` without a leading slash; `number` is the kernel's, None where it is told by the engine alone.
 
-    `root` is the folder of the file system (`device`) that is mounted, `kind` the file system's.
+    `root` is the folder of the file system (`device`) that is mounted, `kind` the file system's. `held` is a descriptor that keeps it
+    from going with its container.
     """
 
     point: bytes
@@ -58,14 +59,42 @@ class Mounted:
     root: bytes = b"/"
     kind: str = ""
     told: EngineMount | None = None
+    held: int | None = None
 
     @property
     def shown(self) -> str:
         return f"{self.place} at /{printable(os.fsdecode(self.point))}"
 
 
-def mounted(container: EngineContainer) -> tuple[Mounted, ...]:
+def hold(pid: int, points: Iterable[bytes], resources: ExitStack) -> dict[bytes, int]:
+    """Descriptors of what is mounted at these places of a process's root, which keep it when the process ends, closed with the
+    resources. Places where nothing is mounted, where a link stands in the way, or of a process that has ended are left out."""
+    held: dict[bytes, int] = {}
+    try:
+        top = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return held
+    with ExitStack() as steps:
+        steps.callback(os.close, top)
+        for point in points:
+            at = top
+            try:
+                for name in point.strip(b"/").split(b"/"):
+                    at = _step(name, at, steps)
+                info = os.fstat(at)
+                if not stat.S_ISDIR(info.st_mode) or info.st_dev == os.fstat(top).st_dev:
+                    continue
+                held[point.strip(b"/")] = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
+            except OSError:
+                continue
+            resources.callback(os.close, held[point.strip(b"/")])
+    return held
+
+
+def mounted(container: EngineContainer, held: Mapping[bytes, int] | None = None) -> tuple[Mounted, ...]:
     """Everything mounted into a container but its root, pseudo file systems and the files that its engine keeps for it.
+
+    Of one that has ended, what was in memory is there where it was `held`.
 
     From the kernel where it runs on this machine, and from its engine, which does not know what was mounted inside: but what only
     the engine names is what the container's first process has taken out of its own sight.
@@ -78,7 +107,10 @@ def mounted(container: EngineContainer) -> tuple[Mounted, ...]:
         found = list(_from_kernel(lines, container))
         points = {mount.point for mount in found}
         return tuple(found + [mount for mount in _from_engine(container) if mount.point not in points])
-    return tuple(_from_engine(container))
+    kept = dict(held or {})
+    found = [replace(m, held=kept.pop(m.point, None)) for m in _from_engine(container)]
+    found = [m if m.held is None else replace(m, kind="tmpfs") for m in found]
+    return (*found, *(Mounted(point, "tmpfs", True, kind="tmpfs", held=fd) for point, fd in kept.items()))
 
 
 def made(table: Sequence[Mounted]) -> frozenset[bytes]:
@@ -217,6 +249,10 @@ def _opened(
     container: EngineContainer, mount: Mounted, notes: Notes, resources: ExitStack
 ) -> tuple[TreeLayer, bytes | None]:
     """The layer in which the mount's files are found, and the mount's name in it where it is a single file."""
+    if mount.held is not None:
+        root = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount.held)
+        resources.callback(os.close, root)
+        return TreeLayer(root, notes, resources), None
     if mount.number is not None:
         if mount.kind.startswith("fuse") or (mount.told is None and mount.kind not in _LOCAL):
             raise OSError(

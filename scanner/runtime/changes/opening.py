@@ -102,9 +102,15 @@ def open_pair(
     return _of_image(image, _opened(after, options, resources), options, resources)
 
 
-def compare_container(container: EngineContainer, options: SourceOptions, resources: ExitStack) -> Compared:
-    """What a container changed of its own image, and of what is mounted into it. Raises as `open_pair`."""
-    return _of_container(_image_of(container, options, resources), container, options, resources)
+def compare_container(
+    container: EngineContainer,
+    options: SourceOptions,
+    resources: ExitStack,
+    held: Mapping[bytes, int] | None = None,
+) -> Compared:
+    """What a container changed of its own image, and of what is mounted into it. `held` is what was in memory, by its place
+    (`mounts.hold`), of a container that has ended. Raises as `open_pair`."""
+    return _of_container(_image_of(container, options, resources), container, options, resources, held=held)
 
 
 def _opened(argument: str, options: SourceOptions, resources: ExitStack) -> OpenImage:
@@ -185,10 +191,15 @@ def _is_own(image: OpenImage, container: EngineContainer) -> bool:
 
 
 def _of_container(
-    before: OpenImage, container: EngineContainer, options: SourceOptions, resources: ExitStack, own: bool = True
+    before: OpenImage,
+    container: EngineContainer,
+    options: SourceOptions,
+    resources: ExitStack,
+    own: bool = True,
+    held: Mapping[bytes, int] | None = None,
 ) -> Compared:
     """`own`: before is what the container was made from; only then its upper directory is all that differs."""
-    table = mounts.mounted(container)
+    table = mounts.mounted(container, held)
     pair = _Pair(before, options, resources, _MADE | mounts.made(table))
     if own and container.upper is not None:
         root = _directory(container.upper, resources)

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from scanner.errors import SourceError, TargetError
 from scanner.model import printable
+from scanner.runtime.changes.mounts import hold
 from scanner.runtime.sinkhole import pause
 from scanner.runtime.sinkhole.addresses import GUEST4, RESOLVER
 from scanner.runtime.sinkhole.attached import Attached, Output
@@ -253,6 +254,7 @@ class Guest(AbstractContextManager["Guest"]):
         self.id = ""
         self.pid = 0
         self.upper: Path | None = None
+        self.memory: dict[bytes, int] = {}
         """Its writable layer, as it was found while it ran: of a stopped container the containerd store does not tell it."""
         self.is_frozen = False
 
@@ -363,6 +365,11 @@ class Guest(AbstractContextManager["Guest"]):
         stopped, notes = "", []
         with ExitStack() as here:
             self.pid = _pid(self._api, self._endpoint, self.id)
+            if self.pid and is_process_of(
+                self.pid, self.id
+            ):  # what is in memory goes with the guest, unless it is held
+                points = [os.fsencode(path) for path, _ in self._settings.tmpfs]
+                self.memory = hold(self.pid, [b"dev/shm", *points], self._held)
             found = find_container(self.id, here)
             self.upper = found.upper
             disk = Disk(self._places(found), self._limits.disk, self._within.processes)
