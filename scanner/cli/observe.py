@@ -1,10 +1,12 @@
 """`sandscan observe`: run an image where nothing can leave, and report what it tries."""
 
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,7 +27,7 @@ _LEAST = 8 << 20
 EPILOG = """\b
 The guest has an address, a resolver and a route, and every address and every port answers it: nothing it sends
 leaves. It runs with Docker's default capabilities less NET_RAW, within the limits, and is removed afterwards,
-whatever ends the observation. Needs root and an engine on this machine (Docker; Podman's socket).
+whatever ends the observation. A first Ctrl-C while it runs ends the run and gives the report. Needs root and an engine on this machine (Docker; Podman's socket).
 
 \b
 Examples:
@@ -177,11 +179,35 @@ def observe(
     )
     shown = sys.stderr.isatty() and not quiet and not no_progress
     with _line(shown, use_color(color, sys.stderr)) as (progress, watch):
-        report = observing.observe(image, command, options, progress, watch)
+        interrupt = _Interrupt(watch)
+        report = observing.observe(image, command, options, progress, interrupt)
     emit(only(report, Severity(severity)), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
     if not quiet:
         warn(report)
     return exit_code(report, fail_on)
+
+
+class _Interrupt:
+    """While the guest runs, a first Ctrl-C ends the run, and the report is on what was seen; at any other time it ends the command."""
+
+    def __init__(self, watch: "Callable[[Watching], None]") -> None:
+        self._watch = watch
+        self._waits = self._asked = False
+
+    def __call__(self, now: "Watching") -> str:
+        self._watch(now)
+        running = now.left is not None
+        if running and not self._waits and not self._asked:
+            self._waits = True
+            signal.signal(signal.SIGINT, self._noted)
+        elif not running and self._waits:
+            self._waits = False
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return "Ctrl-C" if self._asked else ""
+
+    def _noted(self, _: int, __: FrameType | None) -> None:
+        self._asked, self._waits = True, False
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _clean() -> int:

@@ -103,11 +103,12 @@ def observe(
     command: Sequence[str],
     options: ObserveOptions,
     progress: Callable[[Step], None] = lambda _: None,
-    watch: Callable[[Watching], None] = lambda _: None,
+    watch: Callable[[Watching], str | None] = lambda _: None,
 ) -> Report:
     """Run an image of the local engine where nothing can leave, and report what it tried and did.
 
-    `target` is `NAME` or `docker:NAME`; None is the image that the launch names. `command` () is the launch's or the image's own.
+    `target` is `NAME` or `docker:NAME`; None is the image that the launch names. `command` () is the launch's or the image's own. `watch` is
+    told where it stands; while the guest runs, words that it gives end the run, and stand in the report as the reason.
     Raises UsageError, TargetError (no such image, no such command), SourceError (no root, no engine, an engine elsewhere or
     without limits), SinkError, and what a scan raises. What was not seen of the run is a notification, and the report then incomplete:
     of an engine that goes away it holds what was tried until then.
@@ -258,7 +259,7 @@ def _inspected(client: "docker.DockerClient", endpoint: str, name: str) -> dict[
 
 
 def _watched(
-    within: Pause, guest: Guest, settings: Settings, options: ObserveOptions, watch: Callable[[Watching], None]
+    within: Pause, guest: Guest, settings: Settings, options: ObserveOptions, watch: Callable[[Watching], str | None]
 ) -> _Watched:
     from scanner.runtime.procfs import look
     from scanner.runtime.trace.tracer import Tracer
@@ -294,7 +295,7 @@ def _watched(
 class _Turn:
     """What is done some times a second while the guest runs: the caller is told, and a sinkhole that fell ends the run."""
 
-    def __init__(self, tracer: "Tracer", sink: int, watch: Callable[[Watching], None]) -> None:
+    def __init__(self, tracer: "Tracer", sink: int, watch: Callable[[Watching], str | None]) -> None:
         self._tracer = tracer
         self._sink = sink
         self._watch = watch
@@ -303,8 +304,7 @@ class _Turn:
         if readable(0, self._sink):
             return "the sinkhole fell"
         of_guest = max(0, self._tracer.count - 1)  # the pause's own is one
-        self._watch(Watching("running", moment.left, of_guest, moment.output))
-        return ""
+        return self._watch(Watching("running", moment.left, of_guest, moment.output)) or ""
 
 
 # ---- the report

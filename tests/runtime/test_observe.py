@@ -25,6 +25,7 @@ from scanner.errors import SourceError, TargetError, UsageError
 from scanner.model import Kind, Level, Report
 from scanner.model.egress import Destination
 from scanner.model.run import ChangeKind, How
+from scanner.reports.json import load
 from scanner.runtime.observe import ObserveOptions, Watching, check_engine, check_machine, observe
 from scanner.runtime.sinkhole import netlink
 from scanner.runtime.sinkhole.addresses import GUEST_LINK
@@ -389,18 +390,28 @@ def test_killed_at_any_moment_nothing_is_left_after_the_next_start(ground: Groun
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_takes_everything_away_at_once(ground: Ground, tmp_path: Path, number: int, code: int) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
+def test_ctrl_c_ends_the_run_with_a_report_and_another_signal_takes_everything_away_at_once(
+    ground: Ground, tmp_path: Path, number: int, code: int
+) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "scanner.cli", "observe", ground.image, "-q", "--", "sleep", "60"],
+        [sys.executable, "-m", "scanner.cli", "observe", ground.image, "-q", "-o", "json", "--", "sleep", "60"],
         env={**os.environ, "SANDSCAN_CACHE_DIR": str(tmp_path)},
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as observer:
         _until(lambda: any(name.endswith("-guest") for name in _running(ground)), 20)
-        time.sleep(0.3)
+        time.sleep(0.5)
         observer.send_signal(number)
-        assert observer.wait(20) == code
+        told, _ = observer.communicate(timeout=60)
+    assert observer.returncode == code
+    if number == signal.SIGINT:
+        run = load(told.decode()).run
+        assert run is not None
+        assert (run.stopped, run.exit_code) == ("Ctrl-C", None)
+        assert ("sleep", "60") in [p.command for p in run.processes]
+    else:
+        assert told == b""
     assert ground.left() == []
 
 
