@@ -1,6 +1,7 @@
 """`sandscan live`: a look at a running container, once or until it is stopped."""
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -123,6 +124,8 @@ def live(
     emit(only(report, least), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
     if not quiet:
         warn(report)
+        if not report.complete and os.geteuid():
+            click.echo(f"sandscan: root sees more of it: sudo sandscan live {container}", err=True)
     return exit_code(report, fail_on)
 
 

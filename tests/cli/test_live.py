@@ -155,3 +155,21 @@ def test_who_may_not_see_all_gets_an_incomplete_report(engine: Engine, container
     report = json.loads((tmp_path / "report").read_text())
     assert len(report["run"]["unseen"]) == 2
     assert ["sleep", "600"] in [p["command"] for p in report["run"]["processes"]]
+
+
+def test_who_is_not_root_is_told_who_sees_more(engine: Engine, container: Any, tmp_path: Path) -> None:
+    """Nobody, who may read files as root may, so that the engine and this Python are within reach, and look into no process."""
+    files = "+dac_override,+dac_read_search"
+    less = [
+        program("setpriv"),
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        f"--inh-caps={files}",
+        f"--ambient-caps={files}",
+    ]
+    env = {**os.environ, "DOCKER_HOST": engine.host, "COLUMNS": "100", "HOME": str(tmp_path)}
+    done = subprocess.run([*less, *COMMAND, "agent"], env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.endswith("sandscan: root sees more of it: sudo sandscan live agent\n")
