@@ -18,12 +18,7 @@ from tests.engine_fixture import Engine, engine, program
 __all__ = ["engine"]
 pytestmark = pytest.mark.engine
 
-COMMAND = [
-    sys.executable,
-    "-c",
-    "from scanner.cli import main\nfrom scanner.cli.live import live\nmain.command.add_command(live)\nmain.main()",
-    "live",
-]
+COMMAND = [sys.executable, "-m", "scanner.cli", "live"]
 HOLD = "import time\nwhile True: time.sleep(60)\n"
 
 
