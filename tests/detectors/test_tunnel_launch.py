@@ -842,7 +842,14 @@ def test_more_than_are_told_is_said(judge: Judge) -> None:
     assert any("more than 100 commands" in n.message for n in said if isinstance(n, Notification))
 
 
-def test_this_repository_says_nothing_of_its_own(detect: Detect) -> None:
+OPEN_TUNNELS = {
+    b"app/tests/runtime/evader.py",
+    b"app/tests/runtime/sinkhole/answers/test_ssh.py",
+}
+"""Programs of the tests that do open tunnels, where nothing can leave."""
+
+
+def test_this_repository_says_nothing_of_its_own_but_of_what_does_open_tunnels(detect: Detect) -> None:
     places = [p for top in ("scanner", "rules", "fixtures", "tests") for p in Path(top).rglob("*")]
     files = {
         f"app/{place}": place.read_bytes()
@@ -853,7 +860,9 @@ def test_this_repository_says_nothing_of_its_own(detect: Detect) -> None:
     found = detect(files)
 
     assert len(files) > 200
-    assert [(f.rule_id, f.locations[0].display, f.message) for f in found if f.rule_id.startswith("tunnel/")] == []
+    told = [(f.locations[0].display, f.message) for f in found if f.rule_id.startswith("tunnel/")]
+    assert [one for one in told if one[0] not in OPEN_TUNNELS] == []
+    assert {place for place, _ in told} == OPEN_TUNNELS
 
 
 # ---- never an end

@@ -181,4 +181,5 @@ def test_fifty_thousand_moments_take_time_in_proportion():
         return time.process_time() - begin
 
     seconds(100)
-    assert seconds(50_000) < 25 * seconds(5_000) + 0.2
+    large, small = (min(seconds(count) for _ in range(3)) for count in (50_000, 5_000))  # the least disturbed of three
+    assert large < 25 * small + 0.2
