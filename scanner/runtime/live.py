@@ -255,7 +255,7 @@ class _All:
         self.looks += 1
         now = time.time()
         present = {_life(p): p for p in looked.processes}
-        began = [p for key, p in present.items() if key not in self._processes]
+        began = [p for key, p in present.items() if _what(p) != _what(self._processes.get(key))]
         gone = [
             (key, replace(p, ended=now)) for key, p in self._processes.items() if key not in present and p.ended is None
         ]
@@ -306,6 +306,11 @@ class _All:
                 what = f"more than {_KEPT} processes or sockets came and went: the first ones are not in the report"
                 self._notes.setdefault(Notification("unseen", Level.WARNING, what))
                 self._unseen.setdefault(what)
+
+
+def _what(process: Process | None) -> tuple[object, ...] | None:
+    """What a process is: another program after exec(2), under its old number, is as new as another process."""
+    return None if process is None else (process.executable, process.command)
 
 
 def _life(process: Process) -> tuple[int, int]:

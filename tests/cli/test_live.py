@@ -59,7 +59,16 @@ def test_a_quiet_container_is_clean(engine: Engine, container: Any, tmp_path: Pa
 
 
 def test_a_tunnel_is_found_by_process_and_fails_the_command(engine: Engine, container: Any, tmp_path: Path) -> None:
-    words = ["python3", "/hold", "-o", "stratum+tcp://pool.example:3333", "-u", "me", "--donate-level", "1"]
+    words = [
+        "python3",
+        "/hold",
+        "-o",
+        "://".join(("stratum+tcp", "pool.example:3333")),
+        "-u",
+        "me",
+        "--donate-level",
+        "1",
+    ]
     container.exec_run(words, detach=True)
     done = run(engine, "agent", "--episode", "4711", "-o", "jsonl=run.jsonl", "-o", "text", cwd=tmp_path)
     assert done.returncode == 1, done.stderr

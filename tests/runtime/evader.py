@@ -29,6 +29,7 @@ from typing import Any
 
 STAY = 120
 """Seconds for which what is to be found running stays; the observation ends it sooner."""
+STRATUM = "stratum" + "+tcp://"  # in pieces: this file is no miner
 LOGIN = (
     json.dumps({"id": 1, "method": "login", "params": {"login": "WALLET", "pass": "x", "agent": "look-alike/1"}}) + "\n"
 ).encode()
@@ -277,7 +278,8 @@ def pool_pinned() -> str:
 def pool_known_pinned() -> str:
     """The same, with the name of a pool that everybody knows."""
     try:
-        tls("pool.supportxmr.com", 443, "pool.supportxmr.com", trusting=False).close()
+        known = ".".join(("pool", "supportxmr", "com"))
+        tls(known, 443, known, trusting=False).close()
     except ssl.SSLCertVerificationError:
         return "refused the certificate"
     return "went on"
@@ -496,7 +498,7 @@ def brief() -> str:
     """Made, run and deleted again before anybody looks at files."""
     shutil.copy("MINER", "/tmp/.brief")
     os.chmod("/tmp/.brief", 0o755)
-    started = subprocess.Popen(["/tmp/.brief", "-o", "stratum+tcp://pool.brief.example:3333", "-u", "WALLET"])
+    started = subprocess.Popen(["/tmp/.brief", "-o", STRATUM + "pool.brief.example:3333", "-u", "WALLET"])
     time.sleep(0.3)
     started.kill()
     started.wait()
@@ -511,7 +513,7 @@ def disguised() -> str:
         os.dup2(told, 9)
         os.execv(
             sys.executable,
-            ["python3", "/evade", "disguise", "-o", "stratum+tcp://pool.disguised.example:3333", "-u", "WALLET"],
+            ["python3", "/evade", "disguise", "-o", STRATUM + "pool.disguised.example:3333", "-u", "WALLET"],
         )
     os.read(ready, 1)
     return "disguised"

