@@ -47,6 +47,10 @@ class Line:
     doubtful: bool = False
 
 
+TRIED = 5
+"""Attempts on one destination whose words stand on the line that is drawn for all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Drawing:
     nodes: tuple[Dot, ...]
@@ -88,6 +92,16 @@ def drawing(sandbox: SandboxReach, nodes: int = NODES, edges: int = EDGES) -> Dr
                 doubtful=bool(edge.missing),
             )
         )
+    tried: dict[str, list[Edge]] = {}
+    for edge in graph.observed:
+        tried.setdefault(edge.target, []).append(edge)
+    for target, some in tried.items():
+        if len(lines) >= edges or target not in ends:
+            left_out += 1
+            continue
+        more = f"; and {len(some) - TRIED:,} more" if len(some) > TRIED else ""
+        said = "; ".join(words.plain(edge.why, reach.SENTENCE) for edge in some[:TRIED]) + more
+        lines.append(Line(len(lines) + 1, graph.start, target, "observed", "tried", Mode.DIRECT, said))
     for barrier in graph.barriers:
         if barrier.source in ends and barrier.target in ends and barrier.source != barrier.target:
             if len(lines) >= edges:

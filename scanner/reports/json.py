@@ -258,6 +258,7 @@ def _sandbox(reach: SandboxReach) -> Json:
             "barriers": [_barrier(one) for one in reach.graph.barriers],
             "actions": [_action(one) for one in reach.graph.actions],
             "siblings": reach.graph.siblings,
+            "observed": [_step(one) for one in reach.graph.observed],
         },
     }
 
@@ -424,7 +425,9 @@ def _newer_sandbox(sandbox: dict[str, Any]) -> dict[str, Any]:
         paths = _each(one.get("paths"), lambda path: {**path, "tried": path.get("tried")})
         return {**one, "tried": one.get("tried"), "paths": paths}
 
-    return {**sandbox, "verdicts": _each(sandbox.get("verdicts"), answer)}
+    graph = sandbox.get("graph")
+    newer = {**sandbox, "verdicts": _each(sandbox.get("verdicts"), answer)}
+    return {**newer, "graph": {**graph, "observed": graph.get("observed", [])}} if isinstance(graph, dict) else newer
 
 
 def _each(value: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
@@ -672,6 +675,7 @@ _SANDBOX = r.record(
         barriers=r.array(_BARRIER),
         actions=r.array(_ACTION),
         siblings=r.texts,
+        observed=r.array(_EDGE),
     ),
 )
 _LAUNCH = r.record(

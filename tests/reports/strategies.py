@@ -277,6 +277,7 @@ graphs = st.builds(
     barriers=barriers,
     actions=actions,
     siblings=tuples,
+    observed=st.lists(edges, max_size=2).map(tuple),
 )
 reaches = st.builds(
     e.SandboxReach,

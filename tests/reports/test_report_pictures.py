@@ -92,6 +92,23 @@ def test_steps_of_paths_walls_and_the_cut_are_told_apart():
     assert {one.id for one in drawn.nodes if one.is_destination} == {f"destination:{one.value}" for one in Destination}
 
 
+def test_what_a_run_tried_is_one_line_for_each_destination():
+    tried = tuple(
+        e.Edge(AGENT, f"destination:{target}", "observed", e.Mode.DIRECT, f"tried once: tcp host{n}:22; closed: no way")
+        for target in ("internet", "private")
+        for n in range(7)
+    )
+    seen = drawing.drawing(replace(WIDE, graph=replace(WIDE.graph, observed=tried)))
+
+    lines = [line for line in seen.lines if line.kind == "observed"]
+    assert [(line.source, line.target, line.label) for line in lines] == [
+        (AGENT, "destination:internet", "tried"),
+        (AGENT, "destination:private", "tried"),
+    ]
+    assert lines[0].words.count("tried once") == 5
+    assert lines[0].words.endswith("and 2 more")
+
+
 def test_what_is_too_much_is_left_out_and_counted_paths_last():
     more = tuple(e.Node(f"container:c{i}", "container", f"c{i}") for i in range(500))
     ends = tuple(e.Edge(NETWORK, one.id, "sibling", e.Mode.DIRECT, "there", None) for one in more)

@@ -199,6 +199,7 @@ def test_what_it_tried_is_joined_with_what_the_launch_lets_through(launched: tup
     [agent] = launched[0].egress.sandboxes
     [tried] = agent.answer(Destination.INTERNET).tried or ()
     assert (tried.target, tried.outcome) == ("198.51.100.7:80", "closed")
+    assert "destination:internet" in {edge.target for edge in agent.graph.observed}
 
 
 @pytest.mark.engine
