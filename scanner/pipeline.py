@@ -133,16 +133,23 @@ def scan_opened(
         image=masked.image(image),
         findings=findings,
         means=means,
-        notifications=tuple(sorted(map(masked.notification, notes), key=_order)),
+        notifications=tuple(sorted(map(masked.notification, notes), key=unread_first)),
         rules=rules_of(ruleset, found),
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         statistics=statistics,
     )
 
 
-def _order(note: Notification) -> tuple[int, int, str, bytes, tuple[bytes, ...], str]:
-    worst_first = (Level.ERROR, Level.WARNING, Level.NOTE).index(note.level)
-    return worst_first, -1 if note.layer is None else note.layer, note.stage, note.path or b"", note.inner, note.message
+def worst_first(one: Finding) -> tuple[int, int, str, bytes, str, str]:
+    """What a report's findings are sorted by."""
+    place = one.locations[0].display
+    return -one.severity.rank, -one.confidence.rank, one.rule_id, place, one.message, one.fingerprint
+
+
+def unread_first(note: Notification) -> tuple[int, int, str, bytes, tuple[bytes, ...], str]:
+    """What a report's notifications are sorted by."""
+    level = (Level.ERROR, Level.WARNING, Level.NOTE).index(note.level)
+    return level, -1 if note.layer is None else note.layer, note.stage, note.path or b"", note.inner, note.message
 
 
 def _completed(image: Image, records: Sequence[LayerRecord]) -> Image:
@@ -286,16 +293,7 @@ def _judge(
         except Exception as e:  # one detector's mistake must not take the others' findings along
             what = f"the detector {detector.name} could not judge: {type(e).__name__}: {printable(str(e))}"
             notes.append(Notification("detector", Level.ERROR, what))
-    findings.sort(
-        key=lambda f: (
-            -f.severity.rank,
-            -f.confidence.rank,
-            f.rule_id,
-            f.locations[0].display,
-            f.message,
-            f.fingerprint,
-        )
-    )
+    findings.sort(key=worst_first)
     findings = [masked.finding(f) for f in findings]
     means = [masked.means(m) for m in means]
     notes += (Notification("content", Level.WARNING, problem) for problem in view.packages.problems)

@@ -31,7 +31,7 @@ from scanner.model.run import ChangeKind, FileChange, How, Run
 from scanner.oci.blob import TarBlob
 from scanner.oci.table import EntryTable
 from scanner.oci.tar import index
-from scanner.pipeline import Options, Step, detectors, rules_of, scan_opened
+from scanner.pipeline import Options, Step, detectors, rules_of, scan_opened, unread_first, worst_first
 from scanner.record import LayerRecord
 from scanner.ruleset import load as load_rules
 from scanner.runtime.drift import RULES, Drift, judge
@@ -136,9 +136,9 @@ def judged(
     return replace(
         now,
         target=masked.target(target),
-        findings=_sorted(kept),
+        findings=tuple(sorted(kept, key=worst_first)),
         means=_means(now.means, len(base.image.layers)),
-        notifications=tuple(dict.fromkeys(map(masked.notification, sorted(notes, key=_order)))),
+        notifications=tuple(dict.fromkeys(map(masked.notification, sorted(notes, key=unread_first)))),
         rules=rules,
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         statistics={
@@ -232,28 +232,6 @@ def _of_the_run(now: Report, was: Report, layers: int, known: Expected) -> tuple
 def _means(means: Iterable[Means], layers: int) -> tuple[Means, ...]:
     """What the run brought: the image's own means are in the image's report."""
     return tuple(m for m in means if isinstance(m.location, FileLocation) and m.location.layer.index >= layers)
-
-
-def _sorted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Worst first, as the pipeline does it."""
-    return tuple(
-        sorted(
-            findings,
-            key=lambda f: (
-                -f.severity.rank,
-                -f.confidence.rank,
-                f.rule_id,
-                f.locations[0].display,
-                f.message,
-                f.fingerprint,
-            ),
-        )
-    )
-
-
-def _order(note: Notification) -> tuple[int, int, str, bytes, tuple[bytes, ...], str]:
-    worst_first = (Level.ERROR, Level.WARNING, Level.NOTE).index(note.level)
-    return worst_first, -1 if note.layer is None else note.layer, note.stage, note.path or b"", note.inner, note.message
 
 
 def _counted(changes: Sequence[FileChange]) -> dict[str, Json]:

@@ -21,7 +21,7 @@ from scanner.runtime.liverules import RULES, judge
 from scanner.runtime.liverules.scene import Scene
 from scanner.runtime.liverules.signs import Judge, signs
 from scanner.runtime.procfs import Seen, look, top
-from scanner.runtime.procfs.processes import Member
+from scanner.runtime.procfs.processes import bare
 from scanner.runtime.procfs.programs import Programs
 
 if TYPE_CHECKING:
@@ -396,7 +396,9 @@ def from_engine(container: "EngineContainer", repository: str, programs: Program
     except SourceError:
         told = ask(container.endpoint, partial(api.top, container.id, ps_args=top.PLAIN))
     found = top.processes((told or {}).get("Titles") or (), (told or {}).get("Processes") or (), time.time())
-    members = tuple(_bare(process, words) for process, words in found)
+    members = tuple(
+        bare(replace(process, program=Program.UNKNOWN), words, words[0] if words else "") for process, words in found
+    )
     unseen = (
         f"programs, environments, open files and devices of the processes: {where}",
         f"sockets: {where}",
@@ -404,23 +406,3 @@ def from_engine(container: "EngineContainer", repository: str, programs: Program
     )
     seen = programs.look(Seen(members, (), None, unseen, lambda _: None))
     return judged(seen, {}, container.name, repository, Surroundings(), programs.notes)
-
-
-def _bare(process: Process, words: tuple[str, ...]) -> Member:
-    """A process of which only the command line is known."""
-    return Member(
-        process=replace(process, program=Program.UNKNOWN),
-        ticks=0,
-        name=words[0] if words else "",
-        words=words,
-        variables=(),
-        threads=(),
-        program=None,
-        replaced=False,
-        libraries=(),
-        inodes=frozenset(),
-        standard=(None, None, None),
-        net=None,
-        pretends=False,
-        thread=process.pid,
-    )

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from scanner import masked
 from scanner.egress.assess import name_of, sandboxes_of
 from scanner.errors import ScannerError, SourceError, TargetError, UsageError
-from scanner.model import Finding, Image, ImageConfig, Launch, Level, Notification, Report, Target, printable
+from scanner.model import Image, ImageConfig, Launch, Level, Notification, Report, Target, printable
 from scanner.model.run import Attempt, How, Process, Run, Withheld
 from scanner.oci.reference import repository_of
-from scanner.pipeline import Options, Step
+from scanner.pipeline import Options, Step, worst_first
 from scanner.runtime.drift.policy import Policy
 from scanner.runtime.sinkhole.addresses import GATEWAY4, GATEWAY6
 from scanner.runtime.sinkhole.guest import Ended, Guest, Limits, Moment, Pause, readable
@@ -376,7 +376,7 @@ def _judged(
         egress = join(egress, run, (name_of(sandbox),))
     return replace(
         report,
-        findings=_sorted(findings),
+        findings=tuple(sorted(map(masked.finding, findings), key=worst_first)),
         notifications=(
             *report.notifications,
             *map(
@@ -472,13 +472,9 @@ def _apart(traced: Sequence[Process], standing: Mapping[int, tuple[str, ...]]) -
 
 def _member(process: Process) -> "Member":
     """A process that is no more, as the rules on running ones see it: by its command line alone."""
-    from scanner.runtime.procfs.processes import Member
+    from scanner.runtime.procfs.processes import bare
 
-    name = Path(os.fsdecode(process.executable or b"")).name[:15]
-    nothing = (None, None, None)
-    return Member(
-        process, 0, name, process.command, (), (), None, False, (), frozenset(), nothing, None, False, process.pid
-    )
+    return bare(process, process.command, Path(os.fsdecode(process.executable or b"")).name[:15])
 
 
 def _joined(traced: Sequence[Process], looked: "Looked") -> tuple[Process, ...]:
@@ -554,20 +550,3 @@ def _lost(run: Run) -> Iterable[Notification]:
         yield Notification("unseen", level, f"{number:,} {what} {why}")
     if nobodys := sum(a.count for a in run.attempts if a.pid is None):
         yield Notification("observe", Level.NOTE, f"which process made them is not known of {nobodys:,} attempts")
-
-
-def _sorted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Worst first, as the pipeline does it."""
-    return tuple(
-        sorted(
-            map(masked.finding, findings),
-            key=lambda f: (
-                -f.severity.rank,
-                -f.confidence.rank,
-                f.rule_id,
-                f.locations[0].display,
-                f.message,
-                f.fingerprint,
-            ),
-        )
-    )

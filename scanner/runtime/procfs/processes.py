@@ -88,6 +88,26 @@ class Member:
         return self.process.pid
 
 
+def bare(process: Process, words: tuple[str, ...], name: str) -> Member:
+    """A process of which only the command line is known."""
+    return Member(
+        process=process,
+        ticks=0,
+        name=name,
+        words=words,
+        variables=(),
+        threads=(),
+        program=None,
+        replaced=False,
+        libraries=(),
+        inodes=frozenset(),
+        standard=(None, None, None),
+        net=None,
+        pretends=False,
+        thread=process.pid,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """Fields of /proc/PID/stat: `ticks` since the machine's start, `used` ticks of processor time."""
