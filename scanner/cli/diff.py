@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from scanner.cli.launching import launch_options, of_launch
-from scanner.cli.options import answer, episode, expectations, manner, no_cache, use_color, user_rules, width
+from scanner.cli.options import answer, episode, expectations, manner, no_cache, use_color, user_rules
 from scanner.errors import UsageError
-from scanner.model import Limits, Severity, printable
+from scanner.model import Limits, printable
 
 EPILOG = """\b
 AFTER, what the run left:
@@ -78,6 +78,8 @@ def diff(
     episode: str | None,
     fail_on: str,
     severity: str,
+    baseline: str | None,
+    write_baseline: str | None,
     launches: tuple[str, ...],
     rules: tuple[str, ...],
     platform: str | None,
@@ -104,10 +106,9 @@ def diff(
         )
 
     from scanner.cache import Cache
-    from scanner.cli.output import check, emit
+    from scanner.cli.finishing import Ending, finish
+    from scanner.cli.output import check
     from scanner.cli.progress import bar
-    from scanner.cli.scan import exit_code, only, warn
-    from scanner.cli.stop import gently
     from scanner.pipeline import Options
     from scanner.runtime.diff import DiffOptions
     from scanner.runtime.diff import diff as run
@@ -131,8 +132,4 @@ def diff(
     shown = sys.stderr.isatty() and not quiet and not no_progress
     with bar(shown, use_color(color, sys.stderr)) as progress:
         report = run(before, after, options, progress)
-    gently()
-    emit(only(report, Severity(severity)), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
-    if not quiet:
-        warn(report)
-    return exit_code(report, fail_on)
+    return finish(report, Ending(wanted, fail_on, color, severity, baseline, write_baseline, verbose, quiet))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scanner.cli.launching import egress_options, launch_options
-from scanner.cli.options import LEVELS, color, outputs, use_color, width
+from scanner.cli.options import LEVELS, baselines, color, outputs, use_color, width
 from scanner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ patch does not close everything), 2 wrong usage or no such file, 3 incomplete: n
     show_default=True,
     help="Exit 1 if a finding is at least this severe.",
 )
+@baselines
 @click.option("-v", "--verbose", is_flag=True, help="Everything, nothing folded.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error.")
 @color
@@ -82,6 +83,8 @@ def egress(
     diff: tuple[str, str] | None,
     outputs: tuple[str, ...],
     fail_on: str,
+    baseline: str | None,
+    write_baseline: str | None,
     verbose: bool,
     quiet: bool,
     color: str,
@@ -110,19 +113,25 @@ def egress(
     options = egress_options(**launch)
     if fix:
         return _fix(files, options, quiet=quiet)
-    from scanner.cli.output import emit
+    from scanner.cli.finishing import Ending, finish
     from scanner.cli.progress import bar
-    from scanner.cli.scan import exit_code, warn
-    from scanner.cli.stop import gently
     from scanner.egressing import judge_launch
 
     with bar(bool(options.images) and sys.stderr.isatty() and not quiet, use_color(color, sys.stderr)) as progress:
         report = judge_launch(files, options, _scanning(options), progress)
-    gently()
-    emit(report, wanted, color=paint, width=width(), verbose=verbose, explain=explain)
-    if not quiet:
-        warn(report)
-    return exit_code(report, fail_on)
+    return finish(
+        report,
+        Ending(
+            wanted,
+            fail_on,
+            color,
+            baseline=baseline,
+            write_baseline=write_baseline,
+            verbose=verbose,
+            quiet=quiet,
+            explain=explain,
+        ),
+    )
 
 
 def _scanning(options: "EgressOptions") -> Any:
@@ -145,7 +154,7 @@ def _list() -> None:
 
 def _fix(files: tuple[str, ...], options: "EgressOptions", *, quiet: bool) -> int:
     """The patch alone on standard output, so that another program can apply it; what it leaves open on standard error."""
-    from scanner.cli.scan import warn
+    from scanner.cli.finishing import warn
     from scanner.egressing import fix, judge_launch
     from scanner.reports import reach
 
@@ -168,7 +177,7 @@ def _fix(files: tuple[str, ...], options: "EgressOptions", *, quiet: bool) -> in
 
 
 def _diff(old: str, new: str, options: "EgressOptions", *, color: bool, verbose: bool, quiet: bool) -> int:
-    from scanner.cli.scan import warn
+    from scanner.cli.finishing import warn
     from scanner.egress.difference import difference
     from scanner.egressing import judge_launch
     from scanner.reports.difference import render

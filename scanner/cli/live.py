@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scanner.cli.launching import launch_options, of_launch
-from scanner.cli.options import answer, episode, manner, use_color, user_rules, width
+from scanner.cli.options import answer, episode, manner, use_color, user_rules
 from scanner.model import Limits, Severity
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def live(
     episode: str | None,
     fail_on: str,
     severity: str,
+    baseline: str | None,
+    write_baseline: str | None,
     launches: tuple[str, ...],
     rules: tuple[str, ...],
     limits: Limits,
@@ -83,10 +85,9 @@ def live(
 ) -> int:
     """What runs in the container now? Processes and their programs, deleted ones and ones without a file too; command lines,
     sockets with their other ends, logins, routes and firewall, judged by the rules on miners and tunnels."""
-    from scanner.cli.output import check, emit
+    from scanner.cli.finishing import Ending, finish, only
+    from scanner.cli.output import check
     from scanner.cli.progress import bar
-    from scanner.cli.scan import exit_code, only, warn
-    from scanner.cli.stop import gently
     from scanner.pipeline import Options
     from scanner.runtime import live as looking
     from scanner.sources.plugin import SourceOptions
@@ -120,13 +121,10 @@ def live(
     else:
         with bar(shown, use_color(color, sys.stderr)) as progress:
             report = looking.live(container, options, progress)
-    gently()
-    emit(only(report, least), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
-    if not quiet:
-        warn(report)
-        if not report.complete and os.geteuid():
-            click.echo(f"sandscan: root sees more of it: sudo sandscan live {container}", err=True)
-    return exit_code(report, fail_on)
+    code = finish(report, Ending(wanted, fail_on, color, severity, baseline, write_baseline, verbose, quiet))
+    if not quiet and not report.complete and os.geteuid():
+        click.echo(f"sandscan: root sees more of it: sudo sandscan live {container}", err=True)
+    return code
 
 
 def _stopped_by_signals() -> threading.Event:

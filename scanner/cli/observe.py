@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scanner.cli.launching import launch_options, of_launch
-from scanner.cli.options import answer, episode, expectations, manner, no_cache, use_color, user_rules, width
+from scanner.cli.options import answer, episode, expectations, manner, no_cache, use_color, user_rules
 from scanner.errors import UsageError
-from scanner.model import Limits, Severity, printable
+from scanner.model import Limits, printable
 
 if TYPE_CHECKING:
     from scanner.pipeline import Step
@@ -127,6 +127,8 @@ def observe(
     outputs: tuple[str, ...],
     fail_on: str,
     severity: str,
+    baseline: str | None,
+    write_baseline: str | None,
     launches: tuple[str, ...],
     rules: tuple[str, ...],
     engine_access: str,
@@ -146,8 +148,8 @@ def observe(
     if clean:
         return _clean()
     from scanner.cache import Cache
-    from scanner.cli.output import check, emit
-    from scanner.cli.scan import exit_code, only, warn
+    from scanner.cli.finishing import Ending, finish
+    from scanner.cli.output import check
     from scanner.pipeline import Options
     from scanner.runtime import observe as observing
     from scanner.runtime.drift.policy import gathered
@@ -181,10 +183,7 @@ def observe(
     with _line(shown, use_color(color, sys.stderr)) as (progress, watch):
         interrupt = _Interrupt(watch)
         report = observing.observe(image, command, options, progress, interrupt)
-    emit(only(report, Severity(severity)), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
-    if not quiet:
-        warn(report)
-    return exit_code(report, fail_on)
+    return finish(report, Ending(wanted, fail_on, color, severity, baseline, write_baseline, verbose, quiet))
 
 
 class _Interrupt:

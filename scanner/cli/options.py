@@ -78,6 +78,18 @@ user_rules = click.option(
 )
 episode = click.option("--episode", metavar="ID", help="Your own word for the run, to match it with an agent's trace.")
 no_cache = click.option("--no-cache", is_flag=True, help="Read every layer again and keep nothing.")
+_BASELINES = (
+    click.option(
+        "--baseline",
+        metavar="FILE",
+        help="Findings that this file knows are counted, and no reason to fail; miners and tunnels at work always are.",
+    ),
+    click.option(
+        "--write-baseline",
+        metavar="FILE",
+        help="Write all findings to FILE, for the next --baseline, and end with 0 or 3.",
+    ),
+)
 _ANSWER = (
     outputs,
     click.option(
@@ -94,6 +106,7 @@ _ANSWER = (
         show_default=True,
         help="Leave out what is less severe.",
     ),
+    *_BASELINES,
 )
 _MANNER = (
     click.option(
@@ -124,6 +137,11 @@ _EXPECTED = (
 def answer(command: Command) -> Command:
     """Options on what a report says, and when it is a failure."""
     return _with(command, _ANSWER)
+
+
+def baselines(command: Command) -> Command:
+    """Options on findings that are known already; `answer` has them too."""
+    return _with(command, _BASELINES)
 
 
 def manner(command: Command) -> Command:

@@ -1,15 +1,14 @@
 """`sandscan scan`: one target, one report."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from scanner.cli.launching import launch_options, of_launch
-from scanner.cli.options import answer, manner, no_cache, use_color, user_rules, width
-from scanner.model import Limits, Report, Severity
+from scanner.cli.options import answer, manner, no_cache, use_color, user_rules
+from scanner.model import Limits
 
 EPILOG = """\b
 Targets:
@@ -59,6 +58,8 @@ def scan(
     outputs: tuple[str, ...],
     fail_on: str,
     severity: str,
+    baseline: str | None,
+    write_baseline: str | None,
     launches: tuple[str, ...],
     rules: tuple[str, ...],
     platform: str | None,
@@ -75,9 +76,9 @@ def scan(
 ) -> int:
     """Scan an image, an archive of one, or a tree: does it mine, does it hold a door, does it open a tunnel?"""
     from scanner.cache import Cache
-    from scanner.cli.output import check, emit
+    from scanner.cli.finishing import Ending, finish
+    from scanner.cli.output import check
     from scanner.cli.progress import bar
-    from scanner.cli.stop import gently
     from scanner.pipeline import Options
     from scanner.pipeline import scan as run
     from scanner.sources.plugin import SourceOptions
@@ -98,43 +99,4 @@ def scan(
         from scanner.egressing import with_launch
 
         report = with_launch(report, launches, judged)
-    gently()
-    emit(only(report, Severity(severity)), wanted, color=use_color(color, sys.stdout), width=width(), verbose=verbose)
-    if not quiet:
-        warn(report)
-    return exit_code(report, fail_on)
-
-
-def exit_code(report: Report, fail_on: str) -> int:
-    """3 if anything was not read, else 1 if a finding reaches the threshold, else 0."""
-    if not report.complete:
-        return 3
-    worst = report.worst()
-    return int(fail_on != "never" and worst is not None and worst.rank >= Severity(fail_on).rank)
-
-
-def only(report: Report, least: Severity) -> Report:
-    """The report without what is less severe; how many were left out stays in its statistics."""
-    kept = tuple(f for f in report.findings if f.severity.rank >= least.rank)
-    if len(kept) == len(report.findings):
-        return report
-    left_out = len(report.findings) - len(kept)
-    return replace(report, findings=kept, statistics={**report.statistics, "left_out_by_severity": left_out})
-
-
-def warn(report: Report) -> None:
-    """What could not be read, on standard error too: a report in a file is easily not looked at."""
-    unread = [n for n in report.notifications if n.incomplete]
-    for note in unread[:5]:
-        where = "" if note.path is None else f"{_shown(note.path, note.inner)}: "
-        click.echo(f"sandscan: {note.level.value}: {where}{note.message}", err=True)
-    if len(unread) > 5:
-        click.echo(f"sandscan: and {len(unread) - 5} more; they are in the report", err=True)
-    if unread:
-        click.echo("sandscan: the scan is incomplete, so it is not clean whatever it found (exit code 3)", err=True)
-
-
-def _shown(path: bytes, inner: tuple[bytes, ...]) -> str:
-    from scanner.model import printable
-
-    return printable(b"!/".join((path, *inner)))
+    return finish(report, Ending(wanted, fail_on, color, severity, baseline, write_baseline, verbose, quiet))

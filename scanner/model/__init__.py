@@ -1,7 +1,7 @@
 """The values that pass between the stages. Frozen, standard library only, no behaviour beyond what a value knows of itself."""
 
 from scanner.model.entry import Entry, Kind, State
-from scanner.model.evidence import Evidence, Json, Level, Notification
+from scanner.model.evidence import Context, Evidence, Json, Level, Notification
 from scanner.model.finding import (
     ConfigLocation,
     FileLocation,
@@ -49,16 +49,20 @@ from scanner.model.limits import Limits
 from scanner.model.means import Kept, Means, MeansKind
 from scanner.model.report import SCHEMA_VERSION, Report, Tool
 from scanner.model.rule import Confidence, Rule, Severity
+from scanner.model.source import SourceLine, Traced
+from scanner.model.suppressed import Aside, Ignore, Suppressed
 from scanner.model.text import capital, printable
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Aside",
     "Attachment",
     "Cluster",
     "Confidence",
     "ConfigLocation",
     "Confinement",
     "Container",
+    "Context",
     "Default",
     "Descriptor",
     "Enforcement",
@@ -69,6 +73,7 @@ __all__ = [
     "FlowStep",
     "HostRule",
     "Hosted",
+    "Ignore",
     "Image",
     "ImageConfig",
     "Json",
@@ -106,10 +111,13 @@ __all__ = [
     "Selector",
     "Service",
     "Severity",
+    "SourceLine",
     "State",
+    "Suppressed",
     "Target",
     "Tier",
     "Tool",
+    "Traced",
     "Verb",
     "capital",
     "fingerprint",

@@ -10,13 +10,22 @@ Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json
 
 
 @dataclass(frozen=True, slots=True)
+class Context:
+    """The bytes around what was seen: `data` begins at `start` (bytes) in the innermost file. At most 160 bytes, secrets masked
+    with `*`, so that an offset keeps its place."""
+
+    start: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """One observation, true of the file whatever image it lies in.
 
     `detector` found it; `kind` is its class (for miners: protocol, algorithm, options, pool, wallet, symbols, …):
     confidence is earned by *different* kinds. `path` is the file in the layer, `inner` the way into archives inside
     it, outermost first. `offset` (bytes) and `line` (from 1) say where in that innermost file. `excerpt` is what was
-    seen, already safe to print.
+    seen, already safe to print. `context` is what stands around it, where it was kept.
     """
 
     detector: str
@@ -27,6 +36,7 @@ class Evidence:
     line: int | None = None
     excerpt: str = ""
     facts: Mapping[str, Json] = field(default_factory=dict)
+    context: Context | None = None
 
 
 class Level(StrEnum):

@@ -8,6 +8,7 @@ from scanner.model.entry import State
 from scanner.model.evidence import Evidence, Json
 from scanner.model.image import Layer
 from scanner.model.rule import Confidence, Severity
+from scanner.model.source import SourceLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,9 @@ class FlowStep:
 class Finding:
     """One answer for a person: the first location is the primary one, and there always is one.
 
-    `flow` is the way that leads from the first step to the last, where the finding is about one.
+    `flow` is the way that leads from the first step to the last, where the finding is about one. `sha256` is the digest (64 hex
+    digits) of the file that the first location names, None where it is no file of a layer or lies in an archive. `source` is
+    the line of the repository that made it, where one is known.
     """
 
     rule_id: str
@@ -107,6 +110,8 @@ class Finding:
     hidden_by: int | None = None
     details: Mapping[str, Json] = field(default_factory=dict)
     flow: tuple[FlowStep, ...] = ()
+    sha256: str | None = None
+    source: SourceLine | None = None
 
     def __post_init__(self) -> None:
         if not self.locations:

@@ -10,6 +10,7 @@ from scanner.model.image import Image, Target
 from scanner.model.means import Means
 from scanner.model.rule import Rule, Severity
 from scanner.model.run import Run
+from scanner.model.suppressed import Suppressed
 
 SCHEMA_VERSION = "1.3"
 
@@ -28,6 +29,7 @@ class Report:
     """One target's report. `findings` are sorted worst first; `rules` lists every rule that was looked for.
 
     `egress` is what a launch's sandboxes reach; None where no launch was judged. Without an image, `image` has no layers.
+    `suppressed` are findings that a baseline or an entry of the configuration sets aside: no part of `findings`.
     `run` is what was seen of a running, finished or observed container; None where none was looked at.
     `started` is RFC 3339 in UTC; it and `statistics["seconds"]` are all that differs between two scans of the same input.
     """
@@ -44,6 +46,7 @@ class Report:
     schema_version: str = SCHEMA_VERSION
     egress: Egress | None = None
     run: Run | None = None
+    suppressed: tuple[Suppressed, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -1,0 +1,84 @@
+"""How every command that judges ends: set aside what is known, write the reports, warn of what was not read, say the exit code."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from scanner.cli.options import use_color, width
+from scanner.model import Report, Severity
+
+if TYPE_CHECKING:
+    from scanner.reports.plugin import Format
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What the user wants to be told, and how: the formats and files that `output.check` gave, and the options of `answer` and `manner`."""
+
+    wanted: "Sequence[tuple[Format, Path | None]]"
+    fail_on: str
+    color: str
+    severity: str = Severity.NOTE.value
+    baseline: str | None = None
+    write_baseline: str | None = None
+    verbose: bool = False
+    quiet: bool = False
+    explain: str | None = None
+
+
+def finish(report: Report, ending: Ending) -> int:
+    """Writes what was asked for and returns the exit code. Raises ReportError, and UsageError for a baseline that cannot be read."""
+    from scanner.cli.output import emit
+    from scanner.cli.stop import gently
+
+    gently()
+    emit(
+        only(report, Severity(ending.severity)),
+        ending.wanted,
+        color=use_color(ending.color, sys.stdout),
+        width=width(),
+        verbose=ending.verbose,
+        explain=ending.explain,
+    )
+    if not ending.quiet:
+        warn(report)
+    return exit_code(report, ending.fail_on)
+
+
+def exit_code(report: Report, fail_on: str) -> int:
+    """3 if anything was not read, else 1 if a finding reaches the threshold, else 0."""
+    if not report.complete:
+        return 3
+    worst = report.worst()
+    return int(fail_on != "never" and worst is not None and worst.rank >= Severity(fail_on).rank)
+
+
+def only(report: Report, least: Severity) -> Report:
+    """The report without what is less severe; how many were left out stays in its statistics."""
+    kept = tuple(f for f in report.findings if f.severity.rank >= least.rank)
+    if len(kept) == len(report.findings):
+        return report
+    left_out = len(report.findings) - len(kept)
+    return replace(report, findings=kept, statistics={**report.statistics, "left_out_by_severity": left_out})
+
+
+def warn(report: Report) -> None:
+    """What could not be read, on standard error too: a report in a file is easily not looked at."""
+    unread = [n for n in report.notifications if n.incomplete]
+    for note in unread[:5]:
+        where = "" if note.path is None else f"{_shown(note.path, note.inner)}: "
+        click.echo(f"sandscan: {note.level.value}: {where}{note.message}", err=True)
+    if len(unread) > 5:
+        click.echo(f"sandscan: and {len(unread) - 5} more; they are in the report", err=True)
+    if unread:
+        click.echo("sandscan: the scan is incomplete, so it is not clean whatever it found (exit code 3)", err=True)
+
+
+def _shown(path: bytes, inner: tuple[bytes, ...]) -> str:
+    from scanner.model import printable
+
+    return printable(b"!/".join((path, *inner)))
