@@ -3,8 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from datetime import date
 
 from scanner.model import (
+    Aside,
     ConfigLocation,
     Evidence,
     FileLocation,
@@ -18,7 +20,10 @@ from scanner.model import (
     Report,
     Rule,
     Severity,
+    SourceLine,
     State,
+    Suppressed,
+    Traced,
     printable,
 )
 
@@ -50,6 +55,11 @@ def path(raw: bytes) -> str:
     return printable(raw, PATH_LIMIT) or "(no name)"
 
 
+def file(name: str) -> str:
+    """A file of this machine, as the user or the repository names it."""
+    return path(LaunchLocation(name, 1).display)
+
+
 def place(location: Location) -> str:
     """Path with line or offset, the field of the image's config, `file:line:column` of a launch file, or `PID command`."""
     if isinstance(location, ConfigLocation):
@@ -74,6 +84,104 @@ def position(line: int | None, offset: int | None) -> str:
     if line is not None:
         return f", line {line:,}"
     return f", byte {offset:,}" if offset is not None else ""
+
+
+_HOW = {
+    Traced.CONTENT: "the same file in the repository",
+    Traced.PROVENANCE: "by the build's own record",
+    Traced.HISTORY: "by the image's history",
+    Traced.BASE: "from the base image",
+    Traced.GIVEN: "",
+}
+
+
+def source(finding: Finding) -> str:
+    """The line of the repository that made the finding, and how it is known: `Dockerfile:12 (by the image's history)`; a
+    doubtful one says so, and why. Empty without one."""
+    one = finding.source
+    if one is None:
+        return ""
+    return source_line(one) + (f" ({how})" if (how := source_how(one)) else "")
+
+
+def source_line(value: SourceLine) -> str:
+    """`Dockerfile:12`, or `Dockerfile:12-15`."""
+    end = f"-{value.end_line}" if value.end_line > value.line else ""
+    return f"{file(value.file)}:{value.line}{end}"
+
+
+def source_how(value: SourceLine) -> str:
+    """How the line is known: `by the image's history`, or `doubtful, by the image's history: two steps have the same words`.
+    Empty where the finding is about the line itself."""
+    how = _HOW[value.how]
+    if value.certain:
+        return how
+    why = plain(value.why, 300).removesuffix(".")
+    return ", ".join(filter(None, ("doubtful", how))) + (f": {why}" if why else "")
+
+
+def pointing(finding: Finding) -> tuple[str, int, int | None] | None:
+    """The file of the repository, the line and the last line (None: one line alone) that the finding points to: its source,
+    else a primary location in a launch file. None where it points to no file below the repository's root.
+
+    The file is relative, with `/`, without `./`, and printable; it is nobody's word that it exists.
+    """
+    one, place = finding.source, finding.locations[0]
+    if one is not None:
+        name, line, end = one.file, one.line, one.end_line
+    elif isinstance(place, LaunchLocation):
+        name, line, end = place.file, place.line, place.line
+    else:
+        return None
+    parts = [part for part in name.split("/") if part not in {"", "."}]
+    if not parts or name.startswith("/") or ".." in parts or name in _NO_FILE:
+        return None
+    return file("/".join(parts)), max(line, 1), end if end > line else None
+
+
+_NO_FILE = frozenset({"standard input"})
+"""What launches call a file that has no name."""
+
+
+def set_aside(report: Report) -> tuple[str, ...]:
+    """A sentence part for each place that sets findings aside, in the order in which they appear: `12 known from the baseline
+    sandscan-baseline.json`, `2 ignored (.sandscan.yaml), the first until 2027-01-31`. Empty without any."""
+    groups: dict[tuple[Aside, str], list[Suppressed]] = {}
+    for one in report.suppressed:
+        groups.setdefault((one.how, _without_line(one) if one.how is Aside.IGNORED else one.place), []).append(one)
+    said = []
+    for (how, where), ones in groups.items():
+        shown = file(where)
+        if how is Aside.BASELINE:
+            said.append(f"{len(ones):,} known from the baseline {shown}")
+        else:
+            ends = min((one.expires for one in ones if one.expires is not None and _is_date(one.expires)), default=None)
+            until = "" if ends is None else f", {'the first ' if len(ones) > 1 else ''}until {ends}"
+            said.append(f"{len(ones):,} ignored ({shown}){until}")
+    return tuple(said)
+
+
+def set_aside_because(value: Suppressed) -> str:
+    """Who sets it aside and why: `known from the baseline b.json`, `ignored until 2027-01-31 (.sandscan.yaml:4): our own test`."""
+    shown = file(value.place)
+    reason = plain(value.reason, 400)
+    if value.how is Aside.BASELINE:
+        return f"known from the baseline {shown}" + (f": {reason}" if reason else "")
+    until = "" if value.expires is None else f" until {printable(value.expires, 40)}"
+    return f"ignored{until} ({shown})" + (f": {reason}" if reason else "")
+
+
+def _without_line(value: Suppressed) -> str:
+    """`.sandscan.yaml` for `.sandscan.yaml:4`: entries of one file are counted together."""
+    return re.sub(r":\d+$", "", value.place)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def short(digest: str | None) -> str:
