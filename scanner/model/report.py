@@ -12,7 +12,7 @@ from scanner.model.rule import Rule, Severity
 from scanner.model.run import Run
 from scanner.model.suppressed import Suppressed
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,19 @@ as a lone surrogate (`\\udc80` to `\\udcff`, Python's surrogateescape), so that 
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from importlib import resources
 from typing import Any, NoReturn
 
 from scanner.errors import ReportError
 from scanner.model import (
     SCHEMA_VERSION,
+    Aside,
     Confidence,
     ConfigLocation,
+    Context,
     Evidence,
     FileLocation,
     Finding,
@@ -32,8 +36,11 @@ from scanner.model import (
     Report,
     Rule,
     Severity,
+    SourceLine,
     State,
+    Suppressed,
     Target,
+    Traced,
     printable,
 )
 from scanner.model import Tool as Scanner
@@ -65,7 +72,7 @@ from scanner.reports.plugin import Format, RenderOptions
 
 def schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the report."""
-    text = resources.files("scanner.reports").joinpath("schema/report-1.3.json").read_text("utf-8")
+    text = resources.files("scanner.reports").joinpath("schema/report-1.4.json").read_text("utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
 
@@ -88,6 +95,7 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # JS
             "image": _image(report.image),
             "complete": report.complete,
             "findings": [finding(one) for one in report.findings],
+            "suppressed": [suppressed(one) for one in report.suppressed],
             "launch": _launch(report.egress),
             "sandboxes": map(_sandbox, report.egress.sandboxes if report.egress else ()),
             "run": None if report.run is None else json_run.run(report.run),
@@ -139,6 +147,29 @@ def finding(finding: Finding) -> dict[str, Json]:
         "evidence": [_evidence(one) for one in finding.evidence],
         "flow": [_flow_step(one) for one in finding.flow],
         "fingerprint": finding.fingerprint,
+        "sha256": finding.sha256,
+        "source": None if finding.source is None else _source(finding.source),
+    }
+
+
+def suppressed(value: Suppressed) -> dict[str, Json]:
+    return {
+        "how": value.how,
+        "reason": value.reason,
+        "place": value.place,
+        "expires": value.expires,
+        "finding": finding(value.finding),
+    }
+
+
+def _source(value: SourceLine) -> Json:
+    return {
+        "file": value.file,
+        "line": value.line,
+        "end_line": value.end_line,
+        "how": value.how,
+        "certain": value.certain,
+        "why": value.why,
     }
 
 
@@ -190,7 +221,12 @@ def _evidence(evidence: Evidence) -> Json:
         "offset": evidence.offset,
         "excerpt": evidence.excerpt,
         "facts": canonical(evidence.facts),
+        "context": None if (around := evidence.context) is None else _context(around),
     }
+
+
+def _context(value: Context) -> Json:
+    return {"start": value.start, "data": json_run.octets(value.data)}
 
 
 def notification(notification: Notification) -> dict[str, Json]:
@@ -374,7 +410,7 @@ def _origin(origin: Origin | None) -> Json:
 # ---- reading
 
 
-_OLDER = ("1.1", "1.2")
+_OLDER = ("1.1", "1.2", "1.3")
 
 
 def load(text: str) -> Report:
@@ -403,19 +439,29 @@ def load(text: str) -> Report:
 
 
 def _newer(document: dict[str, Any]) -> dict[str, Any]:
-    """A report of version 1.1, which knew no launches, or 1.2, which knew no runs, as one of this version."""
+    """A report of a version before as one of this version: 1.1 knew no launches, 1.2 no runs, 1.3 nothing set aside and no
+    lines of a repository."""
     version = document["schema_version"]
-    added: dict[str, Any] = {"run": None}
+    added: dict[str, Any] = {"suppressed": []}
+    if version in {"1.1", "1.2"}:
+        added |= {"run": None}
     if version == "1.1":
         added |= {"launch": None, "sandboxes": []}
     for name in added:
         if name in document:
             raise r.Wrong(f"is not known to version {version}", f".{name}")
     newer = {**document, **added, "schema_version": SCHEMA_VERSION}
-    if version == "1.1":
-        newer["findings"] = _each(document.get("findings"), lambda one: {**one, "flow": one.get("flow", [])})
-    newer["sandboxes"] = _each(newer.get("sandboxes"), _newer_sandbox)
+    flow: dict[str, Any] = {"flow": []} if version == "1.1" else {}
+    newer["findings"] = _each(document.get("findings"), lambda one: _newer_finding({**flow, **one}))
+    if version in {"1.1", "1.2"}:
+        newer["sandboxes"] = _each(newer.get("sandboxes"), _newer_sandbox)
     return newer
+
+
+def _newer_finding(finding: dict[str, Any]) -> dict[str, Any]:
+    """What lies around evidence, and where a finding was made, was not kept before version 1.4."""
+    evidence = _each(finding.get("evidence"), lambda one: {"context": None, **one})
+    return {"sha256": None, "source": None, **finding, "evidence": evidence}
 
 
 def _newer_sandbox(sandbox: dict[str, Any]) -> dict[str, Any]:
@@ -474,6 +520,23 @@ def _with_path(make: Callable[..., Any]) -> Callable[..., Any]:
     return read
 
 
+def _digest(value: Any) -> Any:
+    if re.fullmatch("[0-9a-f]{64}", r.text(value)) is None:
+        raise r.Wrong("is not 64 hex digits")
+    return value
+
+
+def _day(value: Any) -> Any:
+    """RFC 3339's full-date, as a year of our time has it."""
+    try:
+        day = date.fromisoformat(r.text(value))
+    except ValueError as e:
+        raise r.Wrong("is no day as YYYY-MM-DD") from e
+    if day.isoformat() != value:
+        raise r.Wrong("is no day as YYYY-MM-DD")
+    return value
+
+
 def _where(value: Any) -> Any:
     if isinstance(value, dict) and "config" in value:
         return _CONFIG_LOCATION(value)
@@ -503,12 +566,30 @@ _PLACE: Mapping[str, r.Reader] = {
 }
 _CONFIG_LOCATION = r.record(lambda *, config: ConfigLocation(config), config=r.text)
 _FILE_LOCATION = r.record(_with_path(FileLocation), layer=_LAYER, **_PLACE)
-_EVIDENCE = r.record(_with_path(Evidence), detector=r.text, kind=r.text, excerpt=r.text, facts=r.free, **_PLACE)
+_CONTEXT = r.record(Context, start=r.integer(0), data=json_run.octets_again)
+_EVIDENCE = r.record(
+    _with_path(Evidence),
+    detector=r.text,
+    kind=r.text,
+    excerpt=r.text,
+    facts=r.free,
+    context=r.optional(_CONTEXT),
+    **_PLACE,
+)
 _LAUNCH_LOCATION = r.record(LaunchLocation, file=r.text, line=r.integer(1), column=r.integer(1))
 _PROCESS_LOCATION = r.record(
     ProcessLocation, container=r.text, pid=r.optional(r.integer(0)), command=r.texts, executable=r.optional(r.raw)
 )
 _FLOW_STEP = r.record(FlowStep, location=r.optional(_where), message=r.text, kind=r.text)
+_SOURCE = r.record(
+    SourceLine,
+    file=r.text,
+    line=r.integer(1),
+    end_line=r.integer(1),
+    how=r.one_of(Traced),
+    certain=r.flag,
+    why=r.text,
+)
 _FINDING = r.record(
     Finding,
     rule_id=r.text,
@@ -522,6 +603,11 @@ _FINDING = r.record(
     evidence=r.array(_EVIDENCE),
     flow=r.array(_FLOW_STEP),
     fingerprint=r.text,
+    sha256=r.optional(_digest),
+    source=r.optional(_SOURCE),
+)
+_SUPPRESSED = r.record(
+    Suppressed, how=r.one_of(Aside), reason=r.text, place=r.text, expires=r.optional(_day), finding=_FINDING
 )
 _MEANS = r.record(
     Means,
@@ -694,6 +780,7 @@ _REPORT = r.record(
     image=_IMAGE,
     complete=r.flag,
     findings=r.array(_FINDING),
+    suppressed=r.array(_SUPPRESSED),
     launch=r.optional(_LAUNCH),
     sandboxes=r.array(_SANDBOX),
     run=r.optional(json_run.RUN),

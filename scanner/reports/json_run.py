@@ -165,7 +165,8 @@ def octets(value: bytes) -> str:
 # ---- reading
 
 
-def _octets(value: Any) -> Any:
+def octets_again(value: Any) -> Any:
+    """The bytes that `octets` wrote."""
     try:
         read = base64.b64decode(r.text(value), validate=True)
     except (binascii.Error, ValueError) as e:
@@ -260,7 +261,7 @@ _ATTEMPT = r.record(
     pid=_pid,
     service=r.text,
     details=r.free,
-    first=_octets,
+    first=octets_again,
     sent=r.integer(0),
     count=r.integer(1),
 )
@@ -284,6 +285,6 @@ RUN = r.record(
     withheld=r.array(r.record(Withheld, what=r.text, why=r.text)),
     unseen=r.texts,
     dropped=_dropped,
-    output=_octets,
+    output=octets_again,
 )
 """Reads what `run` wrote."""

@@ -2,7 +2,7 @@
 
 Every line says its `type`, its `time` (RFC 3339 in UTC with microseconds, null where nothing says), the `episode` and the
 `subject`; the rest is as in the JSON report, with every time in it written the same way (and a question's type as its
-`record`). Findings come last.
+`record`). Findings come last, those that are set aside after all others.
 """
 
 import json
@@ -55,6 +55,8 @@ def _undated(report: Report) -> Iterator[Line]:
     files, processes = _times(report.run)
     for finding in report.findings:
         yield "finding", _time_of(finding, files, processes), whole.finding(finding)
+    for one in report.suppressed:
+        yield "suppressed", _time_of(one.finding, files, processes), whole.suppressed(one)
 
 
 def _order(line: Line) -> tuple[bool, float, bool]:
@@ -165,6 +167,7 @@ def schema() -> dict[str, Any]:
         },
         "notification": defs["notification"]["properties"],
         "finding": defs["finding"]["properties"],
+        "suppressed": defs["suppressed"]["properties"],
     }
     stamp = {
         "type": "string",

@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from scanner.model import (
+    Aside,
     Confidence,
     ConfigLocation,
+    Context,
     Evidence,
     FileLocation,
     Finding,
@@ -16,9 +18,12 @@ from scanner.model import (
     Report,
     Rule,
     Severity,
+    SourceLine,
     State,
+    Suppressed,
     Target,
     Tool,
+    Traced,
     fingerprint,
 )
 
@@ -244,6 +249,48 @@ UNREAD = (
 
 INCOMPLETE = replace(INFECTED, notifications=UNREAD)
 """As INFECTED, and not everything could be read."""
+
+
+STEPS = SourceLine(
+    "docker/Dockerfile", 12, 15, Traced.HISTORY, why="The history's step 3 has the words of this instruction."
+)
+TRACED = replace(
+    INFECTED,
+    findings=(
+        replace(miner(), sha256="5e" * 32, source=STEPS),
+        replace(config(), source=replace(STEPS, certain=False, why="Lines 12 and 19 have the same words")),
+        launch(),
+        replace(packed(), source=SourceLine("docker/Dockerfile", 1, 1, Traced.BASE)),
+        replace(
+            wallet(),
+            source=SourceLine("app/donate.txt", 3, 3, Traced.CONTENT, why="The file's bytes are those of the image."),
+            evidence=(
+                replace(
+                    wallet().evidence[0],
+                    context=Context(14, f"Thank you:\n{WALLET_ADDRESS}\nBye\n".encode()),
+                ),
+            ),
+        ),
+    ),
+    suppressed=(
+        Suppressed(source(), Aside.BASELINE, "known on 2025-01-01", "sandscan-baseline.json"),
+        Suppressed(
+            replace(wallet(), locations=(place(b"app/tests/wallet.txt", 3, line=1),), fingerprint="a1" * 32),
+            Aside.IGNORED,
+            "An address of our own tests",
+            ".sandscan.yaml:4",
+            "2027-06-30",
+        ),
+        Suppressed(
+            replace(wallet(), locations=(place(b"app/tests/more.txt", 3, line=1),), fingerprint="a2" * 32),
+            Aside.IGNORED,
+            "Another one",
+            ".sandscan.yaml:9",
+            "2027-01-31",
+        ),
+    ),
+)
+"""As INFECTED, with lines of the repository for most; three findings are set aside."""
 
 
 def crowded(count: int) -> Report:

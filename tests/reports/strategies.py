@@ -5,8 +5,10 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from scanner.model import (
+    Aside,
     Confidence,
     ConfigLocation,
+    Context,
     Default,
     Evidence,
     FileLocation,
@@ -27,9 +29,12 @@ from scanner.model import (
     Report,
     Rule,
     Severity,
+    SourceLine,
     State,
+    Suppressed,
     Target,
     Tool,
+    Traced,
 )
 from scanner.model import egress as e
 from scanner.model import run as w
@@ -107,6 +112,17 @@ evidence = st.builds(
     line=lines,
     excerpt=texts,
     facts=facts,
+    context=st.none() | st.builds(Context, start=counts, data=st.binary(max_size=160)),
+)
+digests = st.text("0123456789abcdef", min_size=64, max_size=64)
+sources = st.builds(
+    SourceLine,
+    file=texts | st.just("docker/Dockerfile"),
+    line=st.integers(1, 2**31),
+    end_line=st.integers(1, 2**31),
+    how=st.sampled_from(Traced),
+    certain=st.booleans(),
+    why=texts,
 )
 RULE_IDS = ("miner/binary", "miner/wallet", "user", "odd id/ü")
 findings = st.builds(
@@ -117,13 +133,23 @@ findings = st.builds(
     message=texts,
     locations=st.lists(locations, min_size=1, max_size=3).map(tuple),
     evidence=st.lists(evidence, max_size=3).map(tuple),
-    fingerprint=st.text("0123456789abcdef", min_size=64, max_size=64) | texts,
+    fingerprint=digests | texts,
     state=st.sampled_from(State),
     hidden_by=st.none() | st.integers(0, 300),
     details=facts,
     flow=st.lists(st.builds(FlowStep, location=st.none() | locations, message=texts, kind=texts), max_size=3).map(
         tuple
     ),
+    sha256=st.none() | digests,
+    source=st.none() | sources,
+)
+suppressed = st.builds(
+    Suppressed,
+    finding=findings,
+    how=st.sampled_from(Aside),
+    reason=texts,
+    place=texts | st.just(".sandscan.yaml:4"),
+    expires=st.none() | st.dates().map(str),
 )
 notifications = st.builds(
     Notification,
@@ -446,6 +472,7 @@ reports = st.builds(
     rules=st.lists(rules, max_size=3, unique_by=lambda rule: rule.id).map(tuple),
     started=texts | st.just("2025-01-02T03:04:05Z"),
     statistics=statistics,
+    suppressed=st.lists(suppressed, max_size=2).map(tuple),
 )
 launched = st.builds(lambda report, egress: replace(report, egress=egress), reports, egresses)
 """Reports with a launch."""

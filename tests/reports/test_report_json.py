@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scanner.errors import ReportError
-from scanner.model import Confidence, Level, Report, Severity, State
+from scanner.model import Aside, Confidence, Level, Report, Severity, State, Traced
 from scanner.reports.json import load, render, schema
 from scanner.reports.jsontext import dumps
 from scanner.reports.plugin import RenderOptions
@@ -53,11 +53,43 @@ def test_the_fields_that_others_rely_on_are_there():
         "offset": 204_800,
         "excerpt": "rx/0",
         "facts": {"algorithm": "rx/0"},
+        "context": None,
     }
     assert written["findings"][2]["locations"] == [{"config": "Env[1]"}]
     assert [rule["id"] for rule in written["rules"]] == [rule.id for rule in samples.RULES]
     assert written["notifications"][0]["path"] == "app/deep.zip!/a.zip!/b.zip"
     assert written["notifications"][2]["path"] is None
+
+
+def test_what_made_a_finding_and_what_lies_around_its_evidence_is_there():
+    first, _, third, *_, last = document(samples.TRACED)["findings"]
+
+    assert first["sha256"] == "5e" * 32
+    assert first["source"] == {
+        "file": "docker/Dockerfile",
+        "line": 12,
+        "end_line": 15,
+        "how": "history",
+        "certain": True,
+        "why": "The history's step 3 has the words of this instruction.",
+    }
+    assert (third["sha256"], third["source"]) == (None, None)
+    context = last["evidence"][0]["context"]
+    assert context["start"] == 14
+    assert base64.b64decode(context["data"]).startswith(b"Thank you:\n4AAA")
+
+
+def test_what_is_set_aside_is_there_whole_and_no_finding():
+    written = document(samples.TRACED)
+
+    assert len(written["findings"]) == 5
+    assert [(one["how"], one["place"], one["expires"]) for one in written["suppressed"]] == [
+        ("baseline", "sandscan-baseline.json", None),
+        ("ignored", ".sandscan.yaml:4", "2027-06-30"),
+        ("ignored", ".sandscan.yaml:9", "2027-01-31"),
+    ]
+    assert written["suppressed"][1]["reason"] == "An address of our own tests"
+    assert written["suppressed"][1]["finding"]["locations"][0]["path"] == "app/tests/wallet.txt"
 
 
 def test_a_name_that_is_not_utf8_survives():
@@ -87,6 +119,7 @@ def test_load_is_the_inverse_of_render_and_both_agree_with_the_schema(report):
         samples.CLEAN,
         samples.INFECTED,
         samples.INCOMPLETE,
+        samples.TRACED,
         samples_egress.LAUNCHED,
         samples_egress.BOTH,
         runs.WATCHED,
@@ -208,6 +241,13 @@ def older(report: Report, version: str) -> dict[str, Any]:
     """The report as a sandscan of before would have written it."""
     whole = document(report)
     whole["schema_version"] = version
+    del whole["suppressed"]
+    for finding in whole["findings"]:
+        del finding["sha256"], finding["source"]
+        for evidence in finding["evidence"]:
+            del evidence["context"]
+    if version == "1.3":
+        return whole
     del whole["run"]
     for sandbox in whole["sandboxes"]:
         for verdict in sandbox["verdicts"]:
@@ -227,13 +267,26 @@ def older(report: Report, version: str) -> dict[str, Any]:
         (samples.INCOMPLETE, "1.2"),
         (samples_egress.LAUNCHED, "1.2"),
         (samples_egress.BOTH, "1.2"),
+        (samples.INFECTED, "1.3"),
+        (samples_egress.BOTH, "1.3"),
+        (runs.JOINED, "1.3"),
     ],
 )
 def test_a_report_of_a_version_before_is_still_read(report, version):
     assert load(json.dumps(older(report, version))) == report
 
 
-@pytest.mark.parametrize(("name", "version"), [("launch", "1.1"), ("sandboxes", "1.1"), ("run", "1.1"), ("run", "1.2")])
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("launch", "1.1"),
+        ("sandboxes", "1.1"),
+        ("run", "1.1"),
+        ("run", "1.2"),
+        ("suppressed", "1.2"),
+        ("suppressed", "1.3"),
+    ],
+)
 def test_a_version_before_did_not_know_what_came_later(name, version):
     before = older(samples.INCOMPLETE, version)
     before[name] = None
@@ -308,8 +361,8 @@ def change(*steps: str | int, to: Any, of: Report = samples.INCOMPLETE) -> str:
         ("[]", "has no schema_version"),
         ("null", "has no schema_version"),
         ('{"$schema": "x", "version": "2.1.0", "runs": []}', "has no schema_version"),
-        (change("schema_version", to="2.0"), "schema_version '2.0'; this sandscan reads 1.3"),
-        (change("schema_version", to=1.0), "schema_version 1.0; this sandscan reads 1.3"),
+        (change("schema_version", to="2.0"), "schema_version '2.0'; this sandscan reads 1.4"),
+        (change("schema_version", to=1.0), "schema_version 1.0; this sandscan reads 1.4"),
         (change("complete", to=True), "complete is True, but its notifications say otherwise"),
         (change("complete", to="no"), "complete is not true or false"),
         (change("findings", to={}), "findings is not an array"),
@@ -352,6 +405,35 @@ def change(*steps: str | int, to: Any, of: Report = samples.INCOMPLETE) -> str:
             change("sandboxes", 0, "graph", "edges", 1, "permits", 0, "ports", to=[[1]], of=samples_egress.LAUNCHED),
             r"edges\[1\].permits\[0\].ports\[0\] is not a pair of ports",
         ),
+        (
+            change("findings", 0, "sha256", to="5E" * 32, of=samples.TRACED),
+            r"findings\[0\].sha256 is not 64 hex digits",
+        ),
+        (
+            change("findings", 0, "source", "line", to=0, of=samples.TRACED),
+            r"findings\[0\].source.line is not a whole number from 1",
+        ),
+        (
+            change("findings", 0, "source", "how", to="guess", of=samples.TRACED),
+            r"findings\[0\].source.how is not one of content, provenance, history, base, given",
+        ),
+        (
+            change("findings", 4, "evidence", 0, "context", "data", to="*", of=samples.TRACED),
+            r"findings\[4\].evidence\[0\].context.data is not base64",
+        ),
+        (
+            change("suppressed", 1, "expires", to="20270131", of=samples.TRACED),
+            r"suppressed\[1\].expires is no day as YYYY-MM-DD",
+        ),
+        (
+            change("suppressed", 1, "expires", to="2027-02-30", of=samples.TRACED),
+            r"suppressed\[1\].expires is no day as YYYY-MM-DD",
+        ),
+        (
+            change("suppressed", 0, "finding", "locations", to=[], of=samples.TRACED),
+            r"suppressed\[0\].finding.locations is not an array of 1 or more",
+        ),
+        (change("suppressed", to=None), "suppressed is not an array"),
         (change("run", "attempts", 0, "first", to="*", of=runs.WATCHED), r"run.attempts\[0\].first is not base64"),
         (
             change("run", "attempts", 0, "first", to="QR==", of=runs.WATCHED),
@@ -405,7 +487,7 @@ def nodes(value: Any, steps: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 NODES = [
     (report, steps)
-    for report in (samples.INCOMPLETE, samples_egress.LAUNCHED, runs.JOINED)
+    for report in (samples.INCOMPLETE, samples.TRACED, samples_egress.LAUNCHED, runs.JOINED)
     for steps in nodes(document(report))
 ]
 
@@ -444,6 +526,8 @@ def test_the_schema_knows_the_same_words_as_the_model():
     assert defs["severity"]["enum"] == [one.value for one in Severity]
     assert finding["confidence"]["enum"] == [one.value for one in Confidence]
     assert finding["state"]["enum"] == [one.value for one in State]
+    assert defs["source"]["properties"]["how"]["enum"] == [one.value for one in Traced]
+    assert defs["suppressed"]["properties"]["how"]["enum"] == [one.value for one in Aside]
     assert defs["notification"]["properties"]["level"]["enum"] == [one.value for one in Level]
     assert schema()["properties"]["schema_version"]["const"] == samples.CLEAN.schema_version
 

@@ -75,6 +75,15 @@ def test_a_report_without_a_run_is_lines_too():
     assert render(samples.CLEAN, RenderOptions()) == ""
 
 
+def test_what_is_set_aside_comes_last_and_is_no_finding():
+    told = lines(samples.TRACED)
+
+    assert [one["type"] for one in told] == ["finding"] * 5 + ["suppressed"] * 3
+    assert (told[0]["source"]["file"], told[0]["source"]["line"]) == ("docker/Dockerfile", 12)
+    assert (told[5]["how"], told[5]["reason"], told[5]["expires"]) == ("baseline", "known on 2025-01-01", None)
+    assert told[6]["finding"]["locations"][0]["path"] == "app/tests/wallet.txt"
+
+
 def test_a_launch_is_a_line_for_each_destination_with_what_was_tried():
     told = [one for one in lines(runs.JOINED) if one["type"] == "egress"]
 
@@ -91,6 +100,7 @@ def test_a_launch_is_a_line_for_each_destination_with_what_was_tried():
         runs.NAMELESS,
         runs.JOINED,
         samples.INCOMPLETE,
+        samples.TRACED,
         samples_egress.BOTH,
         runs.spiteful("\ud800\x1b[2J", 50),
     ],
@@ -100,7 +110,7 @@ def test_every_line_is_as_the_schema_says(report):
         VALIDATOR.validate(line)
 
 
-@given(strategies.watched | strategies.launched)
+@given(strategies.reports | strategies.watched | strategies.launched)
 @settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=25)
 def test_a_hostile_report_is_lines_as_the_schema_says(report):
     text = render(report, RenderOptions())
