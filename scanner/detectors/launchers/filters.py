@@ -63,6 +63,47 @@ def located(argv: Sequence[str]) -> str | None:
     return argv[-1] + "\n" if name in ("which", "command", "type", "whereis") and len(argv) > 1 else None
 
 
+_VALUED = {
+    "curl": frozenset("AbCcdDeEFhHkKmoPQrtTuUwxXyYzZ") - frozenset("k"),
+    "wget": frozenset("aABDeiIlOopPQRtTUwX"),
+}
+"""Letters of options that take a value: curl(1), wget(1)."""
+_STDOUT = {"curl": ("-o", "--output"), "wget": ("-O", "--output-document")}
+_LOCATOR = re.compile(r"(?i)(?:https?|ftps?|file)://\S+")
+
+
+def address(argv: Sequence[str]) -> str | None:
+    """From where curl or wget fetches what it writes to its standard output; None where it keeps it in a file."""
+    name = argv[0].rsplit("/", 1)[-1]
+    if name in ("http", "https", "GET", "lwp-request", "xh"):
+        return next((word for word in argv[1:] if _LOCATOR.match(word)), None)
+    if name not in _STDOUT:
+        return None
+    short, long = _STDOUT[name]
+    to: str | None = "-" if name == "curl" else None
+    urls = []
+    words = iter(argv[1:])
+    for word in words:
+        if word.startswith("--"):
+            option, sign, value = word.partition("=")
+            if option == long:
+                to = value if sign else next(words, "")
+            elif option == "--url":
+                urls.append(value if sign else next(words, ""))
+            elif option in ("--remote-name", "--remote-name-all"):
+                to = None
+        elif word.startswith("-") and len(word) > 1:
+            at = next((i for i, letter in enumerate(word[1:], 1) if letter in _VALUED[name]), 0)
+            if name == "curl" and "O" in word[1 : at or None]:
+                to = None
+            if at:
+                value = word[at + 1 :] or next(words, "")
+                to = value if word[at] == short[1] else to
+        elif _LOCATOR.match(word) or (name == "curl" and "." in word) or word.startswith("$"):
+            urls.append(word)
+    return urls[0] if urls and to in ("-", "/dev/stdout") else None
+
+
 def filtered(argv: Sequence[str], text: str) -> tuple[str | None, bool]:
     """What the program makes of the text, None if that is not known; and whether there was more than is taken."""
     name = argv[0].rsplit("/", 1)[-1]

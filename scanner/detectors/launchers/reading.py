@@ -142,6 +142,7 @@ def _encoded(ran: Ran) -> dict[str, Any]:
             c.remote,
             c.into,
             c.sockets,
+            c.fetched,
         ]
         for c in ran.commands
     ]
@@ -151,10 +152,10 @@ def _encoded(ran: Ran) -> dict[str, Any]:
 def _decoded(value: Mapping[str, Any]) -> Ran:
     environments = [tuple((name, text) for name, text in pairs) for pairs in value["environments"]]
     commands = []
-    for argv, line, folder, number, background, through, stdin, remote, into, sockets in value["commands"]:
+    for argv, line, folder, number, background, through, stdin, remote, into, sockets, fetched in value["commands"]:
         opened = tuple((operator, path) for operator, path in sockets)
         wrapped, environment = tuple(through), environments[number]
         commands.append(
-            Command(tuple(argv), line, folder, environment, background, wrapped, stdin, remote, into, opened)
+            Command(tuple(argv), line, folder, environment, background, wrapped, stdin, remote, into, opened, fetched)
         )
     return Ran(tuple(commands), tuple(value["cut"]))

@@ -45,7 +45,8 @@ class Command:
     has what was set for it, and what the text exported that changes how programs connect or load; `through` the
     wrappers taken off, outermost first. `stdin` is what it reads, where the text says it and it is a program that
     reads orders. `remote` if it would run on another host; `into` is the file that the text is written to, not run yet.
-    `sockets` are redirections to bash's /dev/tcp and /dev/udp, as operator and path.
+    `sockets` are redirections to bash's /dev/tcp and /dev/udp, as operator and path. `fetched` is the address from which
+    the text comes that it reads or is given as a word (`curl … | sh`, `sh -c "$(curl …)"`), "" where no command says one.
     """
 
     argv: tuple[str, ...]
@@ -58,6 +59,7 @@ class Command:
     remote: bool = False
     into: str = ""
     sockets: tuple[tuple[str, str], ...] = ()
+    fetched: str = ""
 
     @property
     def program(self) -> str:
@@ -88,10 +90,11 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """Text that a command wrote, and where it stands in the file."""
+    """Text that a command wrote, and where it stands in the file; of text that it fetched, from where."""
 
     text: str
     origin: Origin
+    fetched: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +405,7 @@ def _assign(state: _State, found: re.Match[str], where: Origin, depth: int, arou
         value = tuple(f for w in inside if not w.startswith("#") for f in _expand(state, w))
     else:
         value = "".join(_expand(state, raw, False))
-        if value == _UNKNOWN and not adds:
+        if (value == _UNKNOWN or _begins_fetched(value)) and not adds:
             state.variables.pop(name, None)
             return
     before = state.variables.get(name)
@@ -509,12 +512,16 @@ def _words(
             return (_Said(filters.spoken(name, argv[1:]), where),)
         if name in ("eval", "trap"):
             text = " ".join(argv[1:]) if name == "eval" else argv[1] if len(argv) > 2 else ""
+            if name == "eval" and _begins_fetched(text):
+                _tell(state, argv, where, around, ())
             _text(state, text, where, depth + 1, replace(around, stdin=stdin))
             return ()
         if name == "command" and argv[1:2] in (("-v",), ("-V",)):
             break
         if name in _SHELLS or name in _TEXT_RUNNERS:
             if (script := _script(argv)) is not None:
+                if _begins_fetched(script):
+                    _tell(state, argv, where, around, ())
                 if name in _TEXT_RUNNERS:
                     around = replace(around, through=(*around.through, name))
                 _text(state, script, where, depth + 1, replace(around, stdin=stdin))
@@ -537,7 +544,7 @@ def _words(
         argv = peeled.argv
         if name == "xargs" and stdin:
             argv = (*argv, *" ".join(one.text for one in stdin)[:LINE].split()[:100])
-    if not argv or not argv[0] or argv[0] == _UNKNOWN:
+    if not argv or not argv[0] or argv[0] == _UNKNOWN or _begins_fetched(argv[0]):
         return ()
     if argv[0] in ("send-keys", "send", "stuff") and around.through:
         typed = [w for i, w in enumerate(argv[1:]) if w[:1] != "-" and argv[i] != "-t" and w not in _KEYS]
@@ -555,7 +562,8 @@ def _tell(state: _State, argv: tuple[str, ...], where: Origin, around: _Around, 
         if len(kept) > STDIN:
             kept = kept[:STDIN]
             state.cut["more text for one command than is kept"] = None
-    argv = tuple(_WHOLE_STREAM.sub("/dev/fd/63", word) if OPEN in word else word for word in argv)
+    fetched = _fetched(state, argv, stdin)
+    argv = tuple(_WHOLE_STREAM.sub(_as_file, word) if OPEN in word else word for word in argv)
     state.left -= sum(map(len, argv)) + len(kept) + len(around.into)
     if len(state.found) >= COMMANDS:
         state.cut[f"more than {COMMANDS} commands; the rest were not read"] = None
@@ -575,8 +583,28 @@ def _tell(state: _State, argv: tuple[str, ...], where: Origin, around: _Around, 
             around.remote,
             around.into,
             around.sockets,
+            fetched,
         )
     )
+
+
+def _fetched(state: _State, argv: tuple[str, ...], stdin: Sequence[_Said]) -> str:
+    """The address of what a command reads, or else of what a word of it is."""
+    said = list(stdin)
+    for word in argv:
+        if OPEN in word:
+            said += (one for found in _WHOLE_STREAM.finditer(word) for one in state.streams.get(int(found[2]), ()))
+    return next((one.fetched for one in said if one.fetched), "")
+
+
+def _begins_fetched(text: str) -> bool:
+    """Whether the text is, from its first word on, what some command fetched: only such a stream stays in a word without a kind."""
+    found = _WHOLE_STREAM.match(text.lstrip())
+    return found is not None and not found[1]
+
+
+def _as_file(found: re.Match[str]) -> str:
+    return "/dev/fd/63" if found[1] else _UNKNOWN
 
 
 def _onward(
@@ -609,6 +637,8 @@ def _onward(
         return ()
     if not stdin:
         path = filters.located(argv)
+        if path is None and (url := filters.address(argv)):
+            return (_Said("", where, url),)
         return (_Said(path, where),) if path else ()
     if name in ("at", "batch") or argv[-1].rsplit("/", 1)[-1] in _SHELLS:
         _read(state, stdin, depth, plain)
@@ -623,7 +653,7 @@ def _onward(
         state.cut["a packed script larger than is unpacked"] = None
     if changed is None:
         return stdin if name in filters.PASS else ()
-    return (_Said(changed, Origin(where.first, where.first)),)
+    return (_Said(changed, Origin(where.first, where.first), _fetched(state, (), stdin)),)
 
 
 def _read(state: _State, stdin: Sequence[_Said], depth: int, around: _Around) -> None:
@@ -776,7 +806,8 @@ def _output(state: _State, kind: str, key: int) -> str:
         return f"{OPEN}{kind}{key}{CLOSE}"
     said = state.streams.get(key)
     if said is not None:
-        return "".join(one.text for one in said).rstrip("\n")
+        text = "".join(one.text for one in said).rstrip("\n")
+        return text if text or not _fetched(state, (), said) else f"{OPEN}{key}{CLOSE}"
     if key in state.heres:
         return state.heres[key][0].text.rstrip("\n")
     return _UNKNOWN
