@@ -125,6 +125,7 @@ def scan_opened(
         for name, count in record.statistics.items():
             totals[name] = totals.get(name, 0) + count
     statistics: dict[str, Json] = {"layers": len(records), "layers_cached": cached, **totals}
+    statistics["layer_sizes"] = [record.size for record in records]
     statistics["prefilter"] = prefilter.engine if prefilter is not None else "none"
     statistics["seconds"] = round(time.monotonic() - clock, 3)
     return Report(

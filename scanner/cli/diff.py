@@ -115,7 +115,7 @@ def diff(
     from scanner.runtime.drift.policy import gathered
     from scanner.sources.plugin import SourceOptions
 
-    wanted = check(outputs, launched=bool(launches), run=True)
+    wanted = check(outputs, launched=bool(launches))
     judged = of_launch(launches, launch)
     options = DiffOptions(
         scanning=Options(

@@ -93,7 +93,7 @@ def live(
     from scanner.sources.plugin import SourceOptions
 
     container = container.removeprefix("container:")  # as diff has it
-    wanted = check(outputs, launched=bool(launches), run=True)
+    wanted = check(outputs, launched=bool(launches))
     judged = of_launch(launches, launch)
     options = looking.LiveOptions(
         scanning=Options(source=SourceOptions(limits=limits), rules=tuple(Path(r) for r in rules), limits=limits),

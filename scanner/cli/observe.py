@@ -156,7 +156,7 @@ def observe(
     from scanner.runtime.sinkhole import guest
     from scanner.sources.plugin import SourceOptions
 
-    wanted = check(outputs, launched=bool(launches), run=True)
+    wanted = check(outputs, launched=bool(launches))
     if image is None and not launches:
         raise UsageError("name an image of the local engine: sandscan observe IMAGE [-- COMMAND]")
     if len(sandboxes) > 1:

@@ -12,10 +12,10 @@ from scanner.reports.plugin import Format, Part, RenderOptions
 MAX_REPORT = 1 << 30
 
 
-def check(outputs: Sequence[str], *, launched: bool = True, run: bool = False) -> list[tuple[Format, Path | None]]:
+def check(outputs: Sequence[str], *, launched: bool = True) -> list[tuple[Format, Path | None]]:
     """The formats and files asked for, text if none; raises UsageError before any work is done in vain.
 
-    `launched`: there will be a launch, `run`: there will be a run; some formats draw nothing else.
+    `launched`: there will be a launch; some formats draw nothing else.
     """
     try:
         wanted = [parse_output(o) for o in outputs or ("text",)]
@@ -23,7 +23,7 @@ def check(outputs: Sequence[str], *, launched: bool = True, run: bool = False) -
         raise UsageError(str(e)) from e
     if sum(file is None for _, file in wanted) > 1:
         raise UsageError("only one report can go to standard output; give the others a file: -o FORMAT=FILE")
-    there = {part for part, is_there in ((Part.LAUNCH, launched), (Part.RUN, run)) if is_there}
+    there = {Part.LAUNCH} if launched else set()
     if drawn := [one.name for one, _ in wanted if one.draws and not one.draws & there]:
         raise UsageError(f"{drawn[0]} draws what the sandboxes of a launch reach; name one with --launch FILE")
     files = [file.absolute() for _, file in wanted if file is not None]

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-from scanner.errors import UsageError
 from scanner.model import Json, Report, capital, printable
 from scanner.model.egress import Answer, Cut, Destination, Egress, Path, SandboxReach, Verdict
 from scanner.reports import html_run, reach, words
 from scanner.reports.jsontext import dumps
 from scanner.reports.picture import Picture, picture
-from scanner.reports.plugin import Format, Part, RenderOptions
+from scanner.reports.plugin import Format, RenderOptions
 
 BUDGET = 8_000_000
 """Characters of details; sandboxes beyond are in the matrix alone."""
@@ -28,11 +27,6 @@ CYTOSCAPE_STYLE = ".__________cytoscape_container { position: relative; }"
 
 
 def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # the page looks the same to everybody
-    if report.egress is None and report.run is None:
-        raise UsageError(
-            "html draws what the sandboxes of a launch reach and what a run did, and this report has neither. "
-            "Give one: sandscan egress FILE, or sandscan scan TARGET --launch FILE."
-        )
     data = _data(report)
     parts = [("run", report.run is not None), ("reach", report.egress is not None)]
     shown = [name for name, there in parts if there]
@@ -264,9 +258,5 @@ def _graph(drawn: Picture) -> Json:
 
 
 PLUGIN = Format(
-    "html",
-    "a page with the timeline of a run, or the graph, the paths and the cut",
-    (".html", ".htm"),
-    render,
-    draws=frozenset(Part),
+    "html", "a page to look at: findings, layers, what a sandbox reaches, what a run did", (".html", ".htm"), render
 )

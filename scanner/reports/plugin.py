@@ -21,10 +21,9 @@ class RenderOptions:
 
 
 class Part(StrEnum):
-    """What not every report has: LAUNCH what the sandboxes of a launch reach, RUN what a run did."""
+    """What not every report has: LAUNCH what the sandboxes of a launch reach."""
 
     LAUNCH = "launch"
-    RUN = "run"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,23 +9,22 @@ from tests.reports import runs
 
 
 @pytest.mark.parametrize(
-    ("output", "launched", "run", "taken"),
+    ("output", "launched", "taken"),
     [
-        ("text", False, False, True),
-        ("jsonl=x.jsonl", False, False, True),
-        ("html", False, False, False),
-        ("html", False, True, True),
-        ("html", True, False, True),
-        ("dot", False, True, False),
-        ("svg", True, True, True),
+        ("text", False, True),
+        ("jsonl=x.jsonl", False, True),
+        ("html", False, True),
+        ("html", True, True),
+        ("dot", False, False),
+        ("svg", True, True),
     ],
 )
-def test_a_format_is_refused_before_the_work_if_there_will_be_nothing_to_draw(output, launched, run, taken):
+def test_a_format_is_refused_before_the_work_if_there_will_be_nothing_to_draw(output, launched, taken):
     if taken:
-        assert len(check([output], launched=launched, run=run)) == 1
+        assert len(check([output], launched=launched)) == 1
     else:
         with pytest.raises(UsageError, match="draws what the sandboxes of a launch reach; name one with --launch FILE"):
-            check([output], launched=launched, run=run)
+            check([output], launched=launched)
 
 
 def test_a_watch_that_cannot_write_its_lines_says_so():
