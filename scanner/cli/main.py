@@ -6,6 +6,7 @@ import sys
 import click
 
 from scanner.cli.cache import cache
+from scanner.cli.completion import completion
 from scanner.cli.convert import convert
 from scanner.cli.diff import diff
 from scanner.cli.egress import egress
@@ -51,13 +52,17 @@ def command() -> None:
     """Could this sandbox mine, tunnel out, or reach what it must not? Scans container images, launch files and running containers, and says why it believes so."""
 
 
-for sub_command in (scan, egress, observe, live, diff, explain, rules, convert, schema, cache):
+for sub_command in (scan, egress, observe, live, diff, explain, rules, convert, schema, cache, completion):
     command.add_command(sub_command)
 
 
 def main() -> None:
     """Run the command line and exit."""
     at_once()
+    if "_SANDSCAN_COMPLETE" in os.environ:  # click's name for it: a shell asks what could follow
+        from scanner.cli.completing import prepare
+
+        prepare(command)
     try:
         code = command.main(standalone_mode=False)
         sys.stdout.flush()
