@@ -18,6 +18,7 @@ def names(folder: Path) -> list[str]:
 def test_the_formats_are_these():
     assert [one.name for one in formats()] == [
         "dot",
+        "github",
         "graphml",
         "html",
         "json",
@@ -65,7 +66,7 @@ def test_an_output_is_a_format_and_a_file(value, name, path):
         ("jsn", "did you mean json\\?"),
         ("md", "did you mean markdown\\?"),
         ("txt=x", "did you mean text\\?"),
-        ("yaml", r"'yaml' names no report format: \(choose from dot, graphml, html, json, .*, text\)"),
+        ("yaml", r"'yaml' names no report format: \(choose from dot, github, graphml, html, json, .*, text\)"),
         ("", "'' names no report format"),
         ("=x", "'=x' names no report format"),
         ("json=", "no file after json="),
