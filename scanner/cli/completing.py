@@ -9,8 +9,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
-from pathlib import Path
-from typing import Any
 
 import click
 from click.shell_completion import CompletionItem, ShellComplete, add_completion_class, split_arg_string
@@ -51,6 +49,8 @@ class _Lines(ShellComplete):
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[str]]:
         """Every value is the whole word at the cursor: what is `--option=va` there is not `value` here."""
+        if not incomplete.isprintable():  # what is answered may hold it, and neither a separator nor half a character
+            return []
         option, equals, value = incomplete.partition("=")
         if not (equals and option.startswith("--")):
             return super().get_completions(args, incomplete)
@@ -61,15 +61,13 @@ class _Lines(ShellComplete):
         return SEPARATOR.join((item.type, item.value, re.sub(r"\s+", " ", third)))
 
 
-class _Completed(click.ParamType):
-    """A type of which only the completion counts."""
-
-    name = "completed"
+class _Completed(click.types.StringParamType):
+    """Text, with its own completion."""
 
     def __init__(self, find: Callable[[str], Found]) -> None:
         self._find = find
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    def shell_complete(self, _: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
         return list(self._find(incomplete))
 
 

@@ -1,7 +1,7 @@
 # Completion of sandscan's command line in fish: sandscan completion fish | source
 function __sandscan_complete
     set -l words (commandline -opc)
-    for reply in (COMP_LINE=(commandline -cp | string collect -N) _SANDSCAN_COMPLETE=sandscan_complete $words[1] 2>/dev/null)
+    for reply in (COMP_LINE=(commandline -cp | string collect) _SANDSCAN_COMPLETE=sandscan_complete $words[1] 2>/dev/null)
         set -l part (string split \x1f -- $reply)
         switch $part[1]
             case plain open
