@@ -286,12 +286,12 @@ def _flags(rest: str, escape: str) -> tuple[tuple[tuple[str, str], ...], int]:
     made: list[tuple[str, str]] = []
     at = 0
     while True:
-        while at < len(rest) and rest[at] in SPACE:
+        while at < len(rest) and rest[at] in " \t\n\v\f\r":
             at += 1
         if not rest.startswith("--", at):
             return tuple(made), at
         word, quote = [], ""
-        while at < len(rest) and (quote or rest[at] not in SPACE):
+        while at < len(rest) and (quote or rest[at] not in " \t\n\v\f\r"):
             c = rest[at]
             at += 1
             if c == escape:

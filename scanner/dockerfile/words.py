@@ -43,10 +43,12 @@ def unset(_: str) -> None:
 
 
 class _Words:
-    """Words in the making."""
+    """Words in the making. `buffer` is that of the whole text: what stands before a substitution that holds words of its own is
+    lost for the word around it, as in the builder."""
 
-    def __init__(self) -> None:
-        self._buffer: list[str] = []
+    def __init__(self, buffer: list[str]) -> None:
+        buffer.clear()
+        self._buffer = buffer
         self._done: list[str] = []
         self._inside = False
 
@@ -55,8 +57,8 @@ class _Words:
             if c not in SPACE:
                 self.raw(c)
             elif self._inside and self._buffer:
-                self._done.append("".join(self._buffer))
-                self._buffer, self._inside = [], False
+                self._end()
+                self._inside = False
 
     def raw(self, text: str) -> None:
         if text:
@@ -65,9 +67,12 @@ class _Words:
 
     def done(self) -> list[str]:
         if self._buffer:
-            self._done.append("".join(self._buffer))
-            self._buffer = []
+            self._end()
         return self._done
+
+    def _end(self) -> None:
+        self._done.append("".join(self._buffer))
+        self._buffer.clear()
 
 
 class _Lexer:
@@ -77,6 +82,7 @@ class _Lexer:
         self._text, self._lookup, self._escape = text, lookup, escape
         self._raw_quotes, self._raw_escapes, self._skip_unset = raw_quotes, raw_escapes, skip_unset
         self._at = self._depth = self._made = 0
+        self._buffer: list[str] = []
 
     def run(self) -> tuple[str, list[str]]:
         return self._until("", self._raw_escapes)
@@ -95,7 +101,7 @@ class _Lexer:
         if self._depth > DEEPEST:
             raise LimitError(f"more than {DEEPEST} expansions within each other")
         result: list[str] = []
-        found = _Words()
+        found = _Words(self._buffer)
         while c := self._peek():
             if stop and c == stop:
                 self._at += 1
