@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scanner.cli.launching import egress_options, launch_options
-from scanner.cli.options import LEVELS, baselines, color, outputs, use_color, width
+from scanner.cli.options import answer, color, use_color, width
 from scanner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,15 +63,7 @@ patch does not close everything), 2 wrong usage or no such file, 3 incomplete: n
 @click.option(
     "--diff", nargs=2, metavar="OLD NEW", help="Show what a change opens and closes; exit 1 if it opens anything."
 )
-@outputs
-@click.option(
-    "--fail-on",
-    type=click.Choice([*LEVELS, "never"]),
-    default="high",
-    show_default=True,
-    help="Exit 1 if a finding is at least this severe.",
-)
-@baselines
+@answer
 @click.option("-v", "--verbose", is_flag=True, help="Everything, nothing folded.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error.")
 @color
@@ -83,6 +75,7 @@ def egress(
     diff: tuple[str, str] | None,
     outputs: tuple[str, ...],
     fail_on: str,
+    severity: str,
     baseline: str | None,
     write_baseline: str | None,
     verbose: bool,
@@ -125,6 +118,7 @@ def egress(
             wanted,
             fail_on,
             color,
+            severity,
             baseline=baseline,
             write_baseline=write_baseline,
             verbose=verbose,
