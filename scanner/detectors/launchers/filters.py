@@ -72,15 +72,16 @@ _STDOUT = {"curl": ("-o", "--output"), "wget": ("-O", "--output-document")}
 _LOCATOR = re.compile(r"(?i)(?:https?|ftps?|file)://\S+")
 
 
-def address(argv: Sequence[str]) -> str | None:
-    """From where curl or wget fetches what it writes to its standard output; None where it keeps it in a file."""
+def fetched(argv: Sequence[str]) -> tuple[str, str] | None:
+    """(address, file) of what curl, wget or their like fetch; `-` for their standard output, "" for the address's own name."""
     name = argv[0].rsplit("/", 1)[-1]
     if name in ("http", "https", "GET", "lwp-request", "xh"):
-        return next((word for word in argv[1:] if _LOCATOR.match(word)), None)
+        url = next((word for word in argv[1:] if _LOCATOR.match(word)), None)
+        return None if url is None else (url, "-")
     if name not in _STDOUT:
         return None
     short, long = _STDOUT[name]
-    to: str | None = "-" if name == "curl" else None
+    to = "-" if name == "curl" else ""
     urls = []
     words = iter(argv[1:])
     for word in words:
@@ -91,17 +92,17 @@ def address(argv: Sequence[str]) -> str | None:
             elif option == "--url":
                 urls.append(value if sign else next(words, ""))
             elif option in ("--remote-name", "--remote-name-all"):
-                to = None
+                to = ""
         elif word.startswith("-") and len(word) > 1:
             at = next((i for i, letter in enumerate(word[1:], 1) if letter in _VALUED[name]), 0)
             if name == "curl" and "O" in word[1 : at or None]:
-                to = None
+                to = ""
             if at:
                 value = word[at + 1 :] or next(words, "")
                 to = value if word[at] == short[1] else to
-        elif _LOCATOR.match(word) or (name == "curl" and "." in word) or word.startswith("$"):
+        elif _LOCATOR.match(word) or word.startswith("$") or (name == "curl" and "." in word):
             urls.append(word)
-    return urls[0] if urls and to in ("-", "/dev/stdout") else None
+    return (urls[0], "-" if to == "/dev/stdout" else to) if urls else None
 
 
 def filtered(argv: Sequence[str], text: str) -> tuple[str | None, bool]:

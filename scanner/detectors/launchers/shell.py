@@ -33,6 +33,8 @@ SAID = 1 << 20
 """Characters of all commands of one file together."""
 EXPORTED = 50
 """Exported variables that are shown with each command."""
+DOWNLOADS = 500
+"""Files remembered that a text fetches."""
 STDIN = 1 << 16
 """Characters that are kept of what a command reads."""
 
@@ -46,7 +48,7 @@ class Command:
     wrappers taken off, outermost first. `stdin` is what it reads, where the text says it and it is a program that
     reads orders. `remote` if it would run on another host; `into` is the file that the text is written to, not run yet.
     `sockets` are redirections to bash's /dev/tcp and /dev/udp, as operator and path. `fetched` is the address from which
-    the text comes that it reads or is given as a word (`curl … | sh`, `sh -c "$(curl …)"`), "" where no command says one.
+    the text comes that it reads, is given as a word or runs as a file (`curl … | sh`, `sh -c "$(curl …)"`), "" where none says it.
     """
 
     argv: tuple[str, ...]
@@ -118,6 +120,7 @@ class _State:
     slow: type[Exception]
     deadline: float
     folder: str = ""
+    downloads: dict[str, str] = field(default_factory=dict)
     room: int = EXPANSION
     left: int = SAID
     ids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -487,6 +490,8 @@ def _write(state: _State, path: str, said: Sequence[_Said], depth: int, around: 
     if path in _NOWHERE or path.startswith(("/dev/", "/proc/", "/sys/")):
         return
     whole = path if path.startswith(("/", "~", "$")) or not state.folder else f"{state.folder.rstrip('/')}/{path}"
+    if (url := next((one.fetched for one in said if one.fetched), "")) and not any(one.text for one in said):
+        _keep(state, path, url)
     place = points.written(whole)
     inside = replace(around, into=whole[:4096], stdin=())
     for one in said:
@@ -588,9 +593,27 @@ def _tell(state: _State, argv: tuple[str, ...], where: Origin, around: _Around, 
     )
 
 
+def _keep(state: _State, path: str, url: str) -> None:
+    """A file has been fetched: whoever runs it later says from where."""
+    if len(state.downloads) < DOWNLOADS:
+        state.downloads[_whole(state, path)] = url
+
+
+def _whole(state: _State, path: str) -> str:
+    if path.startswith(("/", "~", "$")):
+        return path
+    return f"{state.folder.rstrip('/')}/{path.removeprefix('./')}"
+
+
 def _fetched(state: _State, argv: tuple[str, ...], stdin: Sequence[_Said]) -> str:
-    """The address of what a command reads, or else of what a word of it is."""
+    """The address of what a command reads, or else of what a word of it is, or of the file that it runs."""
     said = list(stdin)
+    if state.downloads and argv:
+        name = argv[0].rsplit("/", 1)[-1]
+        reads = name in _SHELLS or name in (".", "source") or _INTERPRETERS.fullmatch(name) is not None
+        file = next((w for w in argv[1:] if not w.startswith(("-", "+"))), "") if reads else argv[0]
+        if (reads or "/" in file) and (url := state.downloads.get(_whole(state, file))) is not None:
+            return url
     for word in argv:
         if OPEN in word:
             said += (one for found in _WHOLE_STREAM.finditer(word) for one in state.streams.get(int(found[2]), ()))
@@ -637,8 +660,12 @@ def _onward(
         return ()
     if not stdin:
         path = filters.located(argv)
-        if path is None and (url := filters.address(argv)):
-            return (_Said("", where, url),)
+        if path is None and (download := filters.fetched(argv)) is not None:
+            url, to = download
+            if to == "-":
+                return (_Said("", where, url),)
+            _keep(state, to or re.split(r"[?#]", url, maxsplit=1)[0].rsplit("/", 1)[-1], url)
+            return ()
         return (_Said(path, where),) if path else ()
     if name in ("at", "batch") or argv[-1].rsplit("/", 1)[-1] in _SHELLS:
         _read(state, stdin, depth, plain)
