@@ -199,6 +199,31 @@ def _mask(text: str) -> str:
     return "*" * min(3, len(text))  # a text made to unfold again and again has nothing that anybody needs to see
 
 
+def secrets(text: str) -> tuple[str, list[int]]:
+    """What `mask` makes of the text, and where each of its characters, and its end, stood in the text: whatever is left out in
+    between was a secret."""
+    places = list(range(len(text) + 1))
+    for _ in range(_ROUNDS):
+        spans = _merged(text)
+        masked = _covered(text, spans)
+        if masked == text:
+            return text, places
+        text, places = masked, _moved(places, spans)
+    stars = "*" * min(3, len(text))
+    return stars, [0] * len(stars) + places[-1:]
+
+
+def _moved(places: Sequence[int], spans: Iterable[tuple[int, int]]) -> list[int]:
+    """The places of what `_covered` returns; each asterisk has that of the secret's beginning."""
+    moved: list[int] = []
+    at = 0
+    for begin, end in spans:
+        moved += places[at:begin]
+        moved += [places[begin]] * min(3, end - begin)
+        at = end
+    return [*moved, *places[at:]]
+
+
 def mask_items(items: Sequence[str]) -> tuple[str, ...]:
     """The same for a list whose items belong together and have no quotes of their own: an argv, or NAME=value variables.
 

@@ -1,10 +1,11 @@
 """Values without the secrets that they quote: the last step before a report, whatever a detector put in."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
-from scanner.credentials import mask, mask_items
+from scanner.credentials import mask, mask_items, secrets
 from scanner.model import (
     Evidence,
     Finding,
@@ -74,6 +75,38 @@ def words(items: Sequence[str]) -> tuple[str, ...]:
 
 def _of_tools(value: str) -> str:
     return _TOOLS.sub(lambda m: m["before"] + m["quote"] + "*" * min(3, len(m["secret"])), value)
+
+
+def octets(value: bytes, strings: bool = False) -> bytes:
+    """The bytes without secrets, each byte of one replaced by `*`, so that all others keep their place.
+
+    What `text` takes away is gone, whole. `strings`: it is no text but holds strings, so that quotes and lines end with them.
+    """
+    whole = value.decode("utf-8", "surrogateescape")
+    spans = [*_spans(whole), *(_spans(_CONTROL.sub("\n", whole)) if strings else ())]
+    pieces: list[bytes] = []
+    at = 0
+    for first, end in sorted(spans):
+        if end > at:
+            begin = max(first, at)
+            hidden = whole[begin:end].encode("utf-8", "surrogateescape")
+            pieces += (whole[at:begin].encode("utf-8", "surrogateescape"), b"*" * len(hidden))
+            at = end
+    return b"".join([*pieces, whole[at:].encode("utf-8", "surrogateescape")])
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\udc80-\udcff]")
+
+
+def _spans(whole: str) -> Iterator[tuple[int, int]]:
+    """Where the secrets are that `text` takes away."""
+    masked, places = secrets(whole)
+    if masked != whole:
+        for at, (begin, end) in enumerate(pairwise(places)):
+            if end - begin != 1 or masked[at] != whole[begin]:
+                yield begin, end
+    for found in _TOOLS.finditer(masked):
+        yield places[found.start("secret")], places[found.end("secret")]
 
 
 def finding(value: Finding) -> Finding:

@@ -18,6 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
+from scanner import context
 from scanner.content import Content, archives, elf, upx
 from scanner.content.worker import Worker
 from scanner.detectors.plugin import Detector
@@ -473,6 +474,7 @@ class _Run:
             if count > MOST_NOTIFICATIONS:
                 more = count - MOST_NOTIFICATIONS
                 notes.append(Notification(stage, Level.WARNING, f"and more of the same: {wording}", count=more))
+        around = context.Room()
         carriers = (
             Carrier(
                 table.path(row),
@@ -481,7 +483,7 @@ class _Run:
                 table.owners[row] & 0xFFFFFFFF,
                 row in gone,
                 links.get(table.path(row), ()),
-                tuple(self.seen[row].evidence),
+                around.within(self.seen[row].evidence),
             )
             for row in sorted(self.seen)
         )
@@ -531,6 +533,7 @@ def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budge
         seen.notes += (Notification("rules", Level.WARNING, p, content.path, content.inner) for p in problems)
     seen.hits += bool(content.matches)
     behaviours = {match.rule.behaviour for match in content.matches}
+    before = len(seen.evidence)
     named = engine.names.search(content.name)
     for detector, pattern in engine.wanted:
         wants = detector.wants
@@ -540,6 +543,7 @@ def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budge
             or (named and pattern is not None and pattern.search(content.name))
         ):
             _ask(detector, content, seen)
+    seen.evidence[before:] = context.added(content, seen.evidence[before:])
     if not yara and engine.use_prefilter and _is_static_library(content):
         return
     for inner in _inside(content, engine, budget, seen):

@@ -1,5 +1,6 @@
 """All that one layer has to say, whatever image it lies in: the unit that is cached."""
 
+import base64
 import hashlib
 import json
 import struct
@@ -9,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanner.errors import ParseError
-from scanner.model import Evidence, Level, Limits, Notification
+from scanner.model import Context, Evidence, Level, Limits, Notification
 from scanner.oci.table import EntryTable
 
-VERSION = 3
+VERSION = 4
 """Of what a record holds and means: part of the cache's key."""
 LASTING = "content"
 """The stage of notifications that the same bytes and limits give again; any other may go away at the next try."""
@@ -89,7 +90,16 @@ def dump(record: LayerRecord, table: bytes, kept: bytes) -> Stored:
                 c.superseded,
                 [_text(a) for a in c.aliases],
                 [
-                    [e.detector, e.kind, [_text(i) for i in e.inner], e.offset, e.line, e.excerpt, e.facts]
+                    [
+                        e.detector,
+                        e.kind,
+                        [_text(i) for i in e.inner],
+                        e.offset,
+                        e.line,
+                        e.excerpt,
+                        e.facts,
+                        None if e.context is None else [e.context.start, base64.b64encode(e.context.data).decode()],
+                    ]
                     for e in c.evidence
                 ],
             ]
@@ -121,8 +131,9 @@ def load(stored: Stored) -> LayerRecord:
                         line,
                         str(excerpt),
                         dict(facts),
+                        None if context is None else Context(int(context[0]), base64.b64decode(context[1])),
                     )
-                    for detector, kind, inner, offset, line, excerpt, facts in evidence
+                    for detector, kind, inner, offset, line, excerpt, facts, context in evidence
                 ),
             )
             for raw_path, mode, uid, gid, superseded, aliases, evidence in seen["carriers"]
