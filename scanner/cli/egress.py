@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scanner.cli.configured import from_file
 from scanner.cli.launching import egress_options, launch_options
 from scanner.cli.options import answer, color, use_color, width
 from scanner.errors import UsageError
@@ -91,7 +92,7 @@ def egress(
         _list()
         return 0
     gc.set_threshold(200_000, 50, 100)  # frozen values hold no cycles; looking for some all the time costs an eighth
-    if (fix or diff) and outputs:
+    if (fix or diff) and outputs and not from_file("outputs"):
         raise UsageError("--fix and --diff print their own; leave -o out")
     if fix and diff:
         raise UsageError("--fix and --diff are two commands; give one of them")

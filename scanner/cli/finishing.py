@@ -31,13 +31,18 @@ class Ending:
 
 
 def finish(report: Report, ending: Ending) -> int:
-    """Writes what was asked for and returns the exit code. Raises ReportError, and UsageError for a baseline that cannot be read."""
+    """Sets aside what the configuration and the baseline name, writes what was asked for and returns the exit code.
+
+    Raises ReportError, and UsageError for a baseline that cannot be read.
+    """
+    from scanner.cli.baselines import apart, write
     from scanner.cli.output import emit
     from scanner.cli.stop import gently
 
     gently()
+    judged = apart(ending.baseline)(report)
     emit(
-        only(report, Severity(ending.severity)),
+        only(judged, Severity(ending.severity)),
         ending.wanted,
         color=use_color(ending.color, sys.stdout),
         width=width(),
@@ -46,7 +51,10 @@ def finish(report: Report, ending: Ending) -> int:
     )
     if not ending.quiet:
         warn(report)
-    return exit_code(report, ending.fail_on)
+    passes = False
+    if ending.write_baseline is not None:
+        passes = write(report, ending.write_baseline, ending.baseline, quiet=ending.quiet)
+    return 0 if passes else exit_code(judged, ending.fail_on)
 
 
 def exit_code(report: Report, fail_on: str) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from scanner.cli.configured import from_file
 from scanner.errors import UsageError
 from scanner.model import printable
 from scanner.model.egress import Destination
@@ -72,7 +73,8 @@ def of_launch(launches: tuple[str, ...], given: dict[str, Any]) -> "EgressOption
     Raises UsageError for options that say something of a launch where none is named, and what reading raises.
     """
     if not launches:
-        if said := [name for name, value in given.items() if value]:
+        # what a configuration says of launches holds where there is one
+        if said := [name for name, value in given.items() if value and not from_file(name)]:
             name = {"sandboxes": "sandbox", "profiles": "profile", "environment": "env", "env_files": "env-file"}
             shown = {**name, "assumed": "assume", "rulesets": "ruleset"}.get(said[0], said[0])
             raise UsageError(f"--{shown} says something of a launch; name it with --launch FILE")

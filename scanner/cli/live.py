@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,7 @@ def live(
 ) -> int:
     """What runs in the container now? Processes and their programs, deleted ones and ones without a file too; command lines,
     sockets with their other ends, logins, routes and firewall, judged by the rules on miners and tunnels."""
+    from scanner.cli.baselines import apart
     from scanner.cli.finishing import Ending, finish, only
     from scanner.cli.output import check
     from scanner.cli.progress import bar
@@ -110,9 +112,11 @@ def live(
         if not quiet:
             click.echo(f"sandscan: looks every {interval:g} s; Ctrl-C ends it with a report", err=True)
         with _Lines(lines) as writer:
+            settle = apart(baseline)
 
             def told(fresh: "Report") -> None:
-                fresh = only(fresh, least)
+                aside = settle(fresh)  # what it notes is of the whole run, and stands in the report at the end
+                fresh = only(replace(aside, notifications=fresh.notifications), least)
                 writer.write(fresh)
                 if not quiet:
                     _tell(fresh)

@@ -7,6 +7,8 @@ import click
 
 from scanner.cli.cache import cache
 from scanner.cli.completion import completion
+from scanner.cli.config import config
+from scanner.cli.configured import Configured, configure
 from scanner.cli.convert import convert
 from scanner.cli.diff import diff
 from scanner.cli.egress import egress
@@ -46,13 +48,27 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
         context.exit()
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Configured,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    envvar="SANDSCAN_CONFIG",
+    show_envvar=True,
+    help="The configuration, instead of .sandscan.yaml or [tool.sandscan] in pyproject.toml here or above, up to the repository's root.",
+)
+@click.option("--no-config", is_flag=True, help="Follow no configuration.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
-def command() -> None:
+@click.pass_context
+def command(context: click.Context, config: str | None, no_config: bool) -> None:
     """Could this sandbox mine, tunnel out, or reach what it must not? Scans container images, launch files and running containers, and says why it believes so."""
+    configure(context, config, no_config)
 
 
-for sub_command in (scan, egress, observe, live, diff, explain, rules, convert, schema, cache, completion):
+for sub_command in (scan, egress, observe, live, diff, explain, rules, convert, schema, config, cache, completion):
     command.add_command(sub_command)
 
 

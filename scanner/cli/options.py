@@ -8,7 +8,7 @@ from typing import IO, Any, TypeVar
 
 import click
 
-from scanner.model import Limits, Severity
+from scanner.model import Limits, Severity, printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LEVELS = [s.value for s in Severity]
@@ -51,6 +51,27 @@ def parse_limits(_: click.Context, __: click.Parameter, values: tuple[str, ...])
     return limits
 
 
+def _known(context: click.Context, _: click.Parameter, file: str | None) -> str | None:
+    """Reads --baseline before any work is done in vain; raises UsageError for what is none."""
+    if file is None or context.resilient_parsing:
+        return file
+    from scanner.cli.baselines import known
+
+    known(context, file)
+    return file
+
+
+def _to_be_written(_: click.Context, __: click.Parameter, file: str | None) -> str | None:
+    """Refuses a place for --write-baseline where nothing can be written."""
+    if file is not None:
+        from pathlib import Path
+
+        folder = Path(file).absolute().parent
+        if not folder.is_dir():
+            raise click.BadParameter(f"the folder does not exist: {printable(str(folder))}")
+    return file
+
+
 color = click.option(
     "--color",
     type=click.Choice(["auto", "always", "never"]),
@@ -81,12 +102,15 @@ _BASELINES = (
     click.option(
         "--baseline",
         metavar="FILE",
+        callback=_known,
         help="Findings that this file knows are counted, and no reason to fail; miners and tunnels at work always are.",
     ),
     click.option(
         "--write-baseline",
         metavar="FILE",
-        help="Write all findings to FILE, for the next --baseline, and end with 0 or 3.",
+        callback=_to_be_written,
+        help="Write all findings to FILE, for the next --baseline, and end with 0 or 3. With --baseline: write what is still there "
+        "of it, add nothing, and end as usual.",
     ),
 )
 _ANSWER = (
