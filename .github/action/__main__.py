@@ -1,0 +1,42 @@
+"""`python3 -I -B .github/action STEP`: the steps of action.yml that are more than a line of shell."""
+
+import os
+import sys
+
+from workflow import say
+
+
+def verdict() -> int:
+    """Ends the job as the scan ended."""
+    code = os.environ.get("CODE", "")
+    return int(code) if code in {"0", "1", "2", "3"} else 3
+
+
+def refused() -> int:
+    say(
+        "notice",
+        "Code scanning did not take the SARIF: the repository has none, or the job lacks security-events: write. "
+        "The scan's answer stands; the step summary and the artifact have all of it.",
+        "sandscan: not uploaded to code scanning",
+    )
+    return 0
+
+
+def main() -> int:
+    step = sys.argv[1]
+    if step == "install":
+        import install
+
+        return install.main()
+    if step == "scan":
+        import scan
+
+        return scan.main()
+    if step == "tell":
+        import tell
+
+        return tell.main()
+    return {"refused": refused, "verdict": verdict}[step]()
+
+
+sys.exit(main())
