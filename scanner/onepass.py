@@ -402,6 +402,8 @@ class _Run:
         except Exception as e:
             what = f"could not be looked at: {type(e).__name__}: {printable(str(e))}"
             seen.notes.append(Notification("detector", Level.ERROR, what, self.table.path(row)))
+        if seen.evidence:
+            seen.sha256 = hashlib.sha256(view).hexdigest()
         return seen
 
     def is_clean(self, row: int, view: memoryview, seen: "_Seen") -> bool:
@@ -484,6 +486,8 @@ class _Run:
                 row in gone,
                 links.get(table.path(row), ()),
                 around.within(self.seen[row].evidence),
+                self.seen[row].sha256,
+                table.stored[row],
             )
             for row in sorted(self.seen)
         )
@@ -518,6 +522,7 @@ class _Seen:
     matched: int = 0
     hits: int = 0
     unpacked: int = 0
+    sha256: str = ""
 
 
 def inspect(content: Content, yara: bool, engine: Engine, budget: archives.Budget, seen: _Seen) -> None:

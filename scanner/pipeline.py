@@ -1,7 +1,8 @@
 """One target, one report: open, look at each layer once (or take it from the cache), join, judge."""
 
+import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from scanner.cache import Cache
 from scanner.detectors.plugin import Detector
 from scanner.errors import ParseError, ScannerError
 from scanner.model import (
+    FileLocation,
     Finding,
     Image,
     Json,
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 STAMPED = 2_000_000
 """Entries of a tree that are looked at to know it again."""
+Contents = Mapping[tuple[int, bytes], tuple[str, int]]
+"""SHA-256 (64 hex digits) and size of files, by the index of their layer and their path."""
 LARGE = 64 << 20
 """Stored bytes from which on an image's archives are unpacked in a process of their own."""
 
@@ -222,7 +226,7 @@ def _layers(
             progress(Step(index, layers, done + p.read, total, carriers + p.carriers))  # noqa: B023 - constant in the loop
 
         progress(Step(layer.index, layers, done, total, carriers))
-        name = layer.diff_id or f"blob {id(blob)}"  # alive as long as `known`: whoever shares it holds both images open
+        name = _name(blob)
         record = known.get(name)
         key = _key(blob, engine, cache) if record is None else None
         if record is None and key is not None and cache is not None:
@@ -250,6 +254,11 @@ def _key(blob: Blob, engine: _Starter, cache: Cache | None) -> str | None:
         return f"{diff_id}:{engine.key}" if diff_id else None
     stands = stamp(blob, STAMPED)
     return None if stands is None else f"{diff_id}:{stands}:{engine.key}"
+
+
+def _name(blob: Blob) -> str:
+    """A layer's name among those that are known; its blob is alive as long as they are: whoever shares them holds both images open."""
+    return blob.layer.diff_id or f"blob {id(blob)}"
 
 
 def _size(blob: Blob) -> int:
@@ -295,13 +304,44 @@ def _judge(
             what = f"the detector {detector.name} could not judge: {type(e).__name__}: {printable(str(e))}"
             notes.append(Notification("detector", Level.ERROR, what))
     findings.sort(key=worst_first)
-    findings = [masked.finding(f) for f in findings]
+    contents = _contents(findings, records)
+    findings = [replace(masked.finding(f), sha256=digest_of(f, contents)) for f in findings]
     means = [masked.means(m) for m in means]
     notes += (Notification("content", Level.WARNING, problem) for problem in view.packages.problems)
     means.sort(key=lambda m: (m.kind, m.name, m.location.display, str(m.details)))
     if view.files.problem is not None:
         notes.append(Notification("cache", Level.ERROR, view.files.problem))
     return tuple(findings), tuple(means), notes
+
+
+def digest_of(finding: Finding, contents: Contents) -> str | None:
+    """Of the file that the finding's first location names; None where it is none, or lies in an archive."""
+    place = finding.locations[0]
+    if not isinstance(place, FileLocation) or place.inner:
+        return None
+    found = contents.get((place.layer.index, place.path))
+    return None if found is None else found[0]
+
+
+def contents(opened: OpenImage, known: Mapping[str, LayerRecord], findings: Iterable[Finding]) -> Contents:
+    """The files that the findings' first locations name, archives as a whole. `known` is what `scan_opened` filled."""
+    return _contents(findings, [known[_name(blob)] for blob in opened.blobs])
+
+
+def _contents(findings: Iterable[Finding], records: Sequence[LayerRecord]) -> Contents:
+    """Of a path that a layer has twice, with two contents, nothing is said."""
+    made: dict[tuple[int, bytes], tuple[str, int]] = {}
+    for place in {f.locations[0] for f in findings}:
+        if not isinstance(place, FileLocation):
+            continue
+        key = place.layer.index, place.path
+        record = records[place.layer.index]
+        seen = {(c.sha256, c.size) for c in record.carriers if c.path == place.path}
+        if not seen and (kept := record.kept().get(place.path)) is not None:
+            seen = {(hashlib.sha256(kept).hexdigest(), len(kept))}
+        if len(seen) == 1 and next(iter(seen))[0]:
+            made[key] = seen.pop()
+    return made
 
 
 def _join(target: Target, image: Image, records: Sequence[LayerRecord]) -> tuple[ImageView, list[Notification]]:

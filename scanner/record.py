@@ -13,7 +13,7 @@ from scanner.errors import ParseError
 from scanner.model import Context, Evidence, Level, Limits, Notification
 from scanner.oci.table import EntryTable
 
-VERSION = 4
+VERSION = 5
 """Of what a record holds and means: part of the cache's key."""
 LASTING = "content"
 """The stage of notifications that the same bytes and limits give again; any other may go away at the next try."""
@@ -29,7 +29,7 @@ def record_key(ruleset: str, detectors: Iterable[tuple[str, int]], limits: Limit
 @dataclass(frozen=True, slots=True)
 class Carrier:
     """A file that carries evidence. `superseded`: a later member of the same layer takes its path again; `aliases`: the
-    names that the layer's hard links give it.
+    names that the layer's hard links give it. `sha256` is the digest of the file's content (64 hex digits), `size` its bytes.
     """
 
     path: bytes
@@ -39,6 +39,8 @@ class Carrier:
     superseded: bool
     aliases: tuple[bytes, ...]
     evidence: tuple[Evidence, ...]
+    sha256: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +91,19 @@ def dump(record: LayerRecord, table: bytes, kept: bytes) -> Stored:
                 c.gid,
                 c.superseded,
                 [_text(a) for a in c.aliases],
-                [
-                    [
-                        e.detector,
-                        e.kind,
-                        [_text(i) for i in e.inner],
-                        e.offset,
-                        e.line,
-                        e.excerpt,
-                        e.facts,
-                        None if e.context is None else [e.context.start, base64.b64encode(e.context.data).decode()],
-                    ]
-                    for e in c.evidence
-                ],
+                [_observed(e) for e in c.evidence],
+                c.sha256,
+                c.size,
             ]
             for c in record.carriers
         ],
     }
     return Stored(zlib.compress(json.dumps(seen, sort_keys=True).encode(), 1), table, kept)
+
+
+def _observed(e: Evidence) -> list[object]:
+    around = None if e.context is None else [e.context.start, base64.b64encode(e.context.data).decode()]
+    return [e.detector, e.kind, [_text(i) for i in e.inner], e.offset, e.line, e.excerpt, e.facts, around]
 
 
 def load(stored: Stored) -> LayerRecord:
@@ -135,8 +132,10 @@ def load(stored: Stored) -> LayerRecord:
                     )
                     for detector, kind, inner, offset, line, excerpt, facts, context in evidence
                 ),
+                str(sha256),
+                int(size),
             )
-            for raw_path, mode, uid, gid, superseded, aliases, evidence in seen["carriers"]
+            for raw_path, mode, uid, gid, superseded, aliases, evidence, sha256, size in seen["carriers"]
         )
         notifications = tuple(
             Notification(

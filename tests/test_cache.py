@@ -126,7 +126,7 @@ def record() -> LayerRecord:
     return LayerRecord(
         "sha256:1",
         2048,
-        (Carrier(b"caf\xe9", 0o4755, 1, 2, True, (b"bin/\xe9",), (evidence,)),),
+        (Carrier(b"caf\xe9", 0o4755, 1, 2, True, (b"bin/\xe9",), (evidence,), "ab" * 32, 7),),
         (Notification("content", Level.WARNING, "cut", b"caf\xe9", (b"y",), None, 3),),
         {"files": 1},
         lambda: table,

@@ -12,7 +12,7 @@ from scanner.model.finding import (
     ProcessLocation,
     fingerprint,
 )
-from scanner.model.image import Descriptor, Image, ImageConfig, Layer, Target
+from scanner.model.image import Descriptor, History, Image, ImageConfig, Layer, Target
 from scanner.model.launch import (
     Attachment,
     Cluster,
@@ -71,6 +71,7 @@ __all__ = [
     "FileLocation",
     "Finding",
     "FlowStep",
+    "History",
     "HostRule",
     "Hosted",
     "Ignore",

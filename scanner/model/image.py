@@ -1,6 +1,6 @@
 """An image in the words of the OCI image spec (image-spec v1.1: descriptor.md, config.md)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,15 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """One entry of the image's history (config.md, property `history`): what a builder says of a step, with or without a layer."""
+
+    created_by: str
+    comment: str
+    empty_layer: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ImageConfig:
     """What a container from the image starts with (config.md, property `config`)."""
 
@@ -46,7 +55,8 @@ class ImageConfig:
 class Image:
     """One image for one platform. Equal for the same image from any source.
 
-    `id` is the digest of the config blob (None for a plain tree), `platform` as `os/architecture[/variant]`.
+    `id` is the digest of the config blob (None for a plain tree), `platform` as `os/architecture[/variant]`. `history` is as the
+    config has it, secrets and all: for tracing, no part of a report.
     """
 
     id: str | None
@@ -54,6 +64,7 @@ class Image:
     created: str | None
     config: ImageConfig
     layers: tuple[Layer, ...]
+    history: tuple[History, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
 from scanner.errors import SourceError
-from scanner.model import Descriptor, Image, ImageConfig, Layer, Level, Notification, printable
+from scanner.model import Descriptor, History, Image, ImageConfig, Layer, Level, Notification, printable
 from scanner.oci.platforms import UNKNOWN
 from scanner.oci.reference import DIGEST
 
@@ -154,8 +154,11 @@ def image(data: bytes, what: str, digest: str | None = None) -> tuple[Image, tup
     for diff_id in diff_ids:
         if not DIGEST.fullmatch(diff_id) or not diff_id.startswith("sha256:"):
             raise SourceError(f"{what}: the diff_id {printable(diff_id)!r} is no sha256 digest")
-    history = [(entry.text("created_by"), entry.flag("empty_layer")) for entry in document.objects("history")]
-    instructions = [created_by for created_by, empty in history if not empty]
+    history = tuple(
+        History(entry.text("created_by"), entry.text("comment"), entry.flag("empty_layer"))
+        for entry in document.objects("history")
+    )
+    instructions = [entry.created_by for entry in history if not entry.empty_layer]
     notes: tuple[Notification, ...] = ()
     if instructions and len(instructions) != len(diff_ids):
         notes = (
@@ -177,6 +180,7 @@ def image(data: bytes, what: str, digest: str | None = None) -> tuple[Image, tup
                 Layer(i, diff_id, instructions[i] or None if instructions else None)
                 for i, diff_id in enumerate(diff_ids)
             ),
+            history=history,
         ),
         notes,
     )
