@@ -8,6 +8,10 @@
 >>> report = reach("compose.yaml", assume={"engine.version": "29.0"})  # doctest: +SKIP
 >>> network(report.egress.sandboxes[0].graph)  # doctest: +SKIP
 <networkx.classes.multidigraph.MultiDiGraph object at 0x7f…>
+>>> from scanner import check
+>>> report = check("Dockerfile", "compose.yaml")  # doctest: +SKIP
+>>> [(f.source.file, f.source.line) for f in report.findings]  # doctest: +SKIP
+[('Dockerfile', 12)]
 >>> from scanner import diff, live, observe
 >>> report = diff("container:agent")  # doctest: +SKIP
 >>> [change.path for change in report.run.changes]  # doctest: +SKIP
@@ -18,6 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from scanner.checking import check_paths as check
     from scanner.egress.network import network as network
     from scanner.egressing import reach as reach
     from scanner.model import Report as Report
@@ -26,12 +31,13 @@ if TYPE_CHECKING:
     from scanner.runtime.api import live as live
     from scanner.runtime.api import observe as observe
 
-__all__ = ["Report", "diff", "live", "network", "observe", "reach", "scan"]
+__all__ = ["Report", "check", "diff", "live", "network", "observe", "reach", "scan"]
 
 _PLACES = {
     "scan": ("scanner.pipeline", "scan_image"),
     "reach": ("scanner.egressing", "reach"),
     "network": ("scanner.egress.network", "network"),
+    "check": ("scanner.checking", "check_paths"),
     "diff": ("scanner.runtime.api", "diff"),
     "live": ("scanner.runtime.api", "live"),
     "observe": ("scanner.runtime.api", "observe"),

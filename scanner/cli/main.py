@@ -6,6 +6,7 @@ import sys
 import click
 
 from scanner.cli.cache import cache
+from scanner.cli.check import check
 from scanner.cli.completion import completion
 from scanner.cli.config import config
 from scanner.cli.configured import Configured, configure
@@ -29,6 +30,7 @@ Examples:
   sandscan scan archive:app.tar -o sarif=a.sarif -o text
   sandscan scan registry:localhost:5000/app:1 --platform linux/arm64
   sandscan scan rootfs:/mnt/tree --fail-on medium
+  sandscan check .                              a repository: what would it build, launch, run?
   sandscan egress compose.yaml                  what its sandboxes reach, and what closes it
   sudo sandscan observe myimage -- pytest       run it where nothing can leave: what does it try?
   sudo sandscan live mycontainer                what runs in it now, with whom it speaks
@@ -68,7 +70,7 @@ def command(context: click.Context, config: str | None, no_config: bool) -> None
     configure(context, config, no_config)
 
 
-for sub_command in (scan, egress, observe, live, diff, explain, rules, convert, schema, config, cache, completion):
+for sub_command in (scan, check, egress, observe, live, diff, explain, rules, convert, schema, config, cache, completion):
     command.add_command(sub_command)
 
 

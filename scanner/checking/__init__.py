@@ -1,0 +1,186 @@
+"""A repository looked at without any image: its Dockerfiles, launch files, scripts, keys and whatever else lies in it.
+
+What would an image built from these contain, what would a launch of these allow, what would a script do?
+"""
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from scanner import masked
+from scanner.checking import builds, judging, launches
+from scanner.checking.builds import Build
+from scanner.checking.judging import File, Layers
+from scanner.checking.picking import opened, pick
+from scanner.checking.placing import Tree
+from scanner.content.worker import Worker
+from scanner.dockerfile import parse
+from scanner.errors import LimitError, ParseError, UsageError
+from scanner.model import (
+    Finding,
+    Image,
+    ImageConfig,
+    LaunchLocation,
+    Level,
+    Limits,
+    Notification,
+    Report,
+    Rule,
+    SourceLine,
+    Target,
+    Tool,
+    Traced,
+    printable,
+)
+from scanner.pipeline import Options, detectors, unread_first, worst_first
+from scanner.prefilter import Names
+from scanner.version import tool_version
+
+AT_HAND = 256 << 20
+"""Bytes of small texts that are kept while a repository is looked at."""
+_DOCKERFILE = re.compile(r"(?i)(?:docker|container)file(?:[._-][^/]+)?|[^/]+\.(?:docker|container)file")
+_OTHER = re.compile(
+    r"(?i).*\.(?:py|pyi|js|ts|tsx|go|rs|java|kt|rb|php|c|h|cc|cpp|md|rst|adoc|html?|css|json|ya?ml|toml|xml|sh|bash|lock|csv|svg|png|dockerignore|"
+    r"gitignore|bats|log|orig|rej|snap|sum|tmlanguage|vim|el)"
+)
+_FIRST = re.compile(rb"(?im)\A(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*(?:FROM|ARG)[ \t]+\S")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """`rules` are a user's YARA files or folders, added to ours."""
+
+    rules: tuple[Path, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+
+def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
+    """The report on the files; findings stand at LaunchLocations from the repository's root on, and have their `source`.
+
+    Raises UsageError (a path does not exist, or there is no file to look at), LimitError, RuleError.
+    """
+    options = options or CheckOptions()
+    started, clock = datetime.now(UTC), time.monotonic()
+    notes: list[Notification] = []
+    picked = pick(paths, notes)
+    if not picked:
+        shown = ", ".join(printable(str(path)) for path in paths[:5])
+        raise UsageError(f"{shown}: there is no file to look at")
+    files: dict[str, File] = {}
+    where: dict[str, Path] = {}
+    size = kept = 0
+    with ExitStack() as resources:
+        layers = Layers(resources)
+        for one in opened(picked, notes):
+            name = one.picked.name
+            layers.add(one)
+            size += one.size
+            if one.data is None or b"\0" in one.data[:4096]:
+                continue
+            if kept + one.size > AT_HAND:
+                if is_dockerfile(name, one.data) or launches.is_candidate(name):
+                    notes.append(_unread(name, "too many files before it to be read for what it builds or launches"))
+                continue
+            kept += one.size
+            files[name], where[name] = File(name, one.data, one.mode, one.modified), one.picked.path
+        tree = Tree(tuple(sorted(p.name for p in picked)))
+        found, rules, digest, made = _judged(layers, files, tree, options, notes)
+        launched = launches.judge({n: (where[n], f.data) for n, f in files.items() if launches.is_candidate(n)})
+    findings = [masked.finding(one) for one in (*judging.folded(found), *map(_given, launched.findings))]
+    statistics = {
+        "files": len(picked),
+        "bytes": size,
+        "builds": made,
+        "launches": len(launched.names),
+        "sandboxes": launched.sandboxes,
+        "seconds": round(time.monotonic() - clock, 3),
+    }
+    every = {rule.id: rule for rule in (*rules, *launched.rules)}
+    return Report(
+        tool=Tool("sandscan", tool_version(), digest),
+        target=Target("check", ", ".join(printable(str(path)) for path in paths), judging.REPOSITORY),
+        image=Image(None, "", None, ImageConfig(), ()),
+        findings=tuple(sorted(findings, key=worst_first)),
+        means=(),
+        notifications=tuple(sorted(map(masked.notification, (*notes, *launched.notes)), key=unread_first)),
+        rules=tuple(every[i] for i in sorted(every)),
+        started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        statistics=statistics,
+    )
+
+
+def check_paths(*paths: str | Path, rules: Sequence[str | Path] = ()) -> Report:
+    """Look at files and folders, the current one if none is named: the Python API, exported as `scanner.check`.
+
+    `rules` are YARA files or folders beside ours. Raises UsageError, LimitError and RuleError.
+    """
+    return check([Path(p) for p in paths or (".",)], CheckOptions(tuple(Path(r) for r in rules)))
+
+
+def is_dockerfile(name: str, data: bytes) -> bool:
+    """By its name, or by its first instruction where the name says nothing."""
+    base = name.rsplit("/", 1)[-1]
+    if _OTHER.fullmatch(base):
+        return False
+    return _DOCKERFILE.fullmatch(base) is not None or (
+        base.lower().endswith(".docker") and _FIRST.match(data) is not None
+    )
+
+
+def _judged(
+    layers: Layers, files: dict[str, File], tree: Tree, options: CheckOptions, notes: list[Notification]
+) -> tuple[list[Finding], tuple[Rule, ...], str, int]:
+    """What is found but for the launches; the rules looked for, their digest, and how many Dockerfiles there are."""
+    made = [b for name, f in files.items() if is_dockerfile(name, f.data) and (b := _build(f, notes)) is not None]
+    found: list[Finding] = []
+    worker = Worker(options.limits)
+    try:
+        for build in made:
+            found += judging.built(build, files, tree, worker, notes)
+    finally:
+        worker.close()
+    names = Names(p for d in detectors() for p in (*d.wants.paths, *d.wants.keeps))
+    images = list(judging.pictured(layers, made, files, tree, lambda path: names.search(os.fsencode(path)), notes))
+    rules, digest = judging.rules(), ""
+    scanning = Options(rules=options.rules, limits=options.limits)
+    for number, (one, report) in enumerate(zip(images, judging.scanned(images, scanning), strict=True)):
+        found += judging.found(one, report)
+        notes += (_moved(note, one) for note in report.notifications if not number or note.path is not None)
+        if not number:
+            rules, digest = (*report.rules, *rules), report.tool.ruleset
+    return found, rules, digest, len(made)
+
+
+def _build(file: File, notes: list[Notification]) -> Build | None:
+    text = file.data.decode("utf-8", "surrogateescape")
+    try:
+        read = parse(text, file.name)
+    except (ParseError, LimitError) as e:
+        notes.append(_unread(file.name, str(e)))
+        return None
+    notes += (_unread(file.name, f"line {one.line}: {one.message}") for one in read.problems[:20])
+    return builds.read(read, text) if read.stages else None
+
+
+def _unread(name: str, why: str) -> Notification:
+    return Notification("source", Level.WARNING, why, os.fsencode(name))
+
+
+def _moved(note: Notification, one: judging.Pictured) -> Notification:
+    """The notification about the file of the repository, not about where an image would have it."""
+    path = note.path
+    if path is not None and path in one.origins:
+        path = os.fsencode(one.origins[path])
+    return Notification(note.stage, note.level, note.message, path, note.inner, None, note.count)
+
+
+def _given(finding: Finding) -> Finding:
+    place = finding.locations[0]
+    if not isinstance(place, LaunchLocation):
+        return finding  # what a runner does by default stands in no file
+    return replace(finding, source=SourceLine(place.file, place.line, place.line, Traced.GIVEN))

@@ -1,0 +1,161 @@
+"""The launch files of a repository: which belong together, and what each launch lets its sandboxes reach."""
+
+import os
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from scanner.errors import LimitError, ScannerError
+from scanner.model import Finding, LaunchLocation, Level, Location, Notification, Rule, printable
+
+SUFFIXES = (".yaml", ".yml", ".json", ".toml")
+LAUNCHES = 500
+"""Launches of one repository that are judged."""
+_NEVER = frozenset(
+    {
+        "package.json",
+        "package-lock.json",
+        "tsconfig.json",
+        "pyproject.toml",
+        "Cargo.toml",
+        "Cargo.lock",
+        "composer.json",
+    }
+)
+"""Names of other tools, whose files are many and large."""
+_DEVCONTAINER = "devcontainer"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the launches come to. `names` are the files that were taken for launch files."""
+
+    findings: tuple[Finding, ...]
+    notes: tuple[Notification, ...]
+    rules: tuple[Rule, ...]
+    names: tuple[str, ...]
+    sandboxes: int
+
+
+def is_candidate(name: str) -> bool:
+    """Whether a file may be a launch file, by its name: shell text that starts containers is judged by `egress`, not here."""
+    return name.lower().endswith(SUFFIXES) and posixpath.basename(name) not in _NEVER
+
+
+def judge(texts: Mapping[str, tuple[Path, bytes]]) -> Judged:
+    """Every launch in the files, by name. One that cannot be read is a notification, and the others are judged all the same."""
+    kinds = dict(_kinds(texts))
+    findings: dict[tuple[object, ...], Finding] = {}
+    notes: list[Notification] = []
+    sandboxes = 0
+    if not kinds:
+        return Judged((), (), (), (), 0)
+    from scanner.egress.findings import RULES
+    from scanner.egressing import EgressOptions, judge_launch
+
+    by_path = {str(path): name for name, (path, _) in texts.items()}
+    for number, (paths, about) in enumerate(_groups(kinds, texts)):
+        if number == LAUNCHES:
+            message = f"more than {LAUNCHES} launches: the rest were not judged; name a part of the repository"
+            notes.append(Notification("launch", Level.WARNING, message))
+            break
+        try:
+            report = judge_launch(paths, EgressOptions(cuts=False))
+        except ScannerError as e:
+            where = os.fsencode(about)
+            notes.append(Notification("launch", Level.WARNING, _named(printable(str(e)), by_path), where))
+            continue
+        sandboxes += len(report.egress.sandboxes) if report.egress is not None else 0
+        notes += (_note(note, by_path, about) for note in report.notifications)
+        for one in report.findings:
+            found = replace(one, locations=tuple(_placed(place, by_path) for place in one.locations))
+            first = found.locations[0]
+            line = first.line if isinstance(first, LaunchLocation) else 0
+            findings.setdefault((found.rule_id, first.display, line, found.message), found)
+    return Judged(tuple(findings.values()), tuple(notes), RULES, tuple(sorted(kinds)), sandboxes)
+
+
+def _kinds(texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[str, str]]:
+    """(name, format) of what a format recognises; a repository is full of others."""
+    from scanner.launch.plugin import Input
+    from scanner.launch.recognise import format_of
+
+    for name, (path, data) in texts.items():
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        kind = format_of(Input(name, text, path))
+        if kind is not None and kind.name != "docker-run":
+            yield name, kind.name
+
+
+def _groups(kinds: Mapping[str, str], texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[list[str], str]]:
+    """(paths, the file that stands for them) of what makes one launch."""
+    folders: dict[tuple[str, str], list[str]] = {}
+    for name, kind in sorted(kinds.items()):
+        folders.setdefault((posixpath.dirname(name), kind), []).append(name)
+    for (_, kind), names in folders.items():
+        if kind == "kubernetes":
+            yield [str(texts[name][0]) for name in names], names[0]
+        elif kind == "compose":
+            yield from _projects(names, texts)
+        else:
+            yield from (([str(texts[name][0])], name) for name in names)
+
+
+def _projects(names: Sequence[str], texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[list[str], str]]:
+    """A folder's project as docker compose takes it, then each further file on top of it: `-f compose.yaml -f compose.prod.yaml`."""
+    from scanner.launch.compose import find_project
+    from scanner.launch.plugin import ReadOptions
+
+    folder = texts[names[0]][0].parent
+    try:
+        project = [str(path) for path in find_project(folder, ReadOptions())]
+    except (ScannerError, OSError):
+        project = []  # reading it says why
+    if project:
+        yield [str(folder)], names[0]
+    for name in names:
+        path = texts[name][0]
+        if str(path) not in project:
+            yield [*project[:1], str(path)] if project and not _whole(texts[name][1]) else [str(path)], name
+
+
+def _whole(data: bytes) -> bool:
+    """Whether a Compose file stands by itself: each service says what it is made from."""
+    from scanner.launch.document import read_yaml
+
+    try:
+        documents = list(read_yaml(data.decode("utf-8"), ""))
+    except (ScannerError, UnicodeDecodeError, LimitError):
+        return True
+    services = documents[0].get("services") if documents else None
+    if services is None:
+        return False
+    return all(
+        v.get("image") is not None or v.get("build") is not None or v.get("extends") is not None
+        for _, v in services.pairs or ()
+    )
+
+
+def _placed(place: Location, by_path: Mapping[str, str]) -> Location:
+    if isinstance(place, LaunchLocation):
+        return replace(place, file=by_path.get(place.file) or by_path.get(os.path.normpath(place.file)) or place.file)
+    return place
+
+
+def _note(note: Notification, by_path: Mapping[str, str], about: str) -> Notification:
+    path = (
+        os.fsencode(about)
+        if note.path is None
+        else os.fsencode(by_path.get(os.fsdecode(note.path), os.fsdecode(note.path)))
+    )
+    return replace(note, path=path, message=_named(note.message, by_path))
+
+
+def _named(message: str, by_path: Mapping[str, str]) -> str:
+    """The message with the files' names in place of the paths by which they were opened."""
+    head = message.split(":", 1)[0]
+    return by_path[head] + message[len(head) :] if head in by_path else message

@@ -1,0 +1,127 @@
+"""Where a repository's files lie in the images built from it: what COPY says, and folders that are written like a root.
+
+The build's context is not known from a Dockerfile: a source is looked for from the Dockerfile's own folder up to the
+repository's root, and the first folder that has it counts.
+"""
+
+import posixpath
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import cache
+
+from scanner.checking.builds import Build, Copy, Stage
+
+PLACED = 20_000
+"""Files that the COPYs of one image place."""
+ABOVE = 16
+"""Folders above a Dockerfile that may be its context."""
+ROOTS = 50
+_ROOT = re.compile(
+    r"(?P<root>(?:.*/)?(?:rootfs|root|overlay|fs|image|files|skel|chroot|includes\.chroot|filesystem))/"
+    r"(?P<path>(?:etc|usr|var|root|home|opt|lib|srv|bin|sbin)/.+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The names of a repository's files, sorted."""
+
+    names: tuple[str, ...]
+
+    def has(self, name: str) -> bool:
+        at = bisect_left(self.names, name)
+        return at < len(self.names) and self.names[at] == name
+
+    def below(self, folder: str) -> Iterator[str]:
+        """The files in a folder and in the folders in it; "" is the root."""
+        prefix = f"{folder}/" if folder else ""
+        for at in range(bisect_left(self.names, prefix), len(self.names)):
+            if not self.names[at].startswith(prefix):
+                return
+            yield self.names[at]
+
+    def found(self, file: str, source: str) -> tuple[str, ...]:
+        """What a source of COPY names, seen from a Dockerfile: files and folders, by the first context that has any."""
+        wanted = posixpath.normpath("/" + source.lstrip("/")).lstrip("/")
+        for context in _contexts(file):
+            whole = posixpath.join(context, wanted) if wanted else context
+            if any(c in wanted for c in "*?["):
+                matched = tuple(self._matching(context, whole))
+                if matched:
+                    return matched
+            elif self.has(whole) or next(self.below(whole), None) is not None:
+                return (whole,)
+        return ()
+
+    def _matching(self, context: str, pattern: str) -> Iterator[str]:
+        """Files and folders by a pattern of Go's filepath.Match: `*` stays within a part."""
+        parts = pattern.split("/")
+        seen: dict[str, None] = {}
+        for name in self.below(context):
+            own = name.split("/")
+            if len(own) >= len(parts) and all(_part(p).match(o) for p, o in zip(parts, own, strict=False)):
+                seen.setdefault("/".join(own[: len(parts)]))
+                if len(seen) > PLACED:
+                    return
+        yield from seen
+
+
+@cache
+def _part(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern))
+
+
+def _contexts(file: str) -> Iterator[str]:
+    folder = posixpath.dirname(file)
+    for _ in range(ABOVE):
+        yield folder
+        if not folder:
+            return
+        folder = posixpath.dirname(folder)
+    yield ""
+
+
+def placed(build: Build, stage: Stage, tree: Tree, wanted: Callable[[str], bool]) -> tuple[dict[str, str], bool]:
+    """Paths in the stage's image (without leading slash) to the repository's files that lie there, as far as they are
+    `wanted`; and whether all were told."""
+    made: dict[str, str] = {}
+    looked = 0
+    for copy in (c for index in stage.lineage for c in build.stages[index].copies if c.stage is None):
+        for target, name in _copied(build, copy, tree):
+            looked += 1
+            if looked > PLACED:
+                return made, False
+            if wanted(target):
+                made[target] = name
+    return made, True
+
+
+def _copied(build: Build, copy: Copy, tree: Tree) -> Iterator[tuple[str, str]]:
+    target = copy.target.strip("/")
+    for source in copy.sources:
+        found = tree.found(build.file, source)
+        several = copy.is_folder or len(found) > 1
+        for one in found:
+            if tree.has(one):
+                yield (_joined(target, posixpath.basename(one)) if several else target), one
+            else:
+                for name in tree.below(one):
+                    yield _joined(target, name[len(one) :].lstrip("/")), name
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def roots(tree: Tree) -> Mapping[str, Sequence[tuple[str, str]]]:
+    """Folders that are written like a root, such as `docker/rootfs`: their files as (path in the root, name)."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name in tree.names:
+        if matched := _ROOT.fullmatch(name):
+            if matched["root"] not in found and len(found) >= ROOTS:
+                continue
+            found.setdefault(matched["root"], []).append((matched["path"], name))
+    return found

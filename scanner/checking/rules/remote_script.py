@@ -1,0 +1,189 @@
+"""Scripts that a build or a container fetches and runs, unread by whoever wrote the Dockerfile."""
+
+import re
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+from scanner.checking.builds import Order, When
+from scanner.checking.rules.commands import is_url
+from scanner.checking.rules.plugin import WHEN, Check, Hit, Seen, Sign
+from scanner.credentials import mask
+from scanner.detectors.launchers.points import SHELLS
+from scanner.model import Confidence, Rule, Severity, capital, printable
+
+RULE = Rule(
+    id="build/remote-script",
+    name="Script fetched and run by a build",
+    severity=Severity.MEDIUM,
+    description="A RUN, CMD or ENTRYPOINT that hands what it fetches to a shell or an interpreter (`curl … | sh`, "
+    '`bash <(curl …)`, `sh -c "$(wget -qO- …)"`), or runs a script that it fetched, without comparing it with a checksum or a signature.',
+    help="Whoever holds the other end decides what the image becomes, at each build anew, and can answer a build server otherwise than a "
+    "reader. Fetch a named version, compare it (sha256sum -c, gpg --verify, ADD --checksum=sha256:…), then run it; or install a package.",
+    references=(
+        "https://attack.mitre.org/techniques/T1195/002/",
+        "https://docs.docker.com/reference/dockerfile/#add---checksum",
+    ),
+    attack=("T1195.002", "T1059.004", "T1105"),
+)
+
+_INTERPRETER = re.compile(r"(?:python|pypy|perl|ruby|node|nodejs|php|lua|deno|bun)[\d.]*")
+_SCRIPT = re.compile(r"(?i)\.(?:sh|bash|py|pl|rb|js|run|ps1)\Z|install|setup|bootstrap|get-")
+_CHECKS = re.compile(
+    r"(?:sha(?:1|224|256|384|512)sum|md5sum|shasum|b2sum|gpgv?2?|cosign|minisign|signify|slsa-verifier|rhash|cksum)"
+)
+_CODE = re.compile(
+    r"urlopen|requests\.get|urlretrieve|httpx\.get|http\.client|LWP::|Net::HTTP|open-uri|fetch\(|https?\.get\("
+)
+_RUNS = re.compile(r"\bexec\b|\beval\b|os\.system|subprocess|compile\(|\bsystem\b|popen|child_process|new Function")
+_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:]+\]")
+_PASTES = re.compile(
+    r"(?:^|\.)(?:pastebin\.com|paste\.ee|hastebin\.com|ghostbin\.\w+|transfer\.sh|0x0\.st|ix\.io|termbin\.com|dpaste\.\w+|rentry\.co|"
+    r"controlc\.com|file\.io|bashupload\.com|temp\.sh|oshi\.at|ngrok\.io|ngrok-free\.app|trycloudflare\.com|onion)\Z"
+)
+_UNCHECKED = frozenset({"-k", "--insecure", "--no-check-certificate"})
+
+
+def judge(seen: Seen) -> Iterator[Hit]:
+    fetched: list[Order] = []
+    for number, order in enumerate(seen.orders):
+        command = order.command
+        if command.name in ("curl", "wget"):
+            fetched.append(order)
+        if command.remote:
+            continue
+        if command.fetched:
+            how = _how(order)
+            if how is None or (how == "file" and _checked(seen.orders[:number], command.fetched)):
+                continue
+            fetcher = next((f for f in reversed(fetched) if command.fetched in f.command.argv), None)
+            yield _hit(seen, order, fetcher, command.fetched, how)
+        elif (source := _one_liner(order)) is not None:
+            yield _hit(seen, order, None, source, "code")
+    yield from _added(seen)
+
+
+def _how(order: Order) -> str | None:
+    """text: a shell or an interpreter reads it as its orders; file: it was kept, then run; program: what ran may be no script.
+    None where it is only data."""
+    command = order.command
+    name, words = command.name, [w for w in command.argv[1:] if not w.startswith(("-", "+")) or w == "-"]
+    if name == "eval":
+        return "text"
+    if name in SHELLS or name in (".", "source"):
+        given = "$()" in command.argv or any(w == "/dev/fd/63" for w in words[:1])
+        reads = not words or words[0] in ("-", "/dev/stdin") or "-s" in command.argv
+        return "text" if given or reads else "file"
+    if _INTERPRETER.fullmatch(name):
+        if "$()" in command.argv or any(w == "/dev/fd/63" for w in words[:1]):
+            return "text"
+        if any(re.fullmatch(r"-[A-Za-z]*[cemn]|--eval|--print|-pe|-ne|-p", w) for w in command.argv[1:]):
+            return None  # its orders stand there; what it reads is data
+        return "text" if not words or words[0] == "-" else "file"
+    if command.path == command.program and "/" not in command.program:
+        return None
+    return "file" if _SCRIPT.search(name) else "program" if "/" in command.program else None
+
+
+def _checked(before: Sequence[Order], url: str) -> bool:
+    """Whether something was compared between the fetch and here."""
+    for order in reversed(before):
+        if _CHECKS.fullmatch(order.command.name) or (order.command.name == "openssl" and "dgst" in order.command.argv):
+            return True
+        if url in order.command.argv:
+            return False
+    return False
+
+
+def _one_liner(order: Order) -> str | None:
+    """`python -c 'exec(urlopen(…).read())'`: what it fetches, or that it does."""
+    command = order.command
+    if not _INTERPRETER.fullmatch(command.name):
+        return None
+    source = " ".join(command.argv[1:]) + "\n" + command.stdin
+    if not (_CODE.search(source) and _RUNS.search(source)):
+        return None
+    found = re.search(r"https?://[^\s\"'<>)]+", source)
+    return found.group() if found else "an address"
+
+
+def _hit(seen: Seen, order: Order, fetcher: Order | None, url: str, how: str) -> Hit:
+    shown = printable(mask(url), 200)
+    reasons = list(_reasons(url, fetcher))
+    severity = Severity.HIGH if reasons or order.when is When.START else Severity.MEDIUM
+    if how == "program" and order.when is not When.START:
+        severity = Severity.MEDIUM if reasons else Severity.LOW
+    done = {"text": "is run as it comes", "code": "is run as it comes"}.get(how, "is fetched and run")
+    why = f"; {', '.join(reasons)}" if reasons else ""
+    name = printable(order.command.name, 40)
+    message = (
+        f"{order.via}: {shown} {done} by {name} {WHEN[order.when]}, and nobody compares it with what was meant{why}."
+    )
+    line = seen.line_of(order, order.command.name)
+    signs = [Sign("run", printable(mask(" ".join(order.command.argv)), 200), order.file, line)]
+    if fetcher is not None:
+        signs.append(Sign("fetch", printable(mask(" ".join(fetcher.command.argv)), 200), fetcher.file, fetcher.line))
+    confidence = Confidence.HIGH if how != "program" else Confidence.MEDIUM
+    return Hit(severity, confidence, message, tuple(signs), (shown,), {"url": shown, "when": order.when.value})
+
+
+def _reasons(url: str, fetcher: Order | None) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return
+    if parts.scheme.lower() == "http":
+        yield "whoever is on the way can change it (http)"
+    if fetcher is not None and any(
+        w in _UNCHECKED or re.fullmatch(r"-[a-zA-Z]*k[a-zA-Z]*", w)
+        for w in fetcher.command.argv[1:]
+        if fetcher.command.name == "curl" or w in _UNCHECKED
+    ):
+        yield "the server's certificate is not checked"
+    if _ADDRESS.fullmatch(host):
+        yield "its server has no name"
+    elif _PASTES.search(host.lower()):
+        yield "its host keeps files of anybody"
+
+
+def _added(seen: Seen) -> Iterator[Hit]:
+    """ADD of an address whose file is run afterwards."""
+    for copy in seen.stage.copies:
+        for source in copy.sources if copy.keyword == "ADD" and not copy.checked else ():
+            if not is_url(source) or source.endswith(".git"):
+                continue
+            name = re.split(r"[?#]", source, maxsplit=1)[0].rsplit("/", 1)[-1]
+            path = f"{copy.target.rstrip('/')}/{name}" if copy.is_folder else copy.target
+            order = next((o for o in seen.orders if _runs(o, path)), None)
+            if order is None or _checked(seen.orders[: seen.orders.index(order)], source):
+                continue
+            shown = printable(mask(source), 200)
+            reasons = list(_reasons(source, None))
+            why = f"; {', '.join(reasons)}" if reasons else ""
+            message = (
+                f"ADD: {shown} is fetched, and run {WHEN[order.when]}, and nobody compares it with what was meant{why}."
+            )
+            signs = (
+                Sign("fetch", shown, seen.build.file, copy.line),
+                Sign("run", printable(mask(" ".join(order.command.argv)), 200), order.file, order.line),
+            )
+            severity = Severity.HIGH if reasons or order.when is When.START else Severity.MEDIUM
+            yield Hit(
+                severity, Confidence.HIGH, capital(message), signs, (shown,), {"url": shown, "when": order.when.value}
+            )
+
+
+def _runs(order: Order, path: str) -> bool:
+    """Whether a command runs the file, itself or by a shell or an interpreter."""
+    command = order.command
+    if command.path == path:
+        return True
+    if command.name in SHELLS or command.name in (".", "source") or _INTERPRETER.fullmatch(command.name):
+        file = next((w for w in command.argv[1:] if not w.startswith("-")), "")
+        return file == path or (
+            bool(command.folder) and f"{command.folder.rstrip('/')}/{file.removeprefix('./')}" == path
+        )
+    return False
+
+
+PLUGIN = Check(RULE, judge)
