@@ -46,6 +46,7 @@ from scanner.sources.recognise import open_target
 from scanner.version import tool_version
 
 if TYPE_CHECKING:
+    from scanner.content.worker import Worker
     from scanner.onepass import Engine, Progress
 
 STAMPED = 2_000_000
@@ -105,16 +106,18 @@ def scan_opened(
     options: Options,
     progress: Callable[[Step], None] = lambda _: None,
     known: dict[str, LayerRecord] | None = None,
+    worker: "Worker | None" = None,
 ) -> Report:
     """The report on a target that is open already; it stays open. Raises RuleError and TargetError, as `scan` does.
 
     `known` is handed on from scan to scan with the same options, where one image lies in the other: layers are read once.
+    `worker` is one that the caller has running, and closes; None starts one where a file needs it.
     """
     started, clock = datetime.now(UTC), time.monotonic()
     ruleset = load_rules(options.rules)
     with ExitStack() as stack:
         found = detectors()
-        engine = _Starter(ruleset, found, options, _is_large(opened), stack)
+        engine = _Starter(ruleset, found, options, _is_large(opened), stack, worker)
         records, notes, cached = _layers(opened, engine, options.cache, progress, {} if known is None else known)
         image = masked.history(_completed(opened.image, records))
         findings, means, more = _judge(opened.target, image, records, found)
@@ -170,9 +173,16 @@ class _Starter:
     """What looks at layers, made when the first one is not in the cache: it takes longer to load than a cached scan does."""
 
     def __init__(
-        self, ruleset: Ruleset, found: Sequence[Detector], options: Options, large: bool, stack: ExitStack
+        self,
+        ruleset: Ruleset,
+        found: Sequence[Detector],
+        options: Options,
+        large: bool,
+        stack: ExitStack,
+        worker: "Worker | None",
     ) -> None:
         self._ruleset, self._found, self._options, self._large, self._stack = ruleset, found, options, large, stack
+        self._worker = worker
         self.is_started = False
         versions = ((d.name, d.version) for d in found)
         self.key = record_key(ruleset.digest, versions, options.limits, options.use_prefilter)
@@ -184,8 +194,10 @@ class _Starter:
 
         options, self.is_started = self._options, True
         spool = options.cache.folder if options.cache is not None else None
-        worker = Worker(options.limits)
-        self._stack.callback(worker.close)
+        worker = self._worker
+        if worker is None:
+            worker = Worker(options.limits)
+            self._stack.callback(worker.close)
         aside = Worker(options.limits) if options.use_prefilter and self._large else None
         if aside is not None:
             self._stack.callback(aside.close)

@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import combinations
 from math import comb
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from scanner.errors import LimitError, ParseError, RuleError, ScannerError
 from scanner.model import Rule, Severity, printable
-from scanner.yaratext import MetaValue, RuleText, number, parse
+from scanner.yaratext import Include, MetaValue, RuleText, number, parse
 
 VERSION = 1
 """Of what a match holds and means: part of the digest."""
@@ -228,7 +229,7 @@ def _read(path: Path, namespace: str, behaviour: str, shown: str) -> SourceFile:
 
     def take(file: Path, file_shown: str, caller: str | None, above: tuple[Path, ...]) -> str:
         text = _text(file, file_shown)
-        for item in parse(text):
+        for item in _items(text):
             if isinstance(item, RuleText):
                 rules.append((file_shown, item))
             elif (inner := (file.parent / item.name).resolve()) in above:
@@ -244,6 +245,12 @@ def _read(path: Path, namespace: str, behaviour: str, shown: str) -> SourceFile:
         _yara_compile([SourceFile(namespace, behaviour, shown, path, _text(path, shown), (), included)])
         raise RuleError(f"{shown}: {e}. Correct the rule, or leave the file out.") from e
     return SourceFile(namespace, behaviour, shown, path, text, tuple(rules), included)
+
+
+@lru_cache(maxsize=64)
+def _items(text: str) -> tuple[RuleText | Include, ...]:
+    """A file's rules and includes: a scan of many images asks for the same ones again and again."""
+    return tuple(parse(text))
 
 
 def _text(path: Path, shown: str) -> str:

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,22 +137,20 @@ def _judged(
 ) -> tuple[list[Finding], tuple[Rule, ...], str, int]:
     """What is found but for the launches; the rules looked for, their digest, and how many Dockerfiles there are."""
     made = [b for name, f in files.items() if is_dockerfile(name, f.data) and (b := _build(f, notes)) is not None]
+    names = Names(p for d in detectors() for p in (*d.wants.paths, *d.wants.keeps))
+    rules, digest = judging.rules(), ""
     found: list[Finding] = []
-    worker = Worker(options.limits)
-    try:
+    with closing(Worker(options.limits)) as worker:
         for build in made:
             found += judging.built(build, files, tree, worker, notes)
-    finally:
-        worker.close()
-    names = Names(p for d in detectors() for p in (*d.wants.paths, *d.wants.keeps))
-    images = list(judging.pictured(layers, made, files, tree, lambda path: names.search(os.fsencode(path)), notes))
-    rules, digest = judging.rules(), ""
-    scanning = Options(rules=options.rules, limits=options.limits)
-    for number, (one, report) in enumerate(zip(images, judging.scanned(images, scanning), strict=True)):
-        found += judging.found(one, report)
-        notes += (_moved(note, one) for note in report.notifications if not number or note.path is not None)
-        if not number:
-            rules, digest = (*report.rules, *rules), report.tool.ruleset
+        images = list(judging.pictured(layers, made, files, tree, lambda path: names.search(os.fsencode(path)), notes))
+        scanning = Options(rules=options.rules, limits=options.limits)
+        reports = judging.scanned(images, scanning, worker)
+        for number, (one, report) in enumerate(zip(images, reports, strict=True)):
+            found += judging.found(one, report)
+            notes += (_moved(note, one) for note in report.notifications if not number or note.path is not None)
+            if not number:
+                rules, digest = (*report.rules, *rules), report.tool.ruleset
     return found, rules, digest, len(made)
 
 

@@ -178,19 +178,19 @@ def _words(config: ImageConfig) -> frozenset[str]:
     return frozenset(word.rsplit("/", 1)[-1] for word in re.split(r"[\s\"'=:;,()&|]+", said) if word)
 
 
-def scanned(images: Sequence[Pictured], options: Options) -> Iterator[Report]:
+def scanned(images: Sequence[Pictured], options: Options, worker: Worker) -> Iterator[Report]:
     """Each image's report. The layers are read once, together: what reads them takes longer to start than most repositories take."""
     known: dict[str, LayerRecord] = {}
     layers = tuple(Layer(i, None) for i in range(len(images)))
     blobs = tuple(one.blob for one in images)
     with _opened(blobs, layers, ImageConfig()) as everything:
-        whole = scan_opened(everything, options, known=known)
+        whole = scan_opened(everything, options, known=known, worker=worker)
     if len(images) == 1:
         yield whole
         return
     for one in images:
         with _opened((one.blob,), (_LAYER,), one.config) as opened:
-            yield scan_opened(opened, options, known=known)
+            yield scan_opened(opened, options, known=known, worker=worker)
 
 
 def _opened(blobs: tuple[TarBlob, ...], layers: tuple[Layer, ...], config: ImageConfig) -> OpenImage:
