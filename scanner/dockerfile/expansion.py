@@ -30,7 +30,8 @@ class Step:
     `words` and `flags` are those of the instruction with variables replaced and quotes removed, where the builder does that; the words of
     RUN, CMD, ENTRYPOINT, SHELL, HEALTHCHECK and ONBUILD are as written, a shell may replace more. `environment` is what ENV set before the
     instruction, `arguments` the ARGs in scope that have a value and that ENV does not hide, in the order in which they were declared:
-    what a RUN sees. Of ARG, the words are `NAME=VALUE` with the value that holds.
+    what a RUN sees. Of ARG, the words are `NAME=VALUE` with the value that holds. `texts` are the heredocs' as files or commands get
+    them: in those of COPY and ADD variables are replaced, those of RUN are left to its shell.
     """
 
     instruction: Instruction
@@ -38,6 +39,7 @@ class Step:
     flags: tuple[tuple[str, str], ...]
     arguments: Mapping[str, str]
     environment: Mapping[str, str]
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,13 @@ def with_defaults(file: Dockerfile) -> Dockerfile:
     return replace(file, stages=tuple(replace(s, expanded=state.one(s.base, state.meta, s.line)) for s in file.stages))
 
 
-def expanded(file: Dockerfile, build_args: Mapping[str, str] | None = None) -> Expanded:
-    """What the builder makes of the file with these `--build-arg`s. Platform arguments (TARGETARCH, …) count only where they are given."""
+def expanded(
+    file: Dockerfile, build_args: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+) -> Expanded:
+    """What the builder makes of the file with these `--build-arg`s. Platform arguments (TARGETARCH, …) count only where they are given.
+
+    `environment` is what the images set that stages are built from; a builder knows it from their configuration.
+    """
     state = _State(file, dict(build_args or {}))
     made: list[ExpandedStage] = []
     names: dict[str, int] = {}
@@ -80,11 +87,11 @@ def expanded(file: Dockerfile, build_args: Mapping[str, str] | None = None) -> E
     for index, stage in enumerate(file.stages):
         base = state.one(stage.base, state.meta, stage.line)
         parent = names.get(base.lower())
-        inherited = environments[parent] if parent is not None else {}
+        inherited = environments[parent] if parent is not None else environment or {}
         platform = None if stage.platform is None else state.one(stage.platform, state.meta, stage.line)
-        steps, environment = state.steps(stage, inherited)
+        steps, own = state.steps(stage, inherited)
         made.append(ExpandedStage(index, replace(stage, expanded=base, platform=platform), parent, steps))
-        environments.append(environment)
+        environments.append(own)
         if stage.name is not None:
             names[stage.name] = index
     return Expanded(tuple(made), tuple(state.problems))
@@ -114,13 +121,14 @@ class _State:
         if len(self.problems) < 100:
             self.problems.append(Problem(line, message))
 
-    def one(self, text: str, variables: Mapping[str, str], line: int) -> str:
+    def one(self, text: str, variables: Mapping[str, str], line: int, *, quotes: bool = True) -> str:
         """The text with variables replaced; as written, and a problem, where that fails."""
-        if not any(c in text for c in ("$", "'", '"', self.file.escape)):
+        escape = self.file.escape if quotes else "\\"
+        if not any(c in text for c in ("$", "'", '"', escape)):
             return text
         try:
             self.afford()
-            value = word(text, variables.get, self.file.escape)
+            value = word(text, variables.get, escape, quotes=quotes)
         except (ParseError, LimitError) as e:
             self.say(line, f"{printable(text, 60)} stays as it is: {printable(str(e), 120)}")
             return text
@@ -156,7 +164,11 @@ class _State:
                 taken = self.replaced(one, variables)
             elif keyword == "ARG":
                 taken = self.arguments(one, variables)
-            made.append(Step(one, taken, flags, declared, environment))
+            texts = tuple(
+                self.one(h.text, variables, h.line, quotes=False) if h.expand and keyword in ("ADD", "COPY") else h.text
+                for h in one.heredocs
+            )
+            made.append(Step(one, taken, flags, declared, environment, texts))
             if keyword in ("ENV", "ARG") and taken:
                 pairs = {name: value for name, equals, value in (w.partition("=") for w in taken) if equals}
                 before = environment if keyword == "ENV" else declared

@@ -20,9 +20,12 @@ _SPECIAL = "@*#?-$!0"
 Lookup = Callable[[str], str | None]
 
 
-def word(text: str, lookup: Lookup, escape: str = "\\", *, raw_quotes: bool = False, skip_unset: bool = False) -> str:
-    """The text with variables replaced and quotes removed, spaces kept: one value. Raises ParseError and LimitError."""
-    return _Lexer(text, lookup, escape, raw_quotes, False, skip_unset).run()[0]
+def word(text: str, lookup: Lookup, escape: str = "\\", *, quotes: bool = True) -> str:
+    """The text with variables replaced and quotes removed, spaces kept: one value. Raises ParseError and LimitError.
+
+    Without `quotes` they are characters like any other, as in a here-document.
+    """
+    return _Lexer(text, lookup, escape, quotes=quotes).run()[0]
 
 
 def words(
@@ -77,9 +80,17 @@ class _Words:
 
 class _Lexer:
     def __init__(
-        self, text: str, lookup: Lookup, escape: str, raw_quotes: bool, raw_escapes: bool, skip_unset: bool
+        self,
+        text: str,
+        lookup: Lookup,
+        escape: str,
+        raw_quotes: bool = False,
+        raw_escapes: bool = False,
+        skip_unset: bool = False,
+        quotes: bool = True,
     ) -> None:
         self._text, self._lookup, self._escape = text, lookup, escape
+        self._special = "'\"<" if quotes else "<"
         self._raw_quotes, self._raw_escapes, self._skip_unset = raw_quotes, raw_escapes, skip_unset
         self._at = self._depth = self._made = 0
         self._buffer: list[str] = []
@@ -109,7 +120,7 @@ class _Lexer:
             if c == "$":
                 value = self._dollar()
                 found.add(value)
-            elif c in "'\"<":
+            elif c in self._special:
                 value = (
                     self._single() if c == "'" else self._double(raw_escapes) if c == '"' else self._perhaps_heredoc()
                 )

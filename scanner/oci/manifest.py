@@ -115,6 +115,28 @@ def index(data: bytes, what: str) -> tuple[Child, ...]:
     return tuple(children)
 
 
+def attestations(data: bytes, what: str) -> Mapping[str, Descriptor]:
+    """What an index attests of its images: manifests of statements by the digest of the image's manifest (BuildKit,
+    docs/attestations/attestation-storage.md)."""
+    found = {}
+    for number, entry in enumerate(document_of(data, what).objects("manifests")):
+        notes = dict(entry.mapping("annotations"))
+        if notes.get("vnd.docker.reference.type") == "attestation-manifest":
+            subject = notes.get("vnd.docker.reference.digest", "")
+            found[subject] = _descriptor(entry, f"{what}, manifest {number}")
+    return found
+
+
+def statements(data: bytes, what: str, predicates: str) -> tuple[Descriptor, ...]:
+    """The in-toto statements of an attestation's manifest whose predicate's type begins so."""
+    return tuple(
+        _descriptor(entry, f"{what}, layer {number}")
+        for number, entry in enumerate(document_of(data, what).objects("layers"))
+        if entry.text("mediaType") == "application/vnd.in-toto+json"
+        and dict(entry.mapping("annotations")).get("in-toto.io/predicate-type", "").startswith(predicates)
+    )
+
+
 def manifest(data: bytes, what: str) -> Manifest:
     """One image's manifest. Raises SourceError for anything else, such as an attestation or a chart."""
     document = document_of(data, what)

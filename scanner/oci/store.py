@@ -1,6 +1,6 @@
 """Which image of a store is meant, and its parts: the same for a layout in a directory, in a tar, or behind a registry."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -48,6 +48,17 @@ class Budget:
             )
 
 
+Provenance = Callable[[], tuple[bytes, ...]]
+"""Reads, while the image is open, what its builder states of the build: in-toto statements. Raises SourceError and LimitError."""
+PROVENANCE = "https://slsa.dev/provenance/"
+MAX_STATEMENTS = 4
+
+
+def unattested() -> tuple[bytes, ...]:
+    """The provenance of an image that comes with none."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """An image with its layers; `manifest` is its digest where it has one."""
@@ -56,6 +67,7 @@ class Loaded:
     blobs: tuple[TarBlob, ...]
     manifest: str | None = None
     notifications: tuple[Notification, ...] = ()
+    provenance: Provenance = unattested
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +102,12 @@ def candidates(store: Store, roots: Sequence[Child], what: str) -> list[Candidat
         return store.document(child.descriptor, name), name
 
     def walk(
-        child: Child, names: tuple[str, ...], above: tuple[str, ...], root: int, depth: int
+        child: Child,
+        names: tuple[str, ...],
+        above: tuple[str, ...],
+        root: int,
+        depth: int,
+        attested: Mapping[str, Descriptor],
     ) -> Iterator[Candidate]:
         assert child.descriptor.digest is not None, "an index names every digest"
         names = tuple(dict.fromkeys((*names, *child.names)))
@@ -102,20 +119,22 @@ def candidates(store: Store, roots: Sequence[Child], what: str) -> list[Candidat
             if manifest.kind(data, name, media_type) == "index":
                 if depth >= MAX_DEPTH:
                     raise SourceError(f"{what} has indexes nested more than {MAX_DEPTH} deep")
+                attested = manifest.attestations(data, name)
                 for inner in manifest.index(data, name):
-                    yield from walk(inner, names, digests, root, depth + 1)
+                    yield from walk(inner, names, digests, root, depth + 1, attested)
                 return
         elif held and child.platform is None:
             data, name = document(child)
             if not manifest.is_image(data, name):
                 return
-        yield Candidate(names, digests, child.platform, root, partial(load, store, child.descriptor, what), held)
+        opened = partial(load, store, child.descriptor, what, attested.get(child.descriptor.digest))
+        yield Candidate(names, digests, child.platform, root, opened, held)
 
-    return [found for number, child in enumerate(roots) for found in walk(child, (), (), number, 0)]
+    return [found for number, child in enumerate(roots) for found in walk(child, (), (), number, 0, {})]
 
 
-def load(store: Store, descriptor: Descriptor, what: str) -> Loaded:
-    """The image of one manifest. Raises SourceError where its parts do not fit each other."""
+def load(store: Store, descriptor: Descriptor, what: str, attested: Descriptor | None = None) -> Loaded:
+    """The image of one manifest, `attested` by another. Raises SourceError where its parts do not fit each other."""
     name = f"the manifest of {what}"
     data = store.document(descriptor, name)
     if manifest.kind(data, name, descriptor.media_type) != "manifest":
@@ -125,7 +144,20 @@ def load(store: Store, descriptor: Descriptor, what: str) -> Loaded:
     image, notes = manifest.image(config, f"the config of {what}", parts.config.digest)
     check_counts(len(parts.layers), image, what)
     blobs = tuple(store.blob(layer, stored) for layer, stored in zip(image.layers, parts.layers, strict=True))
-    return Loaded(image, blobs, descriptor.digest, notes)
+    provenance = unattested if attested is None else partial(_statements, store, attested, what)
+    return Loaded(image, blobs, descriptor.digest, notes, provenance)
+
+
+def _statements(store: Store, attested: Descriptor, what: str) -> tuple[bytes, ...]:
+    """What the builder states; nothing where an archive lists the attestation and does not hold it."""
+    if attested.digest is None or not store.has(attested.digest):
+        return ()
+    name = f"the attestation of {what}"
+    data = store.document(attested, name)
+    found = [
+        d for d in manifest.statements(data, name, PROVENANCE)[:MAX_STATEMENTS] if d.digest and store.has(d.digest)
+    ]
+    return tuple(store.document(one, name) for one in found)
 
 
 def check_counts(stored: int, image: Image, what: str) -> None:

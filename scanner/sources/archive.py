@@ -23,6 +23,7 @@ def open_archive(name: str, options: SourceOptions) -> OpenImage:
             loaded.blobs,
             loaded.notifications,
             stack.pop_all(),
+            loaded.provenance,
         )
 
 

@@ -86,6 +86,7 @@ def open_docker(name: str, options: SourceOptions) -> OpenImage:
             loaded.blobs,
             (*notes, *loaded.notifications),
             stack.pop_all(),
+            loaded.provenance,
         )
 
 

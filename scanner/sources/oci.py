@@ -123,6 +123,7 @@ def open_layout(name: str, options: SourceOptions) -> OpenImage:
             loaded.blobs,
             loaded.notifications,
             stack.pop_all(),
+            loaded.provenance,
         )
 
 

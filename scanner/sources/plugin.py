@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scanner.model import Image, Limits, Notification, Target
 from scanner.oci.blob import Blob
+from scanner.oci.store import Provenance, unattested
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,17 @@ class SourceOptions:
 
 @dataclass(frozen=True, slots=True)
 class OpenImage:
-    """An image ready to be read: `blobs[i]` holds `image.layers[i]`. Leave its `with` block to let go of everything."""
+    """An image ready to be read: `blobs[i]` holds `image.layers[i]`. Leave its `with` block to let go of everything.
+
+    `provenance` reads what the builder states of the build, where that came with the image.
+    """
 
     target: Target
     image: Image
     blobs: tuple[Blob, ...]
     notifications: tuple[Notification, ...] = ()
     resources: ExitStack = field(default_factory=ExitStack)
+    provenance: Provenance = unattested
 
     def __enter__(self) -> "OpenImage":
         return self

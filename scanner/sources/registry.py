@@ -66,6 +66,7 @@ def open_registry(name: str, options: SourceOptions) -> OpenImage:
             loaded.blobs,
             loaded.notifications,
             stack.pop_all(),
+            loaded.provenance,
         )
 
 
