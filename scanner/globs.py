@@ -41,9 +41,10 @@ class Glob:
     """A pattern that is ready to match; `of` makes one."""
 
     pattern: str
-    _start: str = ""
-    _end: str = ""
-    _literal: bool = True
+    _literal: str | None = None
+    """The text itself, where the pattern has no signs."""
+    _within: str = ""
+    """What every text of the pattern holds: most texts are refused by that alone."""
     _steps: tuple[_Set | None, ...] = ()
     """What leads from a state to the next one; None: nothing does but a jump."""
     _loops: tuple[_Set | None, ...] = ()
@@ -54,9 +55,9 @@ class Glob:
 
     def matches(self, text: str) -> bool:
         """Whether the whole text is of the pattern."""
-        if self._literal:
-            return text == self._start
-        if not (text.startswith(self._start) and text.endswith(self._end)):
+        if self._literal is not None:
+            return text == self._literal
+        if self._within not in text:
             return False
         states = self._closed(1)
         for character in text:
@@ -93,9 +94,9 @@ def of(pattern: str) -> Glob:
     pattern = relative(pattern)
     if not pattern:
         raise ValueError("an empty pattern matches nothing")
-    signs = [found.start() for found in _SIGNS.finditer(pattern)]
-    if not signs:
+    if not _SIGNS.search(pattern):
         return Glob(pattern, pattern)
+    run = within = ""
     steps: list[_Set | None] = []
     loops: list[_Set | None] = []
     one = two = 0
@@ -107,7 +108,8 @@ def of(pattern: str) -> Glob:
 
     at = 0
     while at < len(pattern):
-        begins = at == 0 or pattern[at - 1] == "/"
+        begins, before = at == 0 or pattern[at - 1] == "/", run
+        run = ""
         if pattern.startswith("/**", at) and at + 3 == len(pattern):
             two |= state(_SLASH)
             one |= state(None, _ANY)
@@ -131,13 +133,11 @@ def of(pattern: str) -> Glob:
         else:
             point = ord(pattern[at])
             state(_Set(((point, point),), slash=True))
+            run = before + pattern[at]
+            within = max(within, run, key=len)
             at += 1
     loops.append(None)  # of the last state, which nothing leaves
-    last = max(signs[-1], pattern.rfind("]"))
-    # a slash before `**` at the end may be left out, so that it is no part of what each text begins with
-    start = pattern[: signs[0]].removesuffix("/") if pattern.startswith("**", signs[0]) else pattern[: signs[0]]
-    end = "" if pattern[last + 1 : last + 2] == "/" else pattern[last + 1 :]
-    return Glob(pattern, start, end, False, tuple(steps), tuple(loops), (one, two))
+    return Glob(pattern, None, within, tuple(steps), tuple(loops), (one, two))
 
 
 def relative(path: str) -> str:

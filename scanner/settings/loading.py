@@ -145,7 +145,11 @@ class _Reader:
             for name, at, value in own.items():
                 if name not in by_name:
                     elsewhere = [c for c in self.commands if any(k.name == name for k in self.commands[c])]
-                    more = f"; {' and '.join(elsewhere)} have it" if elsewhere else hint(name, list(by_name))
+                    more = (
+                        f"; {' and '.join(elsewhere)} {'has' if len(elsewhere) == 1 else 'have'} it"
+                        if elsewhere
+                        else hint(name, list(by_name))
+                    )
                     raise wrong(at, f"{command} has no option {printable(name)!r}{more}")
                 options[command][by_name[name].parameter] = self._option(by_name[name], at, value)
         return Settings(self.name, self.found, options, entries)

@@ -118,7 +118,8 @@ def render(baseline: Baseline) -> str:
                 "rule": known.rule,
                 "path": known.path,
                 "message": known.message,
-            }
+            },
+            ensure_ascii=False,
         )
         for known in sorted(baseline.entries, key=_key)
     ]
