@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 
-from scanner.model import Finding, Json, Report, printable
+from scanner.model import Json, printable
 from scanner.model.run import FileChange, Run
 from scanner.reports import timeline, watched, words
 
 MOMENTS = 20_000
-FINDINGS = 500
 ROWS = 500
 """Targets, questions, folders, sockets."""
 CHANGES = 5_000
@@ -17,9 +16,7 @@ OUTPUT = 16_384
 SORTS = tuple(timeline.Sort)
 
 
-def data(report: Report, run: Run) -> dict[str, Json]:
-    rules = words.rules(report)
-    findings = words.worst_first(report.findings)
+def data(run: Run) -> dict[str, Json]:
     moments = timeline.moments(run)
     aims, asked = watched.gathered(watched.aims(run)), watched.asked(run)
     find = watched.finder(run)
@@ -28,11 +25,8 @@ def data(report: Report, run: Run) -> dict[str, Json]:
     telling = watched.telling_sockets(run)
     sockets = [*telling, *(one for one in run.sockets if one not in telling)] if len(run.sockets) <= ROWS else telling
     return {
-        "started": run.started,
-        "head": [list(pair) for pair in (*watched.head(run), ("found", words.tally(report.findings)))],
-        "nothing": words.sentence(words.nothing_found(report)),
-        "findings": [_finding(one, rules[one.rule_id].help) for one in findings[:FINDINGS]],
-        "findingsLeft": max(len(findings) - FINDINGS, 0),
+        "started": None if watched.instant(run.started) is None else run.started,
+        "head": [list(pair) for pair in watched.head(run)],
         "sorts": list(SORTS),
         "moments": [_moment(one, run) for one in moments[:MOMENTS]],
         "momentsLeft": max(len(moments) - MOMENTS, 0),
@@ -66,23 +60,6 @@ def data(report: Report, run: Run) -> dict[str, Json]:
     }
 
 
-def _finding(finding: Finding, help_: str) -> Json:
-    others = finding.locations[1:6]
-    why = [
-        f"{printable(kind, 60)}: {', '.join(shown for one in found[:5] if (shown := printable(one.excerpt, 300))) or 'seen'}"
-        for kind, found in words.kinds(finding.evidence).items()
-    ]
-    return {
-        "severity": finding.severity,
-        "message": words.plain(finding.message, 1_000),
-        "rule": printable(finding.rule_id),
-        "where": words.place(finding.locations[0]),
-        "also": [words.place(one) for one in others],
-        "why": [f"{finding.confidence} confidence", *why[:12]],
-        "help": words.plain(help_, 4_000),
-    }
-
-
 def _moment(moment: timeline.Moment, run: Run) -> Json:
     """Short, for there are many: time and last from the run's start, kind, time in words, words, who, user, count."""
     return [
@@ -98,7 +75,9 @@ def _moment(moment: timeline.Moment, run: Run) -> Json:
 
 
 def _since(time: float | None, run: Run) -> float | None:
-    return None if time is None or watched.instant(time) is None else round(time - run.started, 6)
+    if time is None or watched.instant(time) is None or watched.instant(run.started) is None:
+        return None
+    return round(time - run.started, 6)
 
 
 def _aim(aim: watched.Aim, run: Run) -> Json:

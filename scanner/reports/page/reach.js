@@ -58,7 +58,7 @@
     if (!answer) return;
     const path = answer.querySelector(".path > button");
     if (path) mark(path);
-    answer.querySelector("h4").focus({ preventScroll: true });
+    answer.querySelector("h5").focus({ preventScroll: true });
     // by mouse, the graph stays in view where the paths stand below it: the evidence beside it says the same
     if (byKey || !document.querySelector(".stacked")) answer.scrollIntoView({ block: "nearest" });
   }
@@ -124,7 +124,7 @@
   }
 
   function answer(one) {
-    const said = el("h4", { tabindex: "-1" }, `${one.destination}: `, el("span", { class: one.verdict }, one.shown), one.trial ? `; ${one.trial}` : null);
+    const said = el("h5", { tabindex: "-1" }, `${one.destination}: `, el("span", { class: one.verdict }, one.shown), one.trial ? `; ${one.trial}` : null);
     const facts = [
       ...one.allows.map((words) => el("li", {}, `allows ${words}`)),
       ...one.tried.map((words) => el("li", {}, words)),
@@ -274,7 +274,7 @@
   $("none").addEventListener("click", () => mark(null));
   $("cut").addEventListener("change", applyCut);
   const restyle = () => { if (graph) graph.style(style()); };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", restyle);
+  addEventListener("theme", restyle);
   matchMedia("print").addEventListener("change", restyle);
   const paper = (on) => () => {
     document.documentElement.classList.toggle("paper", on);
@@ -284,7 +284,7 @@
   addEventListener("beforeprint", paper(true));
   addEventListener("afterprint", paper(false));
 
-  put("launch", [data.launch, data.assumed.length ? `assumed ${data.assumed.join(", ")}` : "", data.summary].filter(Boolean).join("; "));
+  put("launch", [data.launch, data.assumed.length ? `assumed ${data.assumed.join(", ")}` : ""].filter(Boolean).join("; "));
   matrix();
   picker();
   $("chosen").hidden = !data.names.length;

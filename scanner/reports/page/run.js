@@ -1,47 +1,19 @@
 (() => {
-  const { $, el, put, plural } = page;
+  const { $, el, put, plural, table, folded, row, terms, code, rest } = page;
   const run = page.data.run;
   const PAGE = 200; // rows of the timeline's table that come at a time
-  const FEW = 30; // rows of other tables that are there at once
   const BINS = 240; // bars of a lane
   const LANE = 20, LEFT = 78, AXIS = 18, PAD = 8;
   const SVG = "http://www.w3.org/2000/svg";
 
   // ---- tables and lists
 
-  // A table that can be scrolled by keyboard where it is wider than the page.
-  function table(label, heads, rows) {
-    return el("div", { class: "wide", role: "region", "aria-label": `${label}, table`, tabindex: "0" }, el("table", {}, el("caption", {}, label),
-      el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))), el("tbody", {}, ...rows)));
-  }
-  // The same with its first rows, and a button for the others.
-  function folded(label, heads, all, made) {
-    const whole = table(label, heads, all.slice(0, FEW).map(made));
-    if (all.length <= FEW) return [whole];
-    const button = el("button", { type: "button" }, `Show all ${all.length.toLocaleString("en")}`);
-    button.addEventListener("click", () => { whole.querySelector("tbody").append(...all.slice(FEW).map(made)); button.remove(); whole.focus(); });
-    return [whole, button];
-  }
-  const row = (cells) => el("tr", {}, ...cells.map((cell) => el("td", {}, ...[cell].flat())));
   const list = (items) => el("ul", {}, ...items.map((item) => el("li", {}, item)));
-  const code = (words) => (words ? el("code", {}, words) : "");
   const lines = (all) => all.map((one) => el("div", {}, one));
-  const rest = (count, what) => (count ? el("p", { class: "quiet" }, `and ${count.toLocaleString("en")} more ${what}: the JSON report has them all`) : null);
 
   function part(name, shown, ...children) {
     $(`${name}-part`).hidden = !shown;
     if (shown) put(name, ...children);
-  }
-
-  function terms(pairs) {
-    return pairs.map(([name, words]) => [el("dt", {}, name), el("dd", {}, words)]).flat();
-  }
-
-  function finding(one) {
-    const facts = [["where", one.where], ...one.also.map((where) => ["also", where]), ...one.why.map((why) => ["why", why])];
-    if (one.help) facts.push(["what to do", one.help]);
-    return el("div", { class: "finding" }, el("h3", {}, el("span", { class: `severity ${one.severity}` }, one.severity), ` ${one.message} `,
-      el("span", { class: "quiet" }, `(${one.rule})`)), el("dl", {}, ...terms(facts)));
   }
 
   // Nested lists of (depth, words, about), one after the other.
@@ -61,7 +33,6 @@
   }
 
   put("run-head", ...terms(run.head));
-  put("findings", ...(run.findings.length ? run.findings.map(finding) : [el("p", {}, run.nothing)]), rest(run.findingsLeft, "findings"));
   part("tried", run.tried.length, ...folded("What it tried to reach", ["Target", "As", "By", "Says", "First bytes", "When"], run.tried,
     (one) => row([code(one.target), one.as, lines(one.who), lines(one.told), code(one.first), one.at])), rest(run.triedLeft, "targets"));
   part("asked", run.asked.length, ...folded("What it asked name servers", ["Name", "Type", "Server", "Times", "By", "First"], run.asked,
