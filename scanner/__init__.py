@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from scanner.egress.network import network as network
     from scanner.egressing import reach as reach
     from scanner.model import Report as Report
-    from scanner.pipeline import scan_image as scan
     from scanner.runtime.api import diff as diff
     from scanner.runtime.api import live as live
     from scanner.runtime.api import observe as observe
+    from scanner.tracing import scan_image as scan
 
 __all__ = ["Report", "check", "diff", "live", "network", "observe", "reach", "scan"]
 
 _PLACES = {
-    "scan": ("scanner.pipeline", "scan_image"),
+    "scan": ("scanner.tracing", "scan_image"),
     "reach": ("scanner.egressing", "reach"),
     "network": ("scanner.egress.network", "network"),
     "check": ("scanner.checking", "check_paths"),

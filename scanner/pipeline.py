@@ -404,29 +404,3 @@ def _aliases(
             for target, names in hard_links(tables[above](), paths).items():
                 result.setdefault((layer, target), []).extend((above, name) for name in names)
     return {key: tuple(names) for key, names in result.items()}
-
-
-def scan_image(
-    target: str,
-    *,
-    rules: Iterable[str | Path] = (),
-    platform: str | None = None,
-    engine_access: str = "auto",
-    cache: bool | str | Path = True,
-    limits: Limits | None = None,
-) -> Report:
-    """Scan one target and return its Report: the Python API, exported as `scanner.scan`.
-
-    `target` is what the command line takes: `archive:app.tar`, `docker:app:1`, `oci:layout`, `registry:host/app:1`,
-    `rootfs:/tree`, or a bare path or image name. `cache` may name a folder; False keeps nothing.
-    Raises ScannerError's children TargetError, SourceError and RuleError; anything that goes wrong later is in
-    `report.notifications`, and `report.complete` is False.
-    """
-    limits = limits or Limits()
-    options = Options(
-        source=SourceOptions(platform=platform, engine_access=engine_access, limits=limits),
-        rules=tuple(Path(r) for r in rules),
-        limits=limits,
-        cache=None if cache is False else Cache(None if cache is True else Path(cache)),
-    )
-    return scan(target, options)

@@ -24,6 +24,7 @@ Examples:
   sandscan scan archive:app.tar
   sandscan scan app:latest -o sarif=app.sarif -o text --fail-on medium
   sandscan scan rootfs:/srv/tree --rules my.yar --no-cache
+  sandscan scan app:latest --dockerfile Dockerfile -o sarif=app.sarif
   sandscan scan agent:latest --launch compose.yaml -o html=reach.html -o text"""
 
 
@@ -38,6 +39,16 @@ Examples:
     help="A launch file of the image: what its sandboxes reach goes into the same report. Repeatable.",
 )
 @launch_options
+@click.option(
+    "--dockerfile",
+    metavar="FILE",
+    help="What built the image: each finding then names the line that made it.",
+)
+@click.option(
+    "--repo",
+    metavar="DIR",
+    help="The repository it was built from: a file with the same bytes is named.  [default: where --dockerfile lies]",
+)
 @user_rules
 @click.option(
     "--platform", metavar="OS/ARCH", help="Of a multi-platform image, such as linux/arm64.  [default: this machine's]"
@@ -61,6 +72,8 @@ def scan(
     baseline: str | None,
     write_baseline: str | None,
     launches: tuple[str, ...],
+    dockerfile: str | None,
+    repo: str | None,
     rules: tuple[str, ...],
     platform: str | None,
     engine_access: str,
@@ -80,8 +93,9 @@ def scan(
     from scanner.cli.output import check
     from scanner.cli.progress import bar
     from scanner.pipeline import Options
-    from scanner.pipeline import scan as run
     from scanner.sources.plugin import SourceOptions
+    from scanner.tracing import TraceOptions
+    from scanner.tracing import scan as run
 
     wanted = check(outputs, launched=bool(launches))
     judged = of_launch(launches, launch)
@@ -92,9 +106,10 @@ def scan(
         cache=None if no_cache else Cache(),
         use_prefilter=not no_prefilter,
     )
+    asked = TraceOptions(Path(dockerfile) if dockerfile else None, Path(repo) if repo else None)
     shown = sys.stderr.isatty() and not quiet and not no_progress
     with bar(shown, use_color(color, sys.stderr)) as progress:
-        report = run(target, options, progress)
+        report = run(target, options, asked, progress)
     if judged is not None:
         from scanner.egressing import with_launch
 

@@ -6,9 +6,9 @@ encoding/json, which takes a field's name in any case.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from scanner.errors import SourceError
 from scanner.model import Descriptor, History, Image, ImageConfig, Layer, Level, Notification, printable
@@ -288,12 +288,28 @@ class Document:
         return Document(self._of(name, dict, {}), f"{self._what}, {name}")
 
     def objects(self, name: str) -> "list[Document]":
+        return self._objects(name, self._of(name, list, []))
+
+    def lists(self, name: str) -> "list[list[Document]]":
+        """A list of lists of objects."""
         made = []
         for number, value in enumerate(self._of(name, list, [])):
+            if not isinstance(value, list):
+                raise SourceError(f"{self._what}: {name}[{number}] is {_type_name(value)}, not a list")
+            made.append(self._objects(f"{name}[{number}]", value))
+        return made
+
+    def _objects(self, name: str, values: Sequence[Any]) -> "list[Document]":
+        made = []
+        for number, value in enumerate(values):
             if not isinstance(value, dict):
                 raise SourceError(f"{self._what}: {name}[{number}] is {_type_name(value)}, not an object")
             made.append(Document(value, f"{self._what}, {name}[{number}]"))
         return made
+
+    def names(self) -> tuple[str, ...]:
+        """The object's own fields, in order."""
+        return tuple(self._fields)
 
     def strings(self, name: str) -> list[str]:
         values = self._of(name, list, [])

@@ -1,0 +1,169 @@
+"""Each layer's line: from the build's provenance where it is of this Dockerfile, else from the image's history."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from scanner.dockerfile import Dockerfile, ExpandedStage, Instruction, Step
+from scanner.model import Image, Traced, printable
+from scanner.tracing.alignment import Alignment
+from scanner.tracing.history import Agreement, Expected
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a layer comes from: lines of the Dockerfile, how that is known, and the instruction, None for a `FROM` line."""
+
+    line: int
+    end_line: int
+    how: Traced
+    certain: bool
+    why: str
+    expected: Expected | None = None
+
+
+def by_history(alignment: Alignment, others: tuple[Alignment, ...]) -> dict[int, Origin]:
+    """Layers with their lines, as far as the history tells. `others` are stages that it fits as well."""
+    made: dict[int, Origin] = {}
+    if not alignment.belongs:
+        return made
+    file = alignment.file
+    root = file.stages[alignment.root]
+    for at, entry in enumerate(alignment.entries):
+        if entry.layer is None or entry.merged:
+            continue
+        if at < alignment.base:
+            sure = alignment.whole and alignment.same > 0
+            why = f"layer {entry.layer} came with the image {printable(root.expanded or '(none)', 80)}"
+            if not alignment.expected:
+                why += ", if this Dockerfile made the image: it only names a base, which no history confirms"
+            elif not sure:
+                why += ", or from a line that was changed since: the history is not quite this Dockerfile's"
+            made[entry.layer] = Origin(root.line, root.end_line, Traced.BASE, sure, why)
+        elif at in alignment.pairs:
+            number, how = alignment.pairs[at]
+            made[entry.layer] = _of_instruction(alignment, entry.layer, number, how)
+    for other in others:
+        for layer, theirs in by_history(other, ()).items():
+            ours = made.get(layer)
+            if ours is not None and (ours.line, ours.end_line) != (theirs.line, theirs.end_line):
+                why = f"{ours.why}; line {theirs.line} of another stage fits as well"
+                made[layer] = replace(ours, certain=False, why=why)
+    return made
+
+
+def _of_instruction(alignment: Alignment, layer: int, number: int, how: Agreement) -> Origin:
+    expected = alignment.expected[number]
+    one = expected.step.instruction
+    why = f"layer {layer} is this {one.keyword}'s, by the image's history"
+    if how is Agreement.LIKELY:
+        why = f"layer {layer} is this {one.keyword}'s by its place in the history; its variables have values that are not known here"
+    elif how is Agreement.CHANGED:
+        why = (
+            f"another {one.keyword} stands in this place of the history: the line was changed since, or is not the one"
+        )
+    elif not alignment.whole:
+        why = f"the history has this {one.keyword}, but is not quite this Dockerfile's: it was changed since, or another one built the image"
+    if expected.trigger:
+        why += "; ONBUILD of the stage below"
+    why += copied_from(alignment, expected)
+    return Origin(one.line, one.end_line, Traced.HISTORY, alignment.whole and how is Agreement.SAME, why, expected)
+
+
+def by_provenance(
+    lines: Mapping[int, tuple[int, int]], file: Dockerfile, alignment: Alignment | None, told: Mapping[int, Origin]
+) -> dict[int, Origin]:
+    """Layers with the lines that the build's own record names. For what it counts to a `FROM` that names a stage (the ONBUILD
+    instructions of that stage), the history knows better."""
+    instructions = {(i.line, i.end_line): i for stage in file.stages for i in stage.instructions}
+    froms = {stage.line: stage for stage in file.stages}
+    names = {stage.name for stage in file.stages if stage.name}
+    known = {(e.step.instruction.line, e.stage): e for e in alignment.expected} if alignment is not None else {}
+    made: dict[int, Origin] = {}
+    for layer, (line, end) in lines.items():
+        if (stage := froms.get(line)) is not None and stage.expanded.lower() in names and layer in told:
+            made[layer] = told[layer]
+            continue
+        one = next((i for (first, last), i in instructions.items() if first <= line and end <= last), None)
+        why = f"layer {layer} is this {'FROM' if one is None else one.keyword}'s, by the provenance of the build"
+        expected = next((e for (first, _), e in known.items() if one is not None and first == one.line), None)
+        if expected is not None and alignment is not None:
+            why += copied_from(alignment, expected)
+        span = (line, end) if one is None else (one.line, one.end_line)
+        made[layer] = Origin(*span, Traced.PROVENANCE, True, why, expected)
+    return made
+
+
+def source_stage(alignment: Alignment, expected: Expected) -> ExpandedStage | None:
+    """The stage of the file that a COPY takes its files from, None where it is the context or an image."""
+    given = dict(expected.step.flags).get("from")
+    return None if given is None else alignment.expanded.find(given)
+
+
+def copied_from(alignment: Alignment, expected: Expected) -> str:
+    """`; from stage build, line 3` of a COPY that takes its files elsewhere; empty for all others."""
+    given = dict(expected.step.flags).get("from")
+    if given is None or expected.step.instruction.keyword not in ("COPY", "ADD"):
+        return ""
+    stage = source_stage(alignment, expected)
+    if stage is None:
+        return f"; the files are of {printable(given, 80)}"
+    return f"; the files are of stage {stage.stage.name or stage.index}, which line {stage.stage.line} begins"
+
+
+def steps_below(alignment: Alignment, stage: ExpandedStage) -> tuple[Step, ...]:
+    """All steps that lead to a stage's end, lowest first."""
+    chain = [stage]
+    while (below := chain[0].parent) is not None:
+        chain.insert(0, alignment.expanded.stages[below])
+    return tuple(step for one in chain for step in one.steps)
+
+
+def of_config(field: str, image: Image, alignment: Alignment) -> tuple[Instruction | None, bool]:
+    """The instruction that set a field of the configuration (None: none did, it came with the base image), and whether
+    what it says is what the image has."""
+    name, _, rest = field.partition("[")
+    number = int(rest[:-1]) if rest.endswith("]") and rest[:-1].isdecimal() else None
+    config = image.config
+    steps = [e.step for e in alignment.expected]
+    if name == "Env":
+        variable = config.env[number] if number is not None and number < len(config.env) else ""
+        key = variable.partition("=")[0]
+        for step in _last(steps, "ENV"):
+            for word in step.words:
+                if word.partition("=")[0] == key:
+                    return step.instruction, word == variable
+        return None, True
+    if name == "OnBuild":
+        own = [s.instruction for s in steps if s.instruction.on_build]
+        texts = [f"{i.keyword} {i.value}" for i in own]
+        wanted = config.on_build[number] if number is not None and number < len(config.on_build) else ""
+        for one, text in zip(own, texts, strict=True):
+            if " ".join(wanted.split()).endswith(" ".join(text.split()).partition(" ")[2]):
+                return one, True
+        return None, True
+    if name in ("Entrypoint", "Cmd"):
+        words = config.entrypoint if name == "Entrypoint" else config.cmd
+        for step in _last(steps, name.upper()):
+            one = step.instruction
+            return one, words == one.words if one.is_exec else words[-1:] == (one.value,)
+        return None, True
+    keyword = {
+        "User": "USER",
+        "WorkingDir": "WORKDIR",
+        "Healthcheck": "HEALTHCHECK",
+        "ExposedPorts": "EXPOSE",
+        "Volumes": "VOLUME",
+        "Labels": "LABEL",
+        "StopSignal": "STOPSIGNAL",
+    }.get(name)
+    for step in _last(steps, keyword) if keyword else ():
+        if name == "User":
+            return step.instruction, " ".join(step.words) == config.user
+        if name == "Healthcheck":
+            return step.instruction, bool(config.healthcheck)
+        return step.instruction, name == "WorkingDir"
+    return None, keyword is not None
+
+
+def _last(steps: list[Step], keyword: str | None) -> list[Step]:
+    return [s for s in reversed(steps) if s.instruction.keyword == keyword and not s.instruction.on_build]
