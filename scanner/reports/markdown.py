@@ -6,9 +6,20 @@ Markdown, HTML or GitHub gives a meaning written as a character reference: no ma
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from scanner.model import FileLocation, Finding, Notification, Report, Rule, printable
+from scanner.model import (
+    ConfigLocation,
+    FileLocation,
+    Finding,
+    Notification,
+    Report,
+    Rule,
+    Severity,
+    SourceLine,
+    printable,
+)
 from scanner.model.egress import Answer, Destination, Egress, SandboxReach, Verdict
 from scanner.model.run import FileChange, Run
 from scanner.reports import reach, timeline, watched, words
@@ -41,6 +52,7 @@ def render(report: Report, options: RenderOptions) -> str:
         _run(page, report, report.run, options)
     if findings:
         _table(page, findings, report, options)
+    _set_aside(page, report)
     _notices(page, report, options)
     if findings:
         _details(page, findings, report, options)
@@ -80,10 +92,21 @@ def _head(report: Report) -> Iterator[str]:
     if report.findings:
         image = f" of image {_code(words.short(report.image.id))}" if report.image.id else ""
         yield f"**{words.tally(report.findings)}** in {words.extent(report)}{image}.\n\n"
+        yield from _counts(report)
     else:
         yield f"**{_text(words.nothing_found(report))}.**\n\n"
     if ready := words.ready(report):
         yield f"Lies ready for whoever runs in it: {_text(ready)}.\n\n"
+
+
+def _counts(report: Report) -> Iterator[str]:
+    """How many of each severity, and how many are new to nobody."""
+    counted = Counter(finding.severity for finding in report.findings)
+    cells = [(one.capitalize(), counted[one]) for one in Severity]
+    if report.suppressed:
+        cells.append(("Set aside", len(report.suppressed)))
+    yield f"| {' | '.join(name for name, _ in cells)} |\n|{' --- |' * len(cells)}\n"
+    yield f"| {' | '.join(f'{count:,}' if count else '–' for _, count in cells)} |\n\n"
 
 
 def _egress(page: _Page, egress: Egress, options: RenderOptions) -> None:
@@ -242,12 +265,17 @@ def _rows(page: _Page, title: str, heads: Sequence[str], rows: Sequence[Sequence
 
 
 def _table(page: _Page, findings: list[Finding], report: Report, options: RenderOptions) -> None:
-    page.add("| Severity | What | Where | Layer | State |\n| --- | --- | --- | --- | --- |\n")
+    columns = ["Severity", "What", "Where"]
+    if traced := any(_is_traced(finding) for finding in findings):
+        columns.insert(2, "Line")
+    if layered := any(_is_layered(finding) for finding in findings):
+        columns += ["Layer", "State"]
+    page.add(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n")
     rules = words.rules(report)
     limit = len(findings) if options.verbose else ROWS
     count = 0
     for finding in findings[:limit]:
-        if not page.add(_row(finding, rules[finding.rule_id]), LIMIT // 2):
+        if not page.add(_row(finding, rules[finding.rule_id], traced, layered), LIMIT // 2):
             break
         count += 1
     page.close("\n")
@@ -255,22 +283,57 @@ def _table(page: _Page, findings: list[Finding], report: Report, options: Render
         page.close(_left_out(len(findings) - count, "finding", "not in this table"))
 
 
-def _row(finding: Finding, rule: Rule) -> str:
+def _is_traced(finding: Finding) -> bool:
+    return finding.source is not None and not words.is_given(finding)
+
+
+def _is_layered(finding: Finding) -> bool:
+    return isinstance(finding.locations[0], FileLocation | ConfigLocation) and not words.is_given(finding)
+
+
+def _row(finding: Finding, rule: Rule, traced: bool, layered: bool) -> str:
     primary = finding.locations[0]
-    layer = ""
-    if isinstance(primary, FileLocation):
-        maker = words.instruction(primary.layer.created_by, 80)
-        layer = f"{primary.layer.index}" + (f" {_code(maker)}" if maker else "")
-    state = "" if finding.hidden_by is None else f" in layer {finding.hidden_by}"
-    cells = (
-        f"**{finding.severity}**",
-        f"{_text(words.plain(finding.message, 300))} ({_code(rule.id)})",
-        _code(words.place(primary)),
-        layer,
-        f"{finding.state}{state}",
-    )
+    cells = [f"**{finding.severity}**", f"{_text(words.plain(finding.message, 300))} ({_code(rule.id)})"]
+    if traced:
+        cells.append(_line(finding.source) if finding.source is not None and _is_traced(finding) else "")
+    cells.append(_code(words.where(finding)))
+    if layered:
+        layer = state = ""
+        if isinstance(primary, FileLocation) and _is_layered(finding):
+            maker = words.instruction(primary.layer.created_by, 80)
+            layer = f"{primary.layer.index}" + (f" {_code(maker)}" if maker else "")
+        if _is_layered(finding):
+            state = str(finding.state) + ("" if finding.hidden_by is None else f" in layer {finding.hidden_by}")
+        cells += [layer, state]
     # A pipe ends a cell even inside a code span; a backslash before it is taken away again by the table.
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _line(source: SourceLine) -> str:
+    return _code(words.source_line(source)) + ("" if source.certain else " (doubtful)")
+
+
+def _set_aside(page: _Page, report: Report) -> None:
+    """What a baseline or the configuration sets aside: counted in the open, told one by one when unfolded."""
+    aside = words.set_aside(report)
+    if not aside:
+        return
+    page.add(f"{_text('Set aside: ' + ', '.join(aside))}.\n\n")
+    rules = words.rules(report)
+    limit = LIMIT * 2 // 3
+    page.add(f"<details><summary>{words.many(len(report.suppressed), 'finding')} set aside</summary>\n\n")
+    count = 0
+    for one in report.suppressed[:ROWS]:
+        found = one.finding
+        what = f"**{found.severity}** {_text(words.plain(rules[found.rule_id].name, 200))} ({_code(found.rule_id)})"
+        where = _code(words.where(found)) + (f", {_line(found.source)}" if found.source and _is_traced(found) else "")
+        if not page.add(f"- {what}: {where}: {_text(words.set_aside_because(one))}\n", limit):
+            break
+        count += 1
+    page.close("\n")
+    if count < len(report.suppressed):
+        page.close(_left_out(len(report.suppressed) - count, "finding", "set aside"))
+    page.close("</details>\n\n")
 
 
 def _details(page: _Page, findings: list[Finding], report: Report, options: RenderOptions) -> None:
@@ -288,10 +351,15 @@ def _details(page: _Page, findings: list[Finding], report: Report, options: Rend
 
 def _detail(finding: Finding, rule: Rule, report: Report, options: RenderOptions) -> str:
     primary, others = finding.locations[0], finding.locations[1:]
-    summary = f"{finding.severity}: {words.plain(rule.name, 200)}: {words.place(primary)[:400]}"
+    source = finding.source if _is_traced(finding) else None
+    pointed = words.where(finding) if source is None else words.source_line(source)
+    summary = f"{finding.severity}: {words.plain(rule.name, 200)}: {pointed[:400]}"
     lines = [f"{_text(words.plain(finding.message, 1_000))} ({finding.confidence} confidence)", ""]
-    lines.append(f"- where: {_code(words.place(primary))}")
-    if isinstance(primary, FileLocation):
+    lines.append(f"- where: {_code(words.where(finding))}")
+    if source is not None:
+        how = words.source_how(source)
+        lines.append(f"- line: {_code(words.source_line(source))}" + (f" ({_text(how)})" if how else ""))
+    if isinstance(primary, FileLocation) and not words.is_given(finding):
         maker = words.instruction(primary.layer.created_by, 1_000)
         lines.append(f"- {_text(words.layer(primary.layer))}" + (f": {_code(maker)}" if maker else ""))
     if hidden := words.state(finding, report):

@@ -5,7 +5,7 @@ Whatever comes from the image or the launch goes through `printable`, so that th
 fold, they are never cut.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from scanner.model import (
@@ -51,7 +51,7 @@ VERDICT = {Verdict.OPEN: "1;31", Verdict.LIMITED: "1;33", Verdict.UNKNOWN: "1;35
 
 def render(report: Report, options: RenderOptions) -> str:
     screen = Screen(max(options.width, NARROWEST), color=options.color)
-    _header(screen, report)
+    _header(screen, report, options)
     if report.egress is not None:
         _egress(screen, report.egress, options)
     if report.run is not None:
@@ -61,6 +61,8 @@ def render(report: Report, options: RenderOptions) -> str:
     for (severity, rule_id), group in groupby(_together(findings), key=lambda f: (f.severity, f.rule_id)):
         screen.blank()
         _group(screen, severity, rules[rule_id], list(group), report, options)
+    if report.suppressed and options.verbose:
+        _set_aside(screen, report, rules)
     _notices(screen, report, options)
     screen.blank()
     _summary(screen, report)
@@ -75,7 +77,7 @@ def _together(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (-f.severity.rank, first[f.severity, f.rule_id]))
 
 
-def _header(screen: Screen, report: Report) -> None:
+def _header(screen: Screen, report: Report, options: RenderOptions) -> None:
     tool = f"{printable(report.tool.name)} {printable(report.tool.version)}"
     screen.line((f"{tool}: {words.target(report)}", BOLD))
     screen.blank()
@@ -91,6 +93,8 @@ def _header(screen: Screen, report: Report) -> None:
     if report.run is not None:
         rows += watched.head(report.run)
     rows.append(("found", words.tally(report.findings)))
+    if aside := words.set_aside(report):
+        rows.append(("set aside", ", ".join(aside) + ("" if options.verbose else " (--verbose lists them)")))
     if ready := words.ready(report):
         rows.append(("ready", f"{ready} (the JSON report lists them)"))
     screen.rows(rows, 2)
@@ -100,7 +104,8 @@ def _header(screen: Screen, report: Report) -> None:
 
 def _summary(screen: Screen, report: Report) -> None:
     if report.findings:
-        told = f"{words.tally(report.findings)}; {words.extent(report)}{words.pace(report)}"
+        aside = f"; {len(report.suppressed):,} set aside" if report.suppressed else ""
+        told = f"{words.tally(report.findings)}{aside}; {words.extent(report)}{words.pace(report)}"
     else:
         told = words.nothing_found(report)
     if report.complete:
@@ -285,21 +290,30 @@ def _rest(count: int, options: RenderOptions) -> str:
 
 def _briefly(finding: Finding) -> Rows:
     """Where it is, and no more: of a note, and of a launch, whose paths are told above."""
-    yield "where", words.place(finding.locations[0])
+    yield "where", words.where(finding)
+    yield from _line(finding)
+
+
+def _line(finding: Finding) -> Rows:
+    """The line of the repository that made it; of a finding that is about the line itself, `where` says it."""
+    if finding.source is not None and not words.is_given(finding):
+        yield "line", words.source(finding)
 
 
 def _finding(finding: Finding, report: Report, options: RenderOptions) -> Rows:
     primary, others = finding.locations[0], finding.locations[1:]
     limit = 2_000 if options.verbose else 130
-    yield "where", words.place(primary)
-    if isinstance(primary, FileLocation):
+    yield "where", words.where(finding)
+    yield from _line(finding)
+    layered = not words.is_given(finding)
+    if isinstance(primary, FileLocation) and layered:
         maker = words.instruction(primary.layer.created_by, limit)
         yield "layer", words.layer(primary.layer).removeprefix("layer ") + (f" {maker}" if maker else "")
     if hidden := words.state(finding, report, limit):
         yield "state", hidden
     shown = others if options.verbose else others[:5]
     for i, other in enumerate(shown):
-        layer = f", layer {other.layer.index}" if isinstance(other, FileLocation) else ""
+        layer = f", layer {other.layer.index}" if isinstance(other, FileLocation) and layered else ""
         yield "" if i else "also", words.place(other) + layer
     if len(others) > len(shown):
         yield "", f"and {len(others) - len(shown):,} more places"
@@ -325,7 +339,21 @@ def _all_evidence(kind: str, found: list[Evidence], finding: Finding) -> Rows:
         yield "", f"- {printable(kind)}: {printable(one.excerpt, 1_000) or 'seen'}{where}"
 
 
-# ---- what was not read
+# ---- what is set aside, and what was not read
+
+
+def _set_aside(screen: Screen, report: Report, rules: Mapping[str, Rule]) -> None:
+    screen.blank()
+    screen.line(("Set aside", BOLD))
+    shown = report.suppressed[:PER_GROUP_VERBOSE]
+    for one in shown:
+        found = one.finding
+        name = words.plain(rules[found.rule_id].name, 200)
+        screen.line((found.severity.upper(), DIM), f" {name} ", (f"({printable(found.rule_id)})", DIM), indent=2)
+        rows = [("where", words.where(found)), *_line(found), ("by", words.set_aside_because(one))]
+        screen.rows(rows, 4)
+    if rest := len(report.suppressed) - len(shown):
+        screen.line(f"… and {rest:,} more: the JSON report has them all", indent=2)
 
 
 def _notices(screen: Screen, report: Report, options: RenderOptions) -> None:

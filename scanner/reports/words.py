@@ -104,6 +104,17 @@ def source(finding: Finding) -> str:
     return source_line(one) + (f" ({how})" if (how := source_how(one)) else "")
 
 
+def is_given(finding: Finding) -> bool:
+    """Whether the finding is about a file of the repository itself, and about no image."""
+    return finding.source is not None and finding.source.how is Traced.GIVEN
+
+
+def where(finding: Finding) -> str:
+    """The place of the finding: of its first location, or the line of the repository that it is about."""
+    one = finding.source
+    return source_line(one) if one is not None and is_given(finding) else place(finding.locations[0])
+
+
 def source_line(value: SourceLine) -> str:
     """`Dockerfile:12`, or `Dockerfile:12-15`."""
     end = f"-{value.end_line}" if value.end_line > value.line else ""
@@ -233,7 +244,7 @@ def rules(report: Report) -> dict[str, Rule]:
     """Every rule by its id, loaded ones first and in their order; a finding of a rule that the report does not list
     gets one that says no more than the finding does, because a report is never lost over its help text."""
     known = {rule.id: rule for rule in report.rules}
-    for finding in report.findings:
+    for finding in (*report.findings, *(one.finding for one in report.suppressed)):
         if finding.rule_id not in known:
             known[finding.rule_id] = Rule(finding.rule_id, finding.rule_id, finding.severity, description="", help="")
     return known
@@ -325,8 +336,13 @@ def ready(report: Report) -> str:
 
 
 def has_image(report: Report) -> bool:
-    """Whether an image was scanned, and not a launch or a run alone."""
-    return (report.egress is None and report.run is None) or bool(report.image.layers)
+    """Whether an image was scanned, and not a launch, a run or files of a repository alone."""
+    return bool(report.image.layers) or (report.egress is None and report.run is None and not is_check(report))
+
+
+def is_check(report: Report) -> bool:
+    """Whether files of a repository were looked at, as `sandscan check` does."""
+    return report.target.source == "check"
 
 
 def extent(report: Report) -> str:
@@ -347,7 +363,9 @@ def extent(report: Report) -> str:
 def pace(report: Report) -> str:
     """`, read in 1.2 s`, or nothing."""
     seconds = number(report, "seconds")
-    return "" if seconds is None else f", read in {seconds:,.1f} s"
+    if seconds is None:
+        return ""
+    return f", read in {seconds:,.1f} s" if seconds >= 1 else f", read in {seconds:.2f} s"
 
 
 def incomplete(report: Report) -> str:
@@ -361,6 +379,8 @@ def incomplete(report: Report) -> str:
 def nothing_found(report: Report) -> str:
     """The sentence, without its full stop, of a report without findings: what was looked for, and in what."""
     what = "Nothing found" if report.complete else "Nothing found in what could be read"
+    if report.suppressed:
+        what += ", but for what is set aside"
     files = ", overwritten and deleted files included" if has_image(report) and report.run is None else ""
     looked = f"{many(len(report.rules), 'rule')} over {extent(report)}{files}"
     return f"{what}: {looked}{pace(report)}"

@@ -12,6 +12,7 @@ from scanner.model import (
     Finding,
     Image,
     ImageConfig,
+    LaunchLocation,
     Layer,
     Level,
     Notification,
@@ -291,6 +292,36 @@ TRACED = replace(
     ),
 )
 """As INFECTED, with lines of the repository for most; three findings are set aside."""
+
+
+CHECKED = replace(
+    CLEAN,
+    target=Target("check", ".", "agent"),
+    image=Image(None, "", None, ImageConfig(), ()),
+    findings=(
+        Finding(
+            LAUNCH.id,
+            Severity.CRITICAL,
+            Confidence.HIGH,
+            "The instruction starts a miner",
+            (FileLocation(b"docker/Dockerfile", Layer(0, None), line=7),),
+            (Evidence("miner", "command", b"docker/Dockerfile", line=7, excerpt="kworker --config x.json"),),
+            fingerprint(LAUNCH.id, "agent", b"docker/Dockerfile"),
+            source=SourceLine("docker/Dockerfile", 7, 9, Traced.GIVEN),
+        ),
+        Finding(
+            WALLET.id,
+            Severity.LOW,
+            Confidence.LOW,
+            "A Monero address with a valid checksum",
+            (LaunchLocation("compose.yaml", 3, 5),),
+            (Evidence("miner", "wallet", b"compose.yaml", line=3, excerpt=WALLET_ADDRESS),),
+            fingerprint(WALLET.id, "agent", b"compose.yaml"),
+        ),
+    ),
+    statistics={"files": 12, "bytes": 8_000, "seconds": 0.041},
+)
+"""Files of a repository, looked at without any image."""
 
 
 def crowded(count: int) -> Report:
