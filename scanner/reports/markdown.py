@@ -270,7 +270,7 @@ def _table(page: _Page, findings: list[Finding], report: Report, options: Render
         columns.insert(2, "Line")
     if layered := any(_is_layered(finding) for finding in findings):
         columns += ["Layer", "State"]
-    page.add(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n")
+    page.add(f"## Findings\n\n| {' | '.join(columns)} |\n|{' --- |' * len(columns)}\n")
     rules = words.rules(report)
     limit = len(findings) if options.verbose else ROWS
     count = 0
@@ -300,7 +300,7 @@ def _row(finding: Finding, rule: Rule, traced: bool, layered: bool) -> str:
     if layered:
         layer = state = ""
         if isinstance(primary, FileLocation) and _is_layered(finding):
-            maker = words.instruction(primary.layer.created_by, 80)
+            maker = "" if _is_traced(finding) else words.instruction(primary.layer.created_by, 80)
             layer = f"{primary.layer.index}" + (f" {_code(maker)}" if maker else "")
         if _is_layered(finding):
             state = str(finding.state) + ("" if finding.hidden_by is None else f" in layer {finding.hidden_by}")

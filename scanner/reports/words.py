@@ -42,7 +42,9 @@ def sentence(text: str) -> str:
 
 
 def target(report: Report) -> str:
-    """What was asked for, as a person would type it: `docker:app:latest`."""
+    """What was asked for, as a person would type it: `docker:app:latest`, `check src`."""
+    if is_check(report):
+        return printable(f"check {report.target.name}", PATH_LIMIT)
     return printable(f"{report.target.source}:{report.target.name}", PATH_LIMIT)
 
 
