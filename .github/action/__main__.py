@@ -1,5 +1,6 @@
 """`python3 -I -B .github/action STEP`: the steps of action.yml that are more than a line of shell."""
 
+import importlib
 import os
 import sys
 
@@ -24,18 +25,9 @@ def refused() -> int:
 
 def main() -> int:
     step = sys.argv[1]
-    if step == "install":
-        import install
-
-        return install.main()
-    if step == "scan":
-        import scan
-
-        return scan.main()
-    if step == "tell":
-        import tell
-
-        return tell.main()
+    if step in {"install", "scan", "tell"}:
+        answer: int = importlib.import_module(step).main()
+        return answer
     return {"refused": refused, "verdict": verdict}[step]()
 
 

@@ -24,6 +24,7 @@ class Asked:
     dockerfile: str
     launches: tuple[str, ...]
     paths: tuple[str, ...]
+    config: str
     options: tuple[str, ...]
     formats: tuple[str, ...]
     output: str
@@ -34,10 +35,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One call of sandscan: `name` for files, `title` for people, `words` without those that name reports."""
+    """One call of sandscan, without the words that name reports: `name` for files, `title` for people."""
 
     name: str
     title: str
+    before: tuple[str, ...]
     command: str
     options: tuple[str, ...]
     operands: tuple[str, ...]
@@ -63,7 +65,6 @@ def asked(environment: Mapping[str, str]) -> Asked:
         "severity": one("SEVERITY"),
         "fail-on": one("FAIL_ON"),
         "baseline": one("BASELINE"),
-        "config": config or ignores,
     }
     category = one("CATEGORY").rstrip("/")
     if category and not CATEGORY.fullmatch(category):
@@ -76,6 +77,7 @@ def asked(environment: Mapping[str, str]) -> Asked:
         dockerfile=one("DOCKERFILE"),
         launches=many("LAUNCH"),
         paths=many("PATHS"),
+        config=config or ignores,
         options=tuple(f"--{name}={value}" for name, value in options.items() if value),
         formats=tuple(one for one in formats if one and one not in REPORTS),
         output=one("OUTPUT"),
@@ -99,14 +101,18 @@ def jobs(inputs: Asked) -> tuple[Job, ...]:
     """What sandscan is called for, in the order of the inputs. Raises Wrong where nothing is named, or too much."""
     if len(inputs.images) > 1 and (inputs.launches or inputs.dockerfile):
         one = "dockerfile" if inputs.dockerfile else "launch"
-        raise Wrong(f"{one} belongs to one image, and {len(inputs.images)} are named; give each image a step of its own")
+        raise Wrong(
+            f"{one} belongs to one image, and {len(inputs.images)} are named; give each image a step of its own"
+        )
     if inputs.dockerfile and not inputs.images:
-        raise Wrong("dockerfile says where an image comes from; name the image that was built from it, or look at the file alone with paths")
-    found = []
+        raise Wrong(
+            "dockerfile says where an image comes from; name the image that was built from it, or look at the file alone with paths"
+        )
+    found: list[tuple[str, str, tuple[str, ...], tuple[str, ...]]] = []
     for image in inputs.images:
         of = [f"--launch={file}" for file in inputs.launches]
         of += [f"--dockerfile={inputs.dockerfile}"] if inputs.dockerfile else []
-        found.append(("scan", image, (*of, "--repo=.", *inputs.options), (image,)))
+        found.append(("scan", image, (*of, *inputs.options), (image,)))
     if inputs.launches and not inputs.images:
         found.append(("egress", " ".join(inputs.launches), inputs.options, inputs.launches))
     if inputs.paths:
@@ -114,10 +120,13 @@ def jobs(inputs: Asked) -> tuple[Job, ...]:
     if not found:
         raise Wrong("nothing is named: give image, input, launch or paths")
     if len(found) > TARGETS:
-        raise Wrong(f"{len(found)} targets are too many for one step: {TARGETS} at most; give the others a step of their own")
+        raise Wrong(
+            f"{len(found)} targets are too many for one step: {TARGETS} at most; give the others a step of their own"
+        )
+    before = (f"--config={inputs.config}",) if inputs.config else ()
     names = _names([f"{command}-{title}" if command != "scan" else title for command, title, *_ in found])
     return tuple(
-        Job(name, shown(title), command, options, operands)
+        Job(name, shown(title), before, command, options, operands)
         for name, (command, title, options, operands) in zip(names, found, strict=True)
     )
 
@@ -144,4 +153,4 @@ def reports(inputs: Asked, job: Job, folder: Path) -> dict[str, Path]:
 def command_line(job: Job, files: Mapping[str, Path]) -> tuple[str, ...]:
     """The words after `sandscan`: no value can be taken for an option, and none is seen by a shell."""
     written = tuple(f"--output={form}={file}" for form, file in files.items())
-    return (job.command, *written, "--output=text", *job.options, "--", *job.operands)
+    return (*job.before, job.command, *written, "--output=text", *job.options, "--", *job.operands)

@@ -23,7 +23,16 @@ def runtime() -> str:
 def build(*more: str) -> None:
     """Writes build.txt, with the present one's versions where they still fit."""
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]["requires"]
-    words = ("pip", "compile", "-", "--universal", "--generate-hashes", "--no-header", "--no-annotate", "--python-version=3.11")
+    words = (
+        "pip",
+        "compile",
+        "-",
+        "--universal",
+        "--generate-hashes",
+        "--no-header",
+        "--no-annotate",
+        "--python-version=3.11",
+    )
     _uv(*words, f"--output-file={HERE / 'build.txt'}", "--quiet", *more, text="\n".join(wanted))
 
 

@@ -13,6 +13,8 @@ from workflow import Wrong, output, say, shown, temporary
 
 RELEASE = re.compile(r"(\d+(?:\.\d+){0,3}(?:(?:a|b|rc)\d+)?(?:\.post\d+)?)@sha256:([0-9a-f]{64})")
 HERE = Path(__file__).parent
+PLAIN = ("--no-deps", "--no-compile")
+"""What is named and nothing else; Python compiles what it needs, which is little of it."""
 
 
 def main() -> int:
@@ -21,21 +23,18 @@ def main() -> int:
         wanted = release(os.environ.get("INPUT_VERSION", "").strip())
         folder = temporary()
         folder.mkdir(parents=True, exist_ok=True)
+        # Python's own pip, in an environment that nothing else shares
+        venv.create(folder / "venv", with_pip=True, clear=True)
         requirements = ["--requirement", str(HERE / "requirements.txt")]
         if wanted is None:
-            requirements += ["--requirement", str(HERE / "build.txt")]
+            _hashed(folder, *requirements, "--requirement", str(HERE / "build.txt"))
+            _pip(folder, "install", *PLAIN, "--no-index", "--no-build-isolation", "--", str(root))
         else:
             version, digest = wanted
             named = folder / "release.txt"
             named.write_text(f"sandscan=={version} --hash=sha256:{digest}\n", "utf-8")
-        # Python's own pip, in an environment that nothing else shares
-        venv.create(folder / "venv", with_pip=True, clear=True)
-        _pip(folder, "install", "--no-deps", "--require-hashes", "--only-binary=:all:", *requirements)
-        if wanted is None:
-            _pip(folder, "install", "--no-deps", "--no-index", "--no-build-isolation", "--", str(root))
-        else:
-            # an sdist is built by what it names, which no hash of ours covers
-            _pip(folder, "install", "--no-deps", "--require-hashes", "--only-binary=:all:", "--requirement", str(named))
+            _hashed(folder, "--requirement", str(named))
+            _hashed(folder, *requirements)
         _pip(folder, "check")
     except Wrong as e:
         say("error", str(e), "sandscan: not installed")
@@ -62,10 +61,20 @@ def release(value: str) -> tuple[str, str] | None:
 def digest_of(root: Path) -> str:
     """Of all that decides what is found: code, rules, dependencies. Evidence of other code is never looked up."""
     whole = hashlib.sha256()
-    files = [p for top in ("rules", "scanner") for p in (root / top).rglob("*") if p.suffix in {".py", ".yar", ".yaml", ".json"}]
-    for file in sorted([*files, HERE / "requirements.txt"]):
+    files = [
+        p
+        for top in ("rules", "scanner")
+        for p in (root / top).rglob("*")
+        if p.suffix in {".py", ".yar", ".yaml", ".json"}
+    ]
+    for file in sorted([*files, root / ".github" / "action" / "requirements.txt"]):
         whole.update(f"{file.relative_to(root)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
     return whole.hexdigest()[:16]
+
+
+def _hashed(folder: Path, *requirements: str) -> None:
+    """Installs wheels alone: what an sdist is built with, no hash of ours covers."""
+    _pip(folder, "install", *PLAIN, "--require-hashes", "--only-binary=:all:", *requirements)
 
 
 def _pip(folder: Path, *words: str) -> None:
@@ -74,5 +83,9 @@ def _pip(folder: Path, *words: str) -> None:
     quiet = ("--quiet", "--disable-pip-version-check", "--no-input")
     command: Sequence[str] = (str(python), "-I", "-m", "pip", words[0], *quiet, *words[1:])
     if subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode:
-        reason = "its dependencies are not those of the Action; take the Action of that release" if words[0] == "check" else "the log says why"
+        reason = (
+            "its dependencies are not those of the Action; take the Action of that release"
+            if words[0] == "check"
+            else "the log says why"
+        )
         raise Wrong(f"pip {words[0]} failed: {reason}")

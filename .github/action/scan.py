@@ -101,8 +101,8 @@ def _scanned(inputs: Asked, job: Job, folder: Path, work: Path, kept: Path) -> O
     environment = {name: value for name, value in os.environ.items() if not name.startswith("INPUT_")}
     environment |= {"SANDSCAN_CACHE_DIR": str(kept), "COLUMNS": environment.get("COLUMNS", "120")}
     program = temporary() / "venv" / "bin" / "sandscan"
-    print(f"sandscan {job.command}: {job.title}", flush=True)
     with unheeded():
+        print(f"sandscan {job.command}: {job.title}", flush=True)
         code, said = _run((str(program), *command_line(job, files)), environment)
     reported = files["json"].is_file() and code in {CLEAN, FINDINGS, INCOMPLETE}
     if not reported:
@@ -117,7 +117,7 @@ def _scanned(inputs: Asked, job: Job, folder: Path, work: Path, kept: Path) -> O
         commands=str(files["github"]),
         summary=str(files["markdown"]),
         json=str(files["json"]),
-        sarif=shutil.move(files["sarif"], folder / "sarif" / files["sarif"].name) if whole else "",
+        sarif=str(shutil.move(files["sarif"], folder / "sarif" / files["sarif"].name)) if whole else "",
     )
 
 
@@ -126,7 +126,7 @@ def _run(words: Sequence[str], environment: dict[str, str]) -> tuple[int, bytes]
     with subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         said = b""
-        while chunk := process.stderr.read1(65_536):
+        while chunk := os.read(process.stderr.fileno(), 65_536):
             sys.stdout.buffer.write(chunk)
             sys.stdout.buffer.flush()
             said = (said + chunk)[-TAIL:]
@@ -153,7 +153,10 @@ def _categorised(inputs: Asked, outcomes: Sequence[Outcome]) -> list[Outcome]:
                 own = f"{inputs.category}/" + (own.removeprefix("sandscan/") if len(outcomes) > 1 else "")
                 run["automationDetails"]["id"] = own
             if own in used:
-                say("error", f"{used[own]} and {one.title} both have the category {shown(own)}. Scan them in two steps, each with a category.")
+                say(
+                    "error",
+                    f"{used[own]} and {one.title} both have the category {shown(own)}. Scan them in two steps, each with a category.",
+                )
                 return [_without_sarif(each) for each in outcomes]
             used[own] = one.title
         if inputs.category:

@@ -14,7 +14,9 @@ SUMMARY = 1 << 20
 KINDS = ("error", "warning", "notice")
 SHOWN = 10
 """Annotations of a kind that GitHub shows of a step."""
-COMMAND = re.compile(r"::(error|warning|notice) (?:file=[^:,\r\n]+,line=\d+,(?:endLine=\d+,)?)?title=[^:,\r\n]*::[^\r\n]*")
+COMMAND = re.compile(
+    r"::(error|warning|notice) (?:file=[^:,\r\n]+,line=\d+,(?:endLine=\d+,)?)?title=[^:,\r\n]*::[^\r\n]*"
+)
 """What sandscan's report `github` is made of; nothing else of its file is printed."""
 
 
@@ -23,7 +25,9 @@ def main() -> int:
     outcomes, why_not = state["outcomes"], state["why_not"]
     for one in outcomes:
         if not one["reported"]:
-            say("error", f"{one['title']} was not scanned (exit code {one['code']}): {_why(one)}", "sandscan: no report")
+            say(
+                "error", f"{one['title']} was not scanned (exit code {one['code']}): {_why(one)}", "sandscan: no report"
+            )
     _annotate([_commands(one) for one in outcomes if one["reported"]])
     for reason in _not_uploaded(outcomes, why_not):
         say("notice", reason, "sandscan: not uploaded to code scanning")

@@ -1,0 +1,204 @@
+"""The inputs alone, and the event: what they become, whatever is in them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.action.composite import modules, obeyed, outputs, pull_request
+
+asked, event, tell, workflow = modules("asked", "event", "tell", "workflow")
+
+LINES = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=40)
+NAMES = (
+    "IMAGE",
+    "INPUT",
+    "DOCKERFILE",
+    "LAUNCH",
+    "PATHS",
+    "SEVERITY",
+    "FAIL_ON",
+    "BASELINE",
+    "CONFIG",
+    "FORMAT",
+    "CATEGORY",
+)
+
+
+def jobs(**inputs: str):
+    return asked.jobs(asked.asked({f"INPUT_{name.upper()}": value for name, value in inputs.items()}))
+
+
+def words(**inputs: str) -> list[tuple[str, ...]]:
+    return [asked.command_line(job, {"json": Path("/r/a.json")}) for job in jobs(**inputs)]
+
+
+def test_every_input_has_its_place_in_a_command_line():
+    [line] = words(
+        image="agent",
+        dockerfile="D",
+        launch="a.yaml\n b.yaml ",
+        severity="low",
+        fail_on="high",
+        baseline="b",
+        config="c",
+    )
+
+    assert line[:2] == ("--config=c", "scan")
+    assert line[-2:] == ("--", "agent")
+    assert set(line[2:-2]) == {
+        "--output=json=/r/a.json",
+        "--output=text",
+        "--launch=a.yaml",
+        "--launch=b.yaml",
+        "--dockerfile=D",
+        "--repo=.",
+        "--severity=low",
+        "--fail-on=high",
+        "--baseline=b",
+    }
+
+
+def test_what_the_workflow_leaves_open_the_configuration_decides():
+    [line] = words(image="agent")
+
+    assert line == ("scan", "--output=json=/r/a.json", "--output=text", "--repo=.", "--", "agent")
+
+
+def test_launches_and_paths_are_judged_as_their_commands_do():
+    assert [line[:1] + line[-3:] for line in words(launch="a\nb", paths="x\ny")] == [
+        ("egress", "--", "a", "b"),
+        ("check", "--", "x", "y"),
+    ]
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), LINES))
+def test_no_text_becomes_an_option_of_its_own(inputs):
+    try:
+        found = asked.jobs(asked.asked({f"INPUT_{name}": value for name, value in inputs.items()}))
+    except workflow.Wrong:
+        return
+    for job in found:
+        line = asked.command_line(job, {})
+        end = line.index("--")
+        known = (
+            "--config=",
+            "--launch=",
+            "--dockerfile=",
+            "--repo=.",
+            "--severity=",
+            "--fail-on=",
+            "--baseline=",
+            "--output=text",
+        )
+        assert all(word.startswith(known) for word in line[:end] if word not in {"scan", "egress", "check"})
+        assert all(line[end + 1 :])
+        assert "/" not in job.name
+        assert not job.name.startswith((".", "-"))
+        assert job.title.isprintable()
+    names = [job.name.lower() for job in found]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "uploads"),
+    [
+        ("push", {"repository": {"full_name": "team/app"}}, True),
+        ("schedule", {}, True),
+        ("pull_request", pull_request("team/app"), True),
+        ("pull_request", pull_request("stranger/app"), False),
+        ("pull_request", pull_request(None), False),
+        ("pull_request", {"pull_request": {}}, False),
+        ("pull_request_review", pull_request("stranger/app"), False),
+        ("pull_request_target", pull_request("team/app"), False),
+        ("workflow_run", {"repository": {"full_name": "team/app"}}, False),
+        ("push", "no JSON", False),
+        ("push", [1], False),
+    ],
+)
+def test_only_what_the_token_may_write_is_uploaded(tmp_path: Path, name: str, content: object, uploads: bool):
+    import json
+
+    file = tmp_path / "event.json"
+    file.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
+    environment = {"GITHUB_EVENT_NAME": name, "GITHUB_EVENT_PATH": str(file)}
+
+    assert (event.why_not_uploaded("auto", environment) == "") is uploads
+    assert event.why_not_uploaded("true", environment) == ""
+    assert event.why_not_uploaded("false", environment) != ""
+    assert event.may_keep(environment) is (name not in {"pull_request_target", "workflow_run"})
+
+
+def test_without_an_event_nothing_is_uploaded():
+    assert event.why_not_uploaded("auto", {}) != ""
+
+
+@given(st.dictionaries(st.sampled_from(("a", "b")), st.text(st.sampled_from("ab=<\n\r:%sandscan-"), max_size=60)))
+def test_an_output_is_what_it_was_set_to(values):
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8", newline="") as file:
+        os.environ["GITHUB_OUTPUT"] = file.name
+        try:
+            workflow.output(values)
+        finally:
+            del os.environ["GITHUB_OUTPUT"]
+        assert outputs(file.read()) == values
+
+
+@given(st.text(), st.text())
+def test_what_is_said_is_one_command(message, title):
+    import contextlib
+    import io
+
+    out = io.StringIO(newline="")
+    with contextlib.redirect_stdout(out):
+        workflow.say("notice", message, title)
+
+    [command] = obeyed(out.getvalue())
+    assert (command.name, command.data, command.properties["title"]) == ("notice", message, title)
+
+
+def outcome(folder: Path, title: str, *, size: int = 0, lines: tuple[str, ...] = ()) -> dict:
+    summary, commands = folder / f"{title}.md", folder / f"{title}.commands"
+    summary.write_text("x" * size, "utf-8")
+    commands.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return {
+        "title": title,
+        "code": 1,
+        "findings": 7,
+        "reported": True,
+        "commands": str(commands),
+        "summary": str(summary),
+        "json": "",
+        "sarif": "x",
+        "why": "",
+    }
+
+
+def test_a_summary_that_does_not_fit_gives_way_to_a_line(tmp_path: Path):
+    page = tell.summary([outcome(tmp_path, name, size=900_000) for name in ("a", "b", "c")], "")
+
+    assert len(page.encode()) <= 1 << 20
+    assert page.count("the report is too long for this page") == 2
+    assert "x" * 900_000 in page
+
+
+def test_annotations_are_shared_among_targets_and_nothing_else_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    many = tuple(f"::error file=a,line={n},title=t::m{n}" for n in range(9))
+    strange = ("::add-mask::x", "plain", "::error file=a,line=1,title=t,col=9::x", "::error title=t::x\r::debug::y")
+    tell._annotate(
+        [
+            tell._commands(outcome(tmp_path, "a", lines=many)),
+            tell._commands(outcome(tmp_path, "b", lines=("::error title=u::only", *strange))),
+        ]
+    )
+
+    found = obeyed(capsys.readouterr().out)
+    assert [one.name for one in found] == ["error"] * 10
+    assert [one.data for one in found][:3] == ["m0", "only", "m1"]
+    assert "GitHub shows 10" in found[-1].data
