@@ -28,6 +28,7 @@ from scanner.model import (
     Report,
     Rule,
     Severity,
+    SourceLine,
     printable,
 )
 from scanner.model.run import Run
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ATTACK = "https://attack.mitre.org/"
 
+RULES = 5_000
+"""GitHub takes 25,000 rules; those that the results name come first, and there are no more of them than these."""
 RESULTS = 5_000
 """GitHub takes 25,000 results of a run and shows the 5,000 worst; which are the worst, we know better."""
 COMPRESSED = 10_000_000
@@ -53,6 +56,8 @@ STORIES = 200
 """Results, the worst, that tell what their process did: of a process with thousands, each would tell the same."""
 STEPS = 100
 """Steps of a finding's way; GitHub keeps 1,000."""
+ALL_STEPS = 20_000
+"""Steps of all findings' ways together: those of the worst are told."""
 EVIDENCE_KINDS = 12
 URI_LIMIT = 1_000
 TEXT_LIMIT = 1_024
@@ -74,7 +79,7 @@ SECURITY_SEVERITY = {
     Severity.NOTE: 0.0,
 }
 SUBJECTS = {"egress": "launch-file", "drift": "container", "live": "container", "observed": "container"}
-"""What rules of a behaviour are about; all others are about an image."""
+"""What rules of a behaviour are about; all others are about what was looked at."""
 PROBLEM = {"error": "error", "warning": "warning", "note": "recommendation"}
 
 
@@ -82,13 +87,19 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # SA
     """A log with one run: the worst results that GitHub takes; what was left out is said in a notification."""
     findings = words.worst_first(report.findings)
     kept = min(len(findings), RESULTS)
+    rules = RULES
     acts = _by_process(report.run)
     while True:
-        log = _log(report, findings, kept, acts)
+        log = _log(report, findings, kept, rules, acts)
         text = dumps({"$schema": log.schema_uri, "version": log.version, "runs": to_json(log.runs)})
-        if len(text) <= COMPRESSED or kept == 0 or len(zlib.compress(text.encode("ascii"), 6)) <= COMPRESSED:
+        if len(text) <= COMPRESSED or len(zlib.compress(text.encode("ascii"), 6)) <= COMPRESSED:
             return text
-        kept //= 2
+        if rules:
+            rules = 0  # those that no result names go first
+        elif kept:
+            kept //= 2
+        else:
+            return text
 
 
 Acts = Mapping[int, Sequence[timeline.Moment]]
@@ -103,20 +114,27 @@ def _by_process(run: Run | None) -> Acts:
     return acts
 
 
-def _log(report: Report, findings: Sequence[Finding], kept: int, acts: Acts) -> "sarif_om.SarifLog":
+def _log(report: Report, findings: Sequence[Finding], kept: int, most_rules: int, acts: Acts) -> "sarif_om.SarifLog":
+    """`most_rules`: no more rules than that, or than the results name."""
     import sarif_om
 
-    rules = list(_effective(report).values())
+    loaded = _effective(report)
+    named = dict.fromkeys(one.rule_id for one in findings[:kept])
+    others = [name for name in loaded if name not in named][: max(0, most_rules - len(named))]
+    listed = named.keys() | others
+    rules = [one for name, one in loaded.items() if name in listed]
+    ways = _ways(findings[:kept])
     techniques = sorted({technique for rule, *_ in rules for technique in _techniques(rule)})
     index = {rule.id: i for i, (rule, *_) in enumerate(rules)}
     taxon = {technique: i for i, technique in enumerate(techniques)}
     seen: Counter[str] = Counter()
     stages = sorted({printable(n.stage) for n in report.notifications} | {"report"})
+    subject = "repository" if words.is_check(report) else "container-image"
     driver = sarif_om.ToolComponent(
         name="sandscan",
         version=printable(report.tool.version),
         semantic_version=_semantic(report.tool.version),
-        rules=[_rule(*one, taxon) for one in rules],
+        rules=[_rule(*one, taxon, subject) for one in rules],
         notifications=[_stage(stage) for stage in stages],
         supported_taxonomies=[sarif_om.ToolComponentReference(name="MITRE ATT&CK", index=0)] if techniques else None,
         properties={"ruleset": printable(report.tool.ruleset)},
@@ -126,15 +144,39 @@ def _log(report: Report, findings: Sequence[Finding], kept: int, acts: Acts) -> 
         # The category of GitHub's alerts: with a tag or a digest in it, every build would orphan the one before.
         automation_details=sarif_om.RunAutomationDetails(id=f"sandscan/{_uri_of(words.repository(report).encode())}/"),
         column_kind="unicodeCodePoints",
-        invocations=[_invocation(report, stages, len(findings), kept)],
+        invocations=[_invocation(report, stages, _cuts(findings, kept, ways, len(loaded) - len(rules), acts))],
         results=[
-            _result(one, report, index, seen, acts if number < STORIES else {})
+            _result(one, report, index, seen, ways=number < ways, acts=acts if number < STORIES else {})
             for number, one in enumerate(findings[:kept])
         ],
         taxonomies=[_taxonomy(techniques)] if techniques else None,
         properties=_about(report),
     )
     return sarif_om.SarifLog(schema_uri=SCHEMA, version="2.1.0", runs=[run])
+
+
+def _ways(findings: Sequence[Finding]) -> int:
+    """How many of the findings, the first, tell their ways: all of them, or as many as ALL_STEPS holds."""
+    left = ALL_STEPS
+    for number, one in enumerate(findings):
+        left -= min(len(one.flow), STEPS)
+        if left < 0:
+            return number
+    return len(findings)
+
+
+def _cuts(findings: Sequence[Finding], kept: int, ways: int, rules: int, acts: Acts) -> list[str]:
+    """A sentence on each thing that is left out, of which the JSON report has all."""
+    said = []
+    if kept < len(findings):
+        said.append(f"Only the {kept:,} worst of {len(findings):,} findings are listed, because GitHub takes no more")
+    if untold := sum(1 for one in findings[ways:kept] if one.flow):
+        said.append(f"The ways of {words.many(untold, 'finding')}, the least severe, are left out")
+    if untold := sum(1 for one in findings[STORIES:kept] if acts.get(_process_of(one) or -1)):
+        said.append(f"What their process did is left out of {words.many(untold, 'finding')}, the least severe")
+    if rules:
+        said.append(f"{words.many(rules, 'rule')} that no result names {'is' if rules == 1 else 'are'} left out")
+    return said
 
 
 def _semantic(version: str) -> str | None:
@@ -188,7 +230,7 @@ def _effective(report: Report) -> dict[str, tuple[Rule, Severity, Confidence]]:
 
 
 def _rule(
-    rule: Rule, severity: Severity, confidence: Confidence, taxon: Mapping[str, int]
+    rule: Rule, severity: Severity, confidence: Confidence, taxon: Mapping[str, int], subject: str
 ) -> "sarif_om.ReportingDescriptor":
     import sarif_om
 
@@ -208,7 +250,7 @@ def _rule(
             "precision": str(confidence),
             "problem.severity": PROBLEM[LEVEL[severity]],
             "security-severity": f"{SECURITY_SEVERITY[severity]:.1f}",
-            "tags": _tags(rule),
+            "tags": _tags(rule, subject),
         },
     )
 
@@ -219,10 +261,10 @@ def _pascal(words_of: str, identifier: str) -> str | None:
     return name if name and name.lower() != identifier.lower() else None
 
 
-def _tags(rule: Rule) -> list[str]:
-    """GitHub keeps ten."""
+def _tags(rule: Rule, subject: str) -> list[str]:
+    """GitHub keeps ten. `subject` is what was looked at, where the rule's behaviour does not say what it is about."""
     behaviour = printable(rule.id.partition("/")[0], 60)
-    subject = SUBJECTS.get(behaviour, "container-image")
+    subject = SUBJECTS.get(behaviour, subject)
     tags = ["security", subject, behaviour, *(f"attack/{one}" for one in _techniques(rule))]
     return list(dict.fromkeys(tags))[:10]
 
@@ -288,23 +330,32 @@ def _techniques(rule: Rule) -> list[str]:
 
 
 def _result(
-    finding: Finding, report: Report, index: Mapping[str, int], seen: Counter[str], acts: Acts
+    finding: Finding, report: Report, index: Mapping[str, int], seen: Counter[str], *, ways: bool, acts: Acts
 ) -> "sarif_om.Result":
+    """`ways`: whether its way is told. A finding whose line in the repository is known stands there, and has its place in
+    the image as its first related location."""
     import sarif_om
 
-    primary, others = finding.locations[0], finding.locations[1:]
+    source = _source(finding)
+    others = finding.locations if source is not None and not words.is_given(finding) else finding.locations[1:]
+    elsewhere = _elsewhere(finding)
     related = [_location(one, report, i) for i, one in enumerate(others[:RELATED], start=1)]
-    stand_ins = _elsewhere(finding)[: RELATED - len(related)]
+    stand_ins = elsewhere[: RELATED - len(related)]
     related += [_evidence_location(one, report, len(related) + i) for i, one in enumerate(stand_ins, start=1)]
+    more = len(others) + len(elsewhere) - len(related)
+    location = _location(finding.locations[0], report)
+    if source is not None:
+        location.physical_location = _in_repository(source)
+        location.logical_locations = None if words.is_given(finding) else location.logical_locations
     seen[finding.fingerprint] += 1
     return sarif_om.Result(
         rule_id=printable(finding.rule_id),
         rule_index=index[finding.rule_id],
         level=LEVEL[finding.severity],
-        message=sarif_om.Message(text=_message(finding, report, related)),
-        locations=[_location(primary, report)],
+        message=sarif_om.Message(text=_message(finding, report, related, more)),
+        locations=[location],
         related_locations=related or None,
-        code_flows=_flows(finding, report, acts) or None,
+        code_flows=_flows(finding, report, acts, ways=ways) or None,
         partial_fingerprints={
             # GitHub tells alerts apart by this one alone; the number parts findings that are alike in everything.
             "primaryLocationLineHash": f"{printable(finding.fingerprint)[:32]}:{seen[finding.fingerprint]}",
@@ -320,37 +371,64 @@ def _result(
     )
 
 
-def _message(finding: Finding, report: Report, related: Sequence["sarif_om.Location"]) -> str:
-    """What it is, where, in what state, and why we believe it.
+def _message(finding: Finding, report: Report, related: Sequence["sarif_om.Location"], more: int) -> str:
+    """What it is, where, in what state, and why we believe it. `more`: places that are not among the related ones.
 
     GitHub shows the first sentence alone where room is scarce, and never the logical locations: they are said here.
     """
-    primary = finding.locations[0]
     lines = [words.sentence(words.plain(finding.message, 600) or printable(finding.rule_id))]
-    if isinstance(primary, FileLocation):
-        maker = words.instruction(primary.layer.created_by)
-        where = f"{words.layer(primary.layer)} of {words.repository(report)}" + (f", made by: {maker}" if maker else "")
-    elif isinstance(primary, ConfigLocation):
-        where = f"the image {words.repository(report)}"
-    elif isinstance(primary, ProcessLocation):
-        where = f"the container {printable(primary.container)}"
-    else:
-        where = "the launch"
-    lines.append(f"Where: {words.place(primary)} in {where}")
+    inside = _inside(finding, report)
+    lines.append(f"Where: {words.where(finding)}" + (f" in {inside}" if inside else ""))
+    if finding.source is not None and not words.is_given(finding):
+        lines.append(f"Line: {words.source(finding)}")
     if hidden := words.state(finding, report):
         lines.append(f"State: {hidden}.")
     lines.append(f"Why ({finding.confidence} confidence):")
     by_kind = words.kinds(finding.evidence)
     for kind, found in list(by_kind.items())[:EVIDENCE_KINDS]:
         excerpts = [shown for one in found[:3] if (shown := printable(one.excerpt, 120))]
-        more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
-        lines.append(f"- {printable(kind, 40)}: {'; '.join(excerpts) or 'seen'}{more}")
+        rest = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
+        lines.append(f"- {printable(kind, 40)}: {'; '.join(excerpts) or 'seen'}{rest}")
     if len(by_kind) > EVIDENCE_KINDS:
         lines.append(f"- {len(by_kind) - EVIDENCE_KINDS:,} more kinds of evidence")
     lines = [_text(line) for line in lines]
     if related:
-        lines.append("See also: " + ", ".join(f"[{_link_text(one.message.text)}]({one.id})" for one in related) + ".")
+        links = ", ".join(f"[{_link_text(one.message.text)}]({one.id})" for one in related)
+        lines.append(f"See also: {links}" + (f", and {words.many(more, 'more place')}." if more else "."))
     return "\n".join(lines)
+
+
+def _inside(finding: Finding, report: Report) -> str:
+    """What the first location lies in; empty for a file of the repository."""
+    primary = finding.locations[0]
+    if words.is_given(finding):
+        return ""
+    if isinstance(primary, FileLocation):
+        if words.is_check(report):
+            return ""
+        maker = words.instruction(primary.layer.created_by)
+        return f"{words.layer(primary.layer)} of {words.repository(report)}" + (f", made by: {maker}" if maker else "")
+    if isinstance(primary, ConfigLocation):
+        return f"the image {words.repository(report)}"
+    if isinstance(primary, ProcessLocation):
+        return f"the container {printable(primary.container)}"
+    return "" if report.egress is None else "the launch"
+
+
+def _source(finding: Finding) -> SourceLine | None:
+    """The line of the repository that made it, if it lies below the repository's root."""
+    return finding.source if words.pointing(finding) is not None else None
+
+
+def _in_repository(source: SourceLine) -> "sarif_om.PhysicalLocation":
+    import sarif_om
+
+    return sarif_om.PhysicalLocation(
+        artifact_location=sarif_om.ArtifactLocation(uri=_uri_of(LaunchLocation(source.file, 1).display)),
+        region=sarif_om.Region(
+            start_line=max(source.line, 1), end_line=source.end_line if source.end_line > source.line else None
+        ),
+    )
 
 
 def _elsewhere(finding: Finding) -> list[Evidence]:
@@ -392,6 +470,8 @@ def _location(location: Location, report: Report, number: int | None = None) -> 
             kind="layer",
         )
         physical = _physical(_uri(report, location.display), location.line, location.offset)
+        if words.is_check(report):
+            return _numbered(number, words.place(location), physical)
     return _numbered(number, words.place(location), physical, [logical])
 
 
@@ -405,9 +485,9 @@ def _in_launch(location: LaunchLocation) -> "sarif_om.PhysicalLocation":
     )
 
 
-def _flows(finding: Finding, report: Report, acts: Acts) -> "list[sarif_om.CodeFlow]":
+def _flows(finding: Finding, report: Report, acts: Acts, *, ways: bool) -> "list[sarif_om.CodeFlow]":
     """The way that the finding tells, and what its process did, moment by moment."""
-    told = [_flow(finding, report)] if finding.flow else []
+    told = [_flow(finding, report)] if finding.flow and ways else []
     acted = _acts(finding, report, acts)
     return [*told, acted] if acted is not None else told
 
@@ -416,8 +496,8 @@ def _acts(finding: Finding, report: Report, acts: Acts) -> "sarif_om.CodeFlow | 
     """The moments of the run that belong to the finding's first process, with their times; None without any."""
     import sarif_om
 
-    pids = [one.pid for one in finding.locations if isinstance(one, ProcessLocation) and one.pid is not None]
-    moments = acts.get(pids[0], ()) if pids else ()
+    pid = _process_of(finding)
+    moments = acts.get(pid, ()) if pid is not None else ()
     if not moments:
         return None
     located = []
@@ -430,8 +510,13 @@ def _acts(finding: Finding, report: Report, acts: Acts) -> "sarif_om.CodeFlow | 
         located.append(step)
     return sarif_om.CodeFlow(
         message=sarif_om.Message(text="What the process did, and when."),
-        thread_flows=[sarif_om.ThreadFlow(id=str(pids[0]), locations=located)],
+        thread_flows=[sarif_om.ThreadFlow(id=str(pid), locations=located)],
     )
+
+
+def _process_of(finding: Finding) -> int | None:
+    pids = (one.pid for one in finding.locations if isinstance(one, ProcessLocation) and one.pid is not None)
+    return next(pids, None)
 
 
 def _flow(finding: Finding, report: Report) -> "sarif_om.CodeFlow":
@@ -493,8 +578,11 @@ def _uri(report: Report, path: bytes) -> str:
     """`image/path`, as a relative reference (RFC 3986 section 4.2) that can only go down.
 
     No file of the repository is meant, so the image's name comes first: alerts of two images stay apart, and none lands
-    on a source file that happens to have the path. GitHub refuses a scheme, an empty URI and a raw space.
+    on a source file that happens to have the path. GitHub refuses a scheme, an empty URI and a raw space. Where files of
+    the repository themselves were looked at, it is the path alone.
     """
+    if words.is_check(report):
+        return _uri_of(path)
     return f"{_uri_of(words.repository(report).encode())}/{_uri_of(path)}"
 
 
@@ -522,7 +610,7 @@ def _details(details: Mapping[str, Json]) -> Json:
 # ---- what was not read
 
 
-def _invocation(report: Report, stages: Sequence[str], found: int, kept: int) -> "sarif_om.Invocation":
+def _invocation(report: Report, stages: Sequence[str], cuts: Sequence[str]) -> "sarif_om.Invocation":
     import sarif_om
 
     gaps = words.gaps_first(report.notifications)
@@ -531,12 +619,11 @@ def _invocation(report: Report, stages: Sequence[str], found: int, kept: int) ->
         rest = gaps[NOTIFICATIONS:]
         text = f"{sum(n.count for n in rest):,} more notifications are left out here; the JSON report has them all."
         shown.append(_notification(Notification(rest[0].stage, rest[0].level, text), report, stages))
-    if kept < found:
-        text = (
-            f"Only the {kept:,} worst of {found:,} findings are listed, because GitHub takes no more; "
-            "the JSON report has them all."
-        )
-        shown.insert(0, _notification(Notification("report", Level.WARNING, text), report, stages))
+    said = [Notification("report", Level.WARNING, f"{cut}; the JSON report has them all.") for cut in cuts]
+    if aside := words.set_aside(report):
+        text = f"{words.many(len(report.suppressed), 'finding')} set aside and not listed: {', '.join(aside)}."
+        said.append(Notification("report", Level.NOTE, text))
+    shown = [*(_notification(one, report, stages) for one in said), *shown]
     run = report.run
     return sarif_om.Invocation(
         execution_successful=report.complete,
