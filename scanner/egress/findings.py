@@ -1,6 +1,8 @@
 """What the reach of a sandbox adds up to: one finding per sandbox and destination, at the line that opens it."""
 
+import os
 from collections.abc import Iterable, Iterator
+from pathlib import Path as FilePath
 
 from scanner.egress.without_effect import Remark
 from scanner.model import (
@@ -142,7 +144,7 @@ def findings(egress: Egress, remarks: Iterable[tuple[str, Remark]]) -> Iterator[
             f"{printable(name)}: {remark.why}",
             (where,),
             (),
-            fingerprint(WITHOUT_EFFECT.id, where.file, name, remark.kind, remark.subject),
+            fingerprint(WITHOUT_EFFECT.id, _lasting(where.file), name, remark.kind, remark.subject),
             details={"sandbox": name, "kind": remark.kind},
         )
 
@@ -174,7 +176,7 @@ def _finding(egress: Egress, sandbox: SandboxReach, answer: Answer) -> Finding |
         _message(sandbox, answer, path),
         (where, *others),
         _evidence(path),
-        fingerprint(rule.id, where.file, sandbox.name, answer.destination.value),
+        fingerprint(rule.id, _lasting(where.file), sandbox.name, answer.destination.value),
         details=details,
         flow=tuple(_steps(egress, path)),
     )
@@ -279,6 +281,15 @@ def _location(egress: Egress, origin: Origin | None) -> LaunchLocation:
     if isinstance(origin, Place):
         return LaunchLocation(origin.file, origin.line, origin.column)
     return LaunchLocation(egress.files[0] if egress.files else f"runner {egress.runner}", 1, 1)
+
+
+def _lasting(file: str) -> str:
+    """The file's name from where the user stands, whatever way led to it: `./compose.yaml` and the whole path are `compose.yaml`."""
+    if not file or ":" in file:
+        return file
+    here = str(FilePath.cwd())
+    path = os.path.normpath(file)
+    return os.path.relpath(path, here) if path.startswith(here.rstrip("/") + "/") else path
 
 
 def _steps(egress: Egress, path: Path) -> Iterator[FlowStep]:

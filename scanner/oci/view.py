@@ -1,11 +1,13 @@
 """A whole image as a detector's judge sees it: all evidence, where it lies, and whether a container would see it."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from scanner.model import (
     Confidence,
+    ConfigLocation,
     Evidence,
     FileLocation,
     Finding,
@@ -23,6 +25,8 @@ from scanner.oci.filesystem import Filesystem
 from scanner.oci.packages import Packages
 
 T = TypeVar("T")
+_COUNTED = re.compile(r"(Env|OnBuild)\[\d+\]")
+"""Fields whose number says how many instructions came before, and is another one as soon as one is inserted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,15 @@ class ImageView:
             message=message,
             locations=(at, *related),
             evidence=tuple(evidence),
-            fingerprint=fingerprint(rule.id, self.target.repository, at.display, *identity),
+            fingerprint=fingerprint(rule.id, self.target.repository, _lasting(at), *identity),
             state=state,
             hidden_by=hidden_by,
             details=dict(details or {}),
         )
+
+
+def _lasting(at: Location) -> bytes:
+    """What stays of a place from build to build."""
+    if isinstance(at, ConfigLocation) and (counted := _COUNTED.fullmatch(at.field)):
+        return counted[1].encode()
+    return at.display
