@@ -112,7 +112,7 @@ def jobs(inputs: Asked) -> tuple[Job, ...]:
     for image in inputs.images:
         of = [f"--launch={file}" for file in inputs.launches]
         of += [f"--dockerfile={inputs.dockerfile}"] if inputs.dockerfile else []
-        found.append(("scan", image, (*of, *inputs.options), (image,)))
+        found.append(("scan", image, (*of, "--repo=.", *inputs.options), (image,)))
     if inputs.launches and not inputs.images:
         found.append(("egress", " ".join(inputs.launches), inputs.options, inputs.launches))
     if inputs.paths:

