@@ -9,7 +9,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self
 
@@ -576,9 +576,15 @@ class _Condition:
 
     def _string(self, string: YaraString) -> Claim:
         if id(string) not in self._strings:
-            patterns = needed(string)
+            patterns = _needed(string.kind, string.source, tuple(string.modifiers.items()))
             self._strings[id(string)] = Claim(Reach(patterns, (), rarity(patterns))) if patterns else UNPROVED
         return self._strings[id(string)]
+
+
+@lru_cache(maxsize=1 << 13)
+def _needed(kind: str, source: str, modifiers: tuple[tuple[str, str], ...]) -> tuple[Pattern, ...] | None:
+    """What a string needs does not hang on its name, and is worked out once for all scans of a process."""
+    return needed(YaraString("", kind, source, dict(modifiers)))
 
 
 def _magic(sets: Sequence[int]) -> Reach:

@@ -107,7 +107,9 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
         image=Image(None, "", None, ImageConfig(), ()),
         findings=tuple(sorted(findings, key=worst_first)),
         means=(),
-        notifications=tuple(sorted(map(masked.notification, (*notes, *launched.notes)), key=unread_first)),
+        notifications=tuple(
+            sorted(map(masked.notification, dict.fromkeys((*notes, *launched.notes))), key=unread_first)
+        ),
         rules=tuple(every[i] for i in sorted(every)),
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         statistics=statistics,
@@ -148,7 +150,7 @@ def _judged(
         reports = judging.scanned(images, scanning, worker)
         for number, (one, report) in enumerate(zip(images, reports, strict=True)):
             found += judging.found(one, report)
-            notes += (_moved(note, one) for note in report.notifications if not number or note.path is not None)
+            notes += (_moved(note, one) for note in report.notifications)
             if not number:
                 rules, digest = (*report.rules, *rules), report.tool.ruleset
     return found, rules, digest, len(made)

@@ -5,9 +5,13 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scanner.errors import LimitError, ScannerError
 from scanner.model import Finding, LaunchLocation, Level, Location, Notification, Rule, printable
+
+if TYPE_CHECKING:
+    from scanner.launch.plugin import Input
 
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 LAUNCHES = 500
@@ -78,6 +82,7 @@ def judge(texts: Mapping[str, tuple[Path, bytes]]) -> Judged:
 
 def _kinds(texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[str, str]]:
     """(name, format) of what a format recognises; a repository is full of others."""
+    from scanner.launch.compose import NAMES, OVERRIDES
     from scanner.launch.plugin import Input
     from scanner.launch.recognise import format_of
 
@@ -86,9 +91,32 @@ def _kinds(texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[str, str]]
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             continue
-        kind = format_of(Input(name, text, path))
-        if kind is not None and kind.name != "docker-run":
+        given = Input(name, text, path)
+        kind = format_of(given)
+        if kind is not None and kind.name != "docker-run" and not _networks_alone(kind.name, given):
             yield name, kind.name
+        elif kind is None and posixpath.basename(name) in (*NAMES, *OVERRIDES) and _is_broken(given):
+            yield name, "compose"  # by its name it is one, and reading it says what is wrong
+
+
+def _networks_alone(kind: str, given: "Input") -> bool:
+    """What the engine tells of networks is no launch without a container on them."""
+    if kind != "docker-inspect":
+        return False
+    from scanner.launch.docker_inspect import networks_alone
+
+    try:
+        return networks_alone([given]) is not None
+    except ScannerError:
+        return False
+
+
+def _is_broken(given: "Input") -> bool:
+    try:
+        _ = given.documents
+    except ScannerError:
+        return True
+    return False
 
 
 def _groups(kinds: Mapping[str, str], texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[list[str], str]]:

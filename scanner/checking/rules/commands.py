@@ -52,6 +52,20 @@ _PYTHON = re.compile(r"(?:python|pypy)[\d.]*")
 _URL = re.compile(r"(?i)(?:git\+)?(?:https?|ftp|git|ssh)://[^\s\"'<>|;]+|git@[\w.-]+:[\w./-]+")
 
 
+SSH_SERVERS = {
+    "openssh-server": "openssh-server",
+    "openssh": "openssh (with its server)",
+    "openssh-server-pam": "openssh-server-pam",
+    "ssh": "ssh (with its server)",
+    "task-ssh-server": "openssh-server",
+    "dropbear": "dropbear",
+    "dropbear-bin": "dropbear",
+    "dropbear-run": "dropbear",
+    "tinysshd": "tinysshd",
+}
+"""Packages of distributions that hold an ssh server, and how they are called to people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Package:
     """`manager` is system, pip, npm, go, cargo or gem; `name` without version; `word` as it is written."""

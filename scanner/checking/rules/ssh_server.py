@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from scanner.checking.builds import Order, When
-from scanner.checking.rules.commands import installs
+from scanner.checking.rules.commands import SSH_SERVERS, installs
 from scanner.checking.rules.plugin import WHEN, Check, Hit, Seen, Sign
 from scanner.credentials import mask
 from scanner.detectors.tunnelling.commands import deeds
@@ -22,19 +22,8 @@ RULE = Rule(
     attack=("T1021.004", "T1098", "T1133"),
 )
 
-_SERVERS = {
-    "openssh-server": "openssh-server",
-    "openssh": "openssh (with its server)",
-    "openssh-server-pam": "openssh-server-pam",
-    "ssh": "ssh (with its server)",
-    "task-ssh-server": "openssh-server",
-    "dropbear": "dropbear",
-    "dropbear-bin": "dropbear",
-    "dropbear-run": "dropbear",
-    "tinysshd": "tinysshd",
-}
-"""Packages of Debian, Alpine, Fedora and SUSE that hold an ssh server; Alpine's and Fedora's `openssh` differ in what they draw in."""
 _ONLY_SOMEWHERE = frozenset({"openssh"})
+"""What Fedora calls so has no server in it, Alpine's has."""
 _OPENS = r"(?P<key>PermitRootLogin|PasswordAuthentication|PermitEmptyPasswords)[\s=]+\"?(?P<value>yes)\b"
 _LINE = re.compile(r"(?i)^\s*(?:(?:echo|printf|tee)\b.*?[\"'\s])?" + _OPENS)
 _SET = re.compile(r"(?i)" + _OPENS)
@@ -68,10 +57,13 @@ def _brought(seen: Seen, orders: Sequence[Order]) -> Iterator[tuple[str, Sign]]:
     for order in orders:
         for package in installs(order.command):
             name = package.name if package.manager == "system" else ""
-            if name in _SERVERS and not (
+            if name in SSH_SERVERS and not (
                 name == "openssh" and order.command.name not in ("apk", "pacman", "zypper", "brew")
             ):
-                yield name, Sign("package", f"package {_SERVERS[name]}", order.file, seen.line_of(order, package.word))
+                yield (
+                    name,
+                    Sign("package", f"package {SSH_SERVERS[name]}", order.file, seen.line_of(order, package.word)),
+                )
 
 
 def _starts(order: Order) -> Iterator[str]:
@@ -92,7 +84,7 @@ def _server(seen: Seen, brought: Sequence[tuple[str, Sign]], started: Sequence[t
         message = f"{started[0][0].via} starts or enables an ssh server {WHEN[started[0][0].when]}."
         return Hit(Severity.MEDIUM, Confidence.HIGH, message, tuple(signs), ("enabled",), {"starts": False})
     name = brought[0][0]
-    message = f"The build installs {_SERVERS[name]}; nothing in the Dockerfile starts it."
+    message = f"The build installs {SSH_SERVERS[name]}; nothing in the Dockerfile starts it."
     confidence = Confidence.MEDIUM if name in _ONLY_SOMEWHERE else Confidence.HIGH
     return Hit(Severity.MEDIUM, confidence, message, tuple(signs), ("installed",), {"starts": False})
 

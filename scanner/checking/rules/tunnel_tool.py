@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from scanner.checking.builds import Order
-from scanner.checking.rules.commands import Package, installs, is_url, urls
+from scanner.checking.rules.commands import SSH_SERVERS, Package, installs, is_url, urls
 from scanner.checking.rules.plugin import Check, Hit, Seen, Sign
 from scanner.credentials import mask
 from scanner.detectors.tunnelling import catalogue
@@ -107,7 +107,7 @@ def of_package(package: Package) -> Tool | None:
             return catalogue.of_module(name)
         case "cargo" | "gem":
             return catalogue.by_name().get(name) or catalogue.by_program().get(name)
-        case "system":
+        case "system" if name not in SSH_SERVERS:  # those have a rule of their own
             return catalogue.by_package().get(name.rsplit("/", 1)[-1].removeprefix("conda-forge::"))
     return None
 

