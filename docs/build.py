@@ -9,7 +9,7 @@ import argparse
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,12 +25,18 @@ from fixtures.rules import examples  # noqa: E402
 from fixtures.tarball import Member  # noqa: E402
 from fixtures.wallet import monero  # noqa: E402
 from scanner.cache import Cache  # noqa: E402
+from scanner.checking import check  # noqa: E402
+from scanner.checking.judging import rules as of_builds  # noqa: E402
+from scanner.cli import configured  # noqa: E402
+from scanner.cli.main import command  # noqa: E402
 from scanner.egressing import reach  # noqa: E402
 from scanner.model import Confidence, Finding, LaunchLocation, Report, Rule, Severity  # noqa: E402
 from scanner.pipeline import Options, scan  # noqa: E402
+from scanner.reports.output import formats  # noqa: E402
 from scanner.ruleset import Ruleset, YaraRule, load  # noqa: E402
 from scanner.runtime.diff import DiffOptions, diff  # noqa: E402
 from scanner.runtime.rules import every  # noqa: E402
+from scanner.settings.keys import Key, Kind  # noqa: E402
 from scanner.suppression import never  # noqa: E402
 
 SPLIT = "\N{ZERO WIDTH SPACE}"
@@ -159,7 +165,7 @@ def _report(
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(_member(file).data)
         if behaviour == "build":
-            return _checked([folder / file["path"] for file in files])
+            return check([folder])
         return reach(folder / note["launch"])
     if behaviour == "drift":
         before = {file["path"]: _member(file) for file in note["before"]}
@@ -173,10 +179,6 @@ def _report(
     return scan(f"archive:{folder}/example.tar", options)
 
 
-def _checked(paths: Sequence[Path]) -> Report:
-    raise NotImplementedError(paths)
-
-
 def _save(path: Path, members: Any, cmd: Sequence[str]) -> None:
     step = Step("COPY . /", with_directories(members))
     path.write_bytes(archive([step], {"Cmd": list(cmd)} if cmd else {}, "example:1"))
@@ -188,7 +190,7 @@ def _save(path: Path, members: Any, cmd: Sequence[str]) -> None:
 def pages() -> Mapping[str, str]:
     """Every generated page, by its path below docs/."""
     ruleset = load()
-    rules = every(ruleset)
+    rules = all_rules(ruleset)
     notes = tomllib.loads((HERE / "rules.toml").read_text())
     if odd := notes.keys() - {rule.id for rule in rules}:
         raise ValueError(f"docs/rules.toml: there is no rule {sorted(odd)[0]!r}")
@@ -196,6 +198,12 @@ def pages() -> Mapping[str, str]:
     made["rules/README.md"] = index(rules, notes)
     made["rules/evidence.md"] = evidence(ruleset)
     return made
+
+
+def all_rules(ruleset: Ruleset) -> tuple[Rule, ...]:
+    """Every rule of every command, by id."""
+    found = {rule.id: rule for rule in (*every(ruleset), *of_builds())}
+    return tuple(found[i] for i in sorted(found))
 
 
 def page(rule: Rule, note: Mapping[str, Any], ruleset: Ruleset) -> str:
@@ -396,7 +404,57 @@ def _cell(text: str) -> str:
 
 def tables() -> Mapping[str, Callable[[], str]]:
     """What may stand between `<!-- table NAME -->` and `<!-- end -->`."""
-    return {}
+    return {"formats": _formats, "keys": _keys, "refused": _refused}
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _options() -> Mapping[str, dict[str, Key]]:
+    """The keys of a configuration, each by the commands that have it."""
+    found: dict[str, dict[str, Key]] = {}
+    for name, options in configured.keys(command).items():
+        for key in options:
+            found.setdefault(key.name, {})[name] = key
+    return dict(sorted(found.items()))
+
+
+def _keys() -> str:
+    rows = []
+    for name, having in _options().items():
+        key = next(iter(having.values()))
+        if not key.refused:
+            value = ", ".join(f"`{choice}`" for choice in key.choices) or _KINDS[key.kind]
+            default = f" (`{key.default}`)" if key.default not in (None, False, "") and not key.several else ""
+            rows.append(
+                (
+                    f"`{name}`",
+                    ", ".join(having),
+                    value + (", several" if key.several else "") + default,
+                    _cell(key.help.removesuffix(" Repeatable.")),
+                )
+            )
+    return _table(("key", "of", "value", ""), rows)
+
+
+_KINDS = {Kind.FLAG: "true or false", Kind.TEXT: "text", Kind.INTEGER: "whole number", Kind.NUMBER: "number"}
+
+
+def _refused() -> str:
+    rows = []
+    for name, having in _options().items():
+        key = next(iter(having.values()))
+        if key.refused:
+            rows.append((f"`{name}`", "in no file", key.refused))
+        elif key.named_only:
+            rows.append((f"`{name}`", "only in a file that `--config` names", key.named_only))
+    return _table(("key", "", "because"), rows)
+
+
+def _formats() -> str:
+    return _table(("format", ""), ((f"`{one.name}`", one.summary) for one in formats()))
 
 
 _TABLE = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
