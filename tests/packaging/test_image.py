@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import tarfile
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,9 +19,11 @@ from unittest import mock
 import pytest
 
 from tests import host_image
-from tests.engine_fixture import Engine, program, started_engine
+from tests.engine_fixture import Engine, RegistryServer, program, registry, skopeo, started_engine
 from tests.packaging.conftest import Built
 from tests.packaging.wheelhouse import ROOT
+
+__all__ = ["registry", "skopeo"]
 
 REPLAY = ROOT / "fixtures" / "rome-replay.tar"
 BASE, OWN = "sandscan-test-base:1", "sandscan-test-own:1"
@@ -179,3 +181,18 @@ def test_its_own_image_raises_no_alarm(own: tuple[Engine, str], tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, b""), [
         (one["rule_id"], one["message"]) for one in json.loads(done.stdout)["findings"]
     ]
+
+
+def test_it_scans_a_registry_and_needs_no_engine(
+    own: tuple[Engine, str],
+    expected: set[tuple[str, str]],
+    registry: RegistryServer,
+    skopeo: Callable[..., str],
+):
+    """The registry listens on this machine's loopback alone, so the container shares its network."""
+    engine, image = own
+    skopeo("copy", "--dest-tls-verify=false", f"docker-archive:{REPLAY}", f"docker://{registry.host}/rome:1")
+    run = ["run", "--rm", "--read-only", "--network", "host", "--cap-drop", "ALL", image]
+    assert {
+        rule for rule, _ in findings(docker(engine, *run, "scan", f"registry:{registry.host}/rome:1", "-o", "json"))
+    } == {rule for rule, _ in expected}
