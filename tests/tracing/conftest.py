@@ -1,0 +1,5 @@
+"""Builds run on a real engine."""
+
+from tests.engine_fixture import engine
+
+__all__ = ["engine"]
