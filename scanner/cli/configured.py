@@ -14,10 +14,9 @@ import click
 
 from scanner.errors import ScannerError, UsageError
 from scanner.model import printable
-from scanner.settings.keys import Key, Kind, Role
 
 if TYPE_CHECKING:
-    from scanner.settings import Option, Settings
+    from scanner.settings import Key, Option, Settings
 
 _REFUSED = {
     "clean": "it takes away what observations left, and does nothing else",
@@ -43,7 +42,7 @@ def judging(group: click.Group) -> dict[str, click.Command]:
     return {name: one for name, one in group.commands.items() if any(p.name == "fail_on" for p in one.params)}
 
 
-def keys(group: click.Group) -> dict[str, tuple[Key, ...]]:
+def keys(group: click.Group) -> "dict[str, tuple[Key, ...]]":
     """What a file may say of each judging command."""
     return {
         name: tuple(_key(p) for p in one.params if isinstance(p, click.Option) and not p.hidden)
@@ -51,7 +50,9 @@ def keys(group: click.Group) -> dict[str, tuple[Key, ...]]:
     }
 
 
-def _key(option: click.Option) -> Key:
+def _key(option: click.Option) -> "Key":
+    from scanner.settings import Key, Kind, Role
+
     name = max(option.opts, key=len).lstrip("-")
     kinds = {click.types.BoolParamType: Kind.FLAG, click.types.IntParamType: Kind.INTEGER}
     kind = kinds.get(type(option.type), Kind.TEXT)
