@@ -33,7 +33,11 @@ from scanner.cli.configured import keys
 from scanner.cli.main import command
 from scanner.settings import parse
 from scanner.settings.ignoring import KEYS as ENTRY_KEYS
+from tests import host_image
+from tests.engine_fixture import Engine, engine, missing
 from tests.forking import Forking
+
+__all__ = ["engine"]
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -144,7 +148,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Reader:
     """Somebody who does what a page says, in a clone."""
 
-    def __init__(self, page: Path, folder: Path, cache: Path, forking: Forking) -> None:
+    def __init__(self, page: Path, folder: Path, cache: Path, forking: Forking, **environment: str) -> None:
         self.page, self.folder, self._forking = page, folder, forking
         folder.mkdir()
         for name in CLONED:
@@ -171,10 +175,12 @@ class Reader:
             "NO_COLOR": "1",
             "SANDSCAN_CACHE_DIR": str(cache),
             "GIT_CONFIG_NOSYSTEM": "1",
+            **environment,
         }
 
     def run(self, command: str) -> tuple[int, str]:
         """The exit code and what was printed on either stream. A plain call of sandscan is forked, all else is a shell's."""
+        command = command.removeprefix("sudo ")  # where root is needed, who runs the tests is root
         if self._forks and command.startswith("sandscan ") and not re.search(r"[|<>&;$`*]", command):
             return self._forking.run(shlex.split(command)[1:], self.folder, self._environment)
         return self._done(("bash", "-o", "pipefail", "-c", command))
@@ -263,6 +269,39 @@ def test_a_command_is_run_as_a_process_of_its_own(tmp_path: Path, kept: Path, fo
     assert forked[0] == 1
 
 
+# ---- with an engine
+
+AT_ENGINE = "an engine"
+
+
+@pytest.fixture(scope="module")
+def launched(engine: Engine) -> Iterator[Engine]:
+    """The engine with what the docs take as the reader's own: an image `agent:latest`, and a container `agent` of it."""
+    data = host_image.tree(("sh", "sleep"), python=False)
+    engine.client.api.import_image_from_data(data, "agent", "latest", changes=['CMD ["sleep", "600"]'])
+    one = engine.client.containers.run("agent:latest", name="agent", detach=True, network_mode="none")
+    try:
+        yield engine
+    finally:
+        one.remove(force=True)
+        engine.client.images.remove("agent:latest", force=True)
+
+
+@pytest.mark.engine
+def test_what_needs_an_engine_is_so_at_one(launched: Engine, tmp_path: Path, kept: Path, forking: Forking) -> None:
+    if os.geteuid() != 0:
+        missing("root, to look into containers and to observe")
+    for page in PAGES:
+        mine = [block for block in blocks(page) if block.needs == AT_ENGINE and block.language == "sh"]
+        if mine:
+            (tmp_path / page.stem).mkdir()
+            reader = Reader(page, tmp_path / page.stem / "clone", kept, forking, DOCKER_HOST=launched.host)
+            for block in mine:
+                if "docker save" in block.text and shutil.which("docker") is None:
+                    continue  # the engine's own client is not part of it
+                reader.does(block)
+
+
 # ---- what is no command
 
 
@@ -292,6 +331,14 @@ def test_configurations_are_loaded_without_an_objection(page: Path, tmp_path: Pa
         if block.language == "yaml" and (is_whole or block.text.startswith("ignore:")):
             settings = parse(block.text, block.place, tmp_path, keys(command), toml=False, found=True)
             assert settings.ignores, block.place
+
+
+def test_the_hooks_of_the_docs_are_there() -> None:
+    there = {hook["id"] for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())}
+    [config] = [b for b in blocks(DOCS / "checking.md") if b.says.get("file") == ".pre-commit-config.yaml"]
+    named = {hook["id"] for repo in yaml.safe_load(config.text)["repos"] for hook in repo["hooks"]}
+    assert named <= there
+    assert there == set(re.findall(r"`(sandscan-check[\w-]*)`", (DOCS / "checking.md").read_text()))
 
 
 def test_the_keys_of_an_entry_are_all_told() -> None:
