@@ -4,7 +4,7 @@ What stands before a fenced block, as an HTML comment, says what the block is:
 
 - `<!-- file NAME -->`: it is written to that file, for the blocks after it
 - `<!-- exit N -->`: its last command ends so (else 0); all before it end with 0
-- `<!-- needs WHAT -->`: it is not run here, for it needs an engine, a network or GitHub. NOT_RUN lists them all
+- `<!-- needs WHAT -->`: it is not run here, for it needs a network, or an engine (where there is one, it is). NOT_RUN lists them all
 - `<!-- workflow -->`: a GitHub workflow
 
 The blocks of a page run in their order, in a folder of its own that holds what a clone holds. `sh` is commands alone; `console` is
@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -29,6 +29,9 @@ from typing import Any
 import pytest
 import yaml
 
+from fixtures import elf
+from fixtures.image import Step, archive
+from fixtures.tarball import Member
 from scanner.cli.configured import keys
 from scanner.cli.main import command
 from scanner.settings import parse
@@ -66,7 +69,30 @@ EXPIRES = "2027-06-30"
 """The end of the entries in the docs, which one day has passed."""
 SOON = (datetime.now(UTC).date() + timedelta(days=200)).isoformat()
 
-GIVEN: Mapping[str, Mapping[str, str]] = {
+
+def built() -> bytes:
+    """The image that docs/verdicts.md traces, as BuildKit saves one."""
+    client = elf.build(elf.Program(needed=("libc.so.6",), imports=("socket",)))
+    forward = b"Host relay\n    RemoteForward 8022 127.0.0.1:22\n"
+    steps = (
+        Step("/bin/sh -c #(nop) ADD file:9f2c in / ", (Member("usr/bin/ssh", client, 0o755),)),
+        Step('/bin/sh -c #(nop)  CMD ["bash"]'),
+        Step(
+            "COPY ssh_config /etc/ssh/ssh_config # buildkit",
+            (Member("etc/ssh/ssh_config", forward),),
+            comment="buildkit.dockerfile.v0",
+        ),
+        Step(
+            "RUN /bin/sh -c mkdir /root/.ssh && echo 'StrictHostKeyChecking no' > /root/.ssh/config # buildkit",
+            (Member("root/.ssh/config", b"StrictHostKeyChecking no\n"),),
+            comment="buildkit.dockerfile.v0",
+        ),
+    )
+    return archive(steps, {"Cmd": ["bash"]}, "agent:1")
+
+
+GIVEN: Mapping[str, Mapping[str, str | Callable[[], bytes]]] = {
+    "docs/verdicts.md": {"agent.tar": built},
     "README.md": {
         "app.tar": "fixtures/rome-replay.tar",
         "compose.yaml": "fixtures/rome-launch/compose.yaml",
@@ -157,7 +183,8 @@ class Reader:
             elif (ROOT / name).exists():
                 shutil.copy(ROOT / name, folder / name)
         for name, source in GIVEN.get(str(page.relative_to(ROOT)), {}).items():
-            shutil.copy(ROOT / source, folder / name)
+            data = (ROOT / source).read_bytes() if isinstance(source, str) else source()
+            (folder / name).write_bytes(data)
         programs = folder.parent / "programs"
         programs.mkdir()
         script = programs / "sandscan"
