@@ -11,7 +11,7 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -196,8 +196,12 @@ def _meant(value: str, *more: str) -> str:
 
 @dataclass
 class Context:
+    """What expressions see; `steps` are the ids that may be named, `event` is `github.event_name`."""
+
     inputs: dict[str, str]
     ran: Ran
+    steps: Sequence[dict[str, Any]] = field(default_factory=lambda: ACTION["runs"]["steps"])
+    event: str = ""
 
     def filled(self, text: str) -> str:
         return re.sub(r"\$\{\{(.*?)\}\}", lambda match: self.value(match[1]), text)
@@ -225,10 +229,12 @@ class Context:
             return match[1]
         if text in {"always()", "success()"}:
             return "true"
+        if text == "github.event_name":
+            return self.event
         if match := re.fullmatch(r"inputs\.([a-z-]+)", text):
             return self.inputs[match[1]]
         if match := re.fullmatch(r"steps\.([a-z]+)\.outputs\.([a-z-]+)", text):
-            assert any(step.get("id") == match[1] for step in ACTION["runs"]["steps"]), text
+            assert any(step.get("id") == match[1] for step in self.steps), text
             return self.ran.outputs.get(match[1], {}).get(match[2], "")
         if match := re.fullmatch(r"steps\.([a-z]+)\.outcome", text):
             return self.ran.outcomes.get(match[1], "")

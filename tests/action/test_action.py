@@ -4,6 +4,7 @@ import html
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -41,21 +42,32 @@ def machine(folder: Path) -> Runner:
     return Runner(workspace, temporary, given={"install": {"cache-folder": kept, "cache-prefix": "sandscan-p-"}})
 
 
-@pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    return machine(tmp_path)
-
-
-def results(log: dict) -> list[dict]:
-    [run] = log["runs"]
-    return run["results"]
-
-
 @pytest.fixture(scope="module")
 def replay(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runner, Ran]:
     """One run on the replay and its launch, for all that it has to show."""
     runner = machine(tmp_path_factory.mktemp("replay"))
     return runner, runner.run(input="replay.tar", launch="compose.yaml", format="html")
+
+
+@pytest.fixture(scope="module")
+def clean(replay: tuple[Runner, Ran]) -> Ran:
+    runner, _ = replay
+    return runner.run(input="clean.tar")
+
+
+@pytest.fixture
+def runner(replay: tuple[Runner, Ran], clean: Ran, tmp_path: Path) -> Runner:
+    """A machine of its own, with the evidence of the replay's layers in its cache."""
+    one = machine(tmp_path)
+    kept = Path(one.given["install"]["cache-folder"])
+    kept.mkdir(mode=0o700)
+    shutil.copy(replay[0].temporary / "sandscan" / "cache" / "layers.sqlite", kept)
+    return one
+
+
+def results(log: dict) -> list[dict]:
+    [run] = log["runs"]
+    return run["results"]
 
 
 def test_the_replay_fails_the_job_and_everything_says_why(replay: tuple[Runner, Ran]):
@@ -105,14 +117,12 @@ def test_the_action_and_the_terminal_give_the_same_findings_and_fingerprints(
     assert report["findings"] == json.loads(files["json"].read_bytes())["findings"]
 
 
-def test_a_clean_image_stays_green_and_uploads_an_empty_log(runner: Runner):
-    ran = runner.run(input="clean.tar")
-
-    assert not ran.failed
-    assert (ran.answers["exit-code"], ran.answers["findings"]) == ("0", "0")
-    assert results(ran.sarif()[0]) == []
-    assert UPLOAD in ran.used
-    assert ran.commands == []
+def test_a_clean_image_stays_green_and_uploads_an_empty_log(clean: Ran):
+    assert not clean.failed
+    assert (clean.answers["exit-code"], clean.answers["findings"]) == ("0", "0")
+    assert results(clean.sarif()[0]) == []
+    assert UPLOAD in clean.used
+    assert clean.commands == []
 
 
 def test_a_threshold_decides_about_the_job_and_nothing_else(runner: Runner):
@@ -176,6 +186,7 @@ def test_one_broken_target_does_not_hide_the_others(runner: Runner):
 )
 def test_a_forks_pull_request_is_told_everything_but_uploads_nothing(runner: Runner, name: str, event: dict):
     runner.event_name, runner.event = name, event
+    shutil.rmtree(runner.given["install"]["cache-folder"])
     ran = runner.run(input="replay.tar")
 
     assert UPLOAD not in ran.used
@@ -220,6 +231,7 @@ def test_two_images_of_one_category_would_close_each_others_alerts(runner: Runne
 
 
 def test_evidence_is_stored_only_where_there_is_something_new(runner: Runner):
+    shutil.rmtree(runner.given["install"]["cache-folder"])
     first = runner.run(input="replay.tar")
     again = runner.run(input="replay.tar")
     without = runner.run(input="clean.tar", cache="false")
