@@ -43,6 +43,8 @@ from scanner.version import tool_version
 
 AT_HAND = 256 << 20
 """Bytes of small texts that are kept while a repository is looked at."""
+NAMED = 4
+"""Paths that are told one by one in the report's title."""
 _DOCKERFILE = re.compile(r"(?i)(?:docker|container)file(?:[._-][^/]+)?|[^/]+\.(?:docker|container)file")
 _OTHER = re.compile(
     r"(?i).*\.(?:py|pyi|js|ts|tsx|go|rs|java|kt|rb|php|c|h|cc|cpp|md|rst|adoc|html?|css|json|ya?ml|toml|xml|sh|bash|lock|csv|svg|png|dockerignore|"
@@ -69,8 +71,7 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
     notes: list[Notification] = []
     picked = pick(paths, notes)
     if not picked:
-        shown = ", ".join(printable(str(path)) for path in paths[:5])
-        raise UsageError(f"{shown}: there is no file to look at")
+        raise UsageError(f"{_called(paths)}: there is no file to look at")
     files: dict[str, File] = {}
     where: dict[str, Path] = {}
     size = kept = 0
@@ -103,7 +104,7 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
     every = {rule.id: rule for rule in (*rules, *launched.rules)}
     return Report(
         tool=Tool("sandscan", tool_version(), digest),
-        target=Target("check", ", ".join(printable(str(path)) for path in paths), judging.REPOSITORY),
+        target=Target("check", _called(paths), judging.REPOSITORY),
         image=Image(None, "", None, ImageConfig(), ()),
         findings=tuple(sorted(findings, key=worst_first)),
         means=(),
@@ -114,6 +115,12 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         statistics=statistics,
     )
+
+
+def _called(paths: Sequence[Path]) -> str:
+    """What was asked for, as one name; hooks name hundreds of files."""
+    shown = ", ".join(printable(str(path)) for path in paths[:NAMED])
+    return shown + (f" and {len(paths) - NAMED:,} more" if len(paths) > NAMED else "")
 
 
 def check_paths(*paths: str | Path, rules: Sequence[str | Path] = ()) -> Report:
