@@ -13,9 +13,9 @@ from scanner.dockerfile.words import word, words
 from scanner.errors import LimitError, ParseError
 from scanner.model import printable
 
-MOST_COPIED = 1_000_000
+MOST_COPIED = 200_000
 """Variables that are carried from one instruction to the next, summed up over a file."""
-MOST_MADE = 8 << 20
+MOST_MADE = 1 << 20
 """Characters that expansion may make in one file."""
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")

@@ -10,7 +10,12 @@ from scanner.tracing.history import Agreement, Entry, Expected, agreement, entri
 
 MOST_COMPARED = 250_000
 """Pairs of an instruction and an entry that are compared where a history is not the Dockerfile's, one by one."""
-MOST_STAGES = 100
+MOST_READ = 20_000_000
+"""Characters that comparing them reads."""
+MOST_STAGES = 40
+"""Stages, the last ones, that may be the image's."""
+MOST_INSTRUCTIONS = 3_000
+"""Instructions of a Dockerfile that is compared at all; engines stop at 127 layers."""
 _OPTIONAL = {"ONBUILD"}
 """Instructions that BuildKit leaves out of the history."""
 _SCORES = {Agreement.SAME: 6, Agreement.LIKELY: 4, Agreement.CHANGED: -2}
@@ -48,9 +53,10 @@ class Alignment:
 
 
 def aligned(image: Image, file: Dockerfile) -> Alignment | None:
-    """The stage of the file that fits the image best, the last one of equals. None where the image has no history, the file no stage."""
+    """The stage of the file that fits the image best, the last one of equals. None where the image has no history that fits its layers,
+    the file no stage, or more instructions than anybody builds."""
     history = entries(image)
-    if not history or not file.stages:
+    if not history or not file.stages or sum(len(s.instructions) for s in file.stages) > MOST_INSTRUCTIONS:
         return None
     best: Alignment | None = None
     for one in _all(image, file, history):
@@ -177,7 +183,8 @@ def _is_added(entry: Entry) -> bool:
 def _nearest(expected: Sequence[Expected], history: Sequence[Entry]) -> dict[int, tuple[int, Agreement]]:
     """The best way to lay the instructions over the end of a history that is not quite theirs: the Dockerfile was changed since."""
     rows, columns = len(expected), len(history)
-    if rows * columns > MOST_COMPARED:
+    read = columns * sum(len(e.step.instruction.value) for e in expected) + rows * sum(len(h.text) for h in history)
+    if rows * columns > MOST_COMPARED or read > MOST_READ:
         return {}
     # best[i][j]: what the first i instructions and the first j entries are worth; entries before the first one cost nothing
     best = [[0.0] * (columns + 1) for _ in range(rows + 1)]

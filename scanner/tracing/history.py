@@ -80,7 +80,7 @@ def entries(image: Image) -> tuple[Entry, ...]:
         return ()
     for one in image.history:
         keyword, text, arguments = _parsed(one.created_by[:MOST_TEXT].strip())
-        merged = not one.created_by and one.comment.startswith("merge ")
+        merged = not one.created_by and one.comment.startswith(("merge ", "create new from "))  # moby, daemon/squash
         made.append(Entry(keyword, text, arguments, None if one.empty_layer else layer, merged))
         layer += not one.empty_layer
     return tuple(made)
@@ -125,8 +125,7 @@ def agreement(expected: Expected, entry: Entry) -> Agreement:
     if one.keyword in ("ENV", "LABEL", "ARG"):
         same_names = [w.partition("=")[0] for w in expected.step.words] == _names(entry.text, expected.step.words)
         return Agreement.LIKELY if same_names and "$" in one.value else Agreement.CHANGED
-    relative = one.keyword == "WORKDIR" and expected.folder is None
-    return Agreement.LIKELY if "$" in one.value or relative else Agreement.CHANGED
+    return Agreement.LIKELY if "$" in one.value else Agreement.CHANGED
 
 
 def _is_same(expected: Expected, entry: Entry) -> bool:

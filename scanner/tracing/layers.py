@@ -1,6 +1,7 @@
 """Each layer's line: from the build's provenance where it is of this Dockerfile, else from the image's history."""
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from scanner.dockerfile import Dockerfile, ExpandedStage, Instruction, Step
@@ -107,7 +108,19 @@ def copied_from(alignment: Alignment, expected: Expected) -> str:
     stage = source_stage(alignment, expected)
     if stage is None:
         return f"; the files are of {printable(given, 80)}"
-    return f"; the files are of stage {stage.stage.name or stage.index}, which line {stage.stage.line} begins"
+    return f"; the files are of stage {printable(stage.stage.name or str(stage.index), 60)}, which line {stage.stage.line} begins"
+
+
+def naming(path: bytes, steps: Iterable[Step]) -> list[Instruction]:
+    """The instructions that name a path: a RUN in its text, a COPY or ADD as what it writes to. Every line counts once."""
+    text = "/" + path.decode("utf-8", "surrogateescape")
+    found = {}
+    for step in steps:
+        one = step.instruction
+        to = posixpath.normpath(step.words[-1]) if one.keyword in ("COPY", "ADD") and step.words else None
+        if to == text or (one.keyword == "RUN" and text in "\n".join([one.value, *step.texts])):
+            found[one.line] = one
+    return list(found.values())
 
 
 def steps_below(alignment: Alignment, stage: ExpandedStage) -> tuple[Step, ...]:

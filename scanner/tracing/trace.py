@@ -2,6 +2,7 @@
 
 import fnmatch
 import hashlib
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from scanner.model import (
     printable,
 )
 from scanner.tracing.alignment import Alignment, aligned, rivals
-from scanner.tracing.layers import Origin, by_history, by_provenance, of_config, source_stage, steps_below
+from scanner.tracing.layers import Origin, by_history, by_provenance, naming, of_config, source_stage, steps_below
 from scanner.tracing.provenance import Recorded, recorded
 from scanner.tracing.repository import LARGEST_DOCKERFILE, Repository, below, root_of
 
@@ -177,7 +178,7 @@ class _Tracing:
         if not history:
             return "the image has no history"
         if alignment is None:
-            return "the image's history does not fit its layers"
+            return "the image's history does not fit its layers, or the file has more instructions than are compared"
         if any(e.merged for e in alignment.entries):
             return "they were squashed into one, which keeps no line"
         if not any(e.keyword for e in alignment.entries):
@@ -206,34 +207,45 @@ class _Tracing:
     def of_file(self, place: FileLocation) -> SourceLine | None:
         origin = self.origins.get(place.layer.index)
         found = self.by_heredoc(place, origin) or self.by_content(place, origin)
-        if found is not None or origin is None or self.name is None:
+        if found is not None or self.name is None:
             return found
+        if origin is None:
+            return self.of_squashed(place)
         return SourceLine(self.name, origin.line, origin.end_line, origin.how, origin.certain, self.said(place, origin))
+
+    def of_squashed(self, place: FileLocation) -> SourceLine | None:
+        """In a layer that all instructions made together, the one that names the file: a guess, and called one."""
+        alignment, layer = self.alignment, place.layer.index
+        if alignment is None or self.name is None or not alignment.belongs:
+            return None
+        if not any(e.merged and e.layer == layer for e in alignment.entries):
+            return None
+        found = naming(place.path, [e.step for e in alignment.expected])
+        if len(found) != 1:
+            return None
+        why = f"layer {layer} was squashed from many instructions; this is the only one that names the file"
+        return SourceLine(self.name, found[0].line, found[0].end_line, Traced.HISTORY, False, why)
 
     def said(self, place: FileLocation, origin: Origin) -> str:
         """Why, and which line of the stage that the file was copied from names it, where one alone does."""
         why = origin.why
-        stage = None
         if origin.expected is not None and self.alignment is not None:
-            stage = source_stage(self.alignment, origin.expected)
-        if stage is not None and self.alignment is not None:
-            name = place.path.rpartition(b"/")[2].decode("utf-8", "surrogateescape")
-            naming = {
-                s.instruction.line
-                for s in steps_below(self.alignment, stage)
-                if s.instruction.keyword in ("RUN", "COPY", "ADD") and name in s.instruction.value
-            }
-            if len(name) > 2 and len(naming) == 1:
-                why += f"; line {naming.pop()} names {printable(name, 60)} there"
+            step, stage = origin.expected.step, source_stage(self.alignment, origin.expected)
+            if stage is not None and (path := _in_stage(place.path, step)) is not None:
+                found = naming(path, steps_below(self.alignment, stage))
+                if len(found) == 1:
+                    why += f"; line {found[0].line} names /{printable(path, 80)} there"
         return why
 
     def by_heredoc(self, place: FileLocation, origin: Origin | None) -> SourceLine | None:
         """The heredoc that became the file: its bytes are the file's."""
         held = self.made.contents.get((place.layer.index, place.path))
-        if held is None or origin is None or origin.expected is None or self.name is None or place.inner:
+        if held is None or self.name is None or self.alignment is None or place.inner:
             return None
-        step = origin.expected.step
-        for heredoc, text in zip(step.instruction.heredocs, step.texts, strict=True):
+        steps = [origin.expected.step] if origin is not None and origin.expected is not None else []
+        if origin is None and self.alignment.belongs:  # squashed
+            steps = [e.step for e in self.alignment.expected]
+        for heredoc, text in ((h, t) for s in steps for h, t in zip(s.instruction.heredocs, s.texts, strict=True)):
             raw = text.encode("utf-8", "surrogateescape")
             if len(raw) == held[1] and hashlib.sha256(raw).hexdigest() == held[0]:
                 first, last = heredoc.line, max(heredoc.line, heredoc.end_line)
@@ -305,6 +317,19 @@ class _Tracing:
         elif not alignment.whole:
             why += "; the history is not quite this Dockerfile's"
         return SourceLine(self.name, instruction.line, instruction.end_line, Traced.HISTORY, certain, why)
+
+
+def _in_stage(path: bytes, step: Step) -> bytes | None:
+    """Where a file that a COPY --from with one source brought lay in the stage; None where that is not clear."""
+    if len(step.words) != 2:
+        return None
+    source, to = (posixpath.normpath("/" + w.lstrip("/")).encode("utf-8", "surrogateescape") for w in step.words)
+    inside = b"/" + path
+    if inside == to or (inside == posixpath.join(to, posixpath.basename(source))):
+        return source.lstrip(b"/")
+    if inside.startswith(to.rstrip(b"/") + b"/"):
+        return posixpath.join(source, inside[len(to.rstrip(b"/")) + 1 :]).lstrip(b"/")
+    return None
 
 
 def _names(path: str, step: Step) -> bool:
