@@ -1,0 +1,32 @@
+"""What a command that only says something loads: nothing that takes a while."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SLOW = {
+    "asyncio", "cryptography", "docker", "email", "hyperscan", "http", "isal", "lief", "lz4", "multiprocessing", "networkx",
+    "requests", "rich", "sarif_om", "sqlite3", "ssl", "tree_sitter", "tree_sitter_bash", "urllib3", "yaml", "yara", "zstandard",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["scan", "--help"], ["check", "--help"], ["completion", "bash"]]
+)
+def test_help_loads_click_and_the_values_alone(arguments: list[str], tmp_path: Path):
+    code = (
+        f"import sys; sys.argv = ['sandscan', *{arguments!r}]\n"
+        "from scanner.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(*sorted(sys.modules), sep='\\n', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    loaded = set(done.stderr.split())
+    if arguments != ["--version"]:  # importlib.metadata reads the version with the module email
+        assert loaded & SLOW == set()
+    ours = {name for name in loaded if name.startswith("scanner.")}
+    at_hand = ("scanner.cli", "scanner.errors", "scanner.model", "scanner.version")
+    assert {name for name in ours if not name.startswith(at_hand)} == set()
