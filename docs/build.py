@@ -232,14 +232,23 @@ def page(rule: Rule, note: Mapping[str, Any], ruleset: Ruleset) -> str:
 
 
 def _severities(rule: Rule, note: Mapping[str, Any]) -> str:
-    least = Severity(note["least"]) if "least" in note else None
-    if least is None:
+    if "least" not in note:
         return f"Up to **{rule.severity}**."
-    if least.rank > rule.severity.rank:
-        raise ValueError(f"docs/rules.toml: {rule.id}: the lowest severity is above the highest, {rule.severity}")
-    if least is rule.severity:
+    least, most = _bounds(rule, note)
+    if least is most:
         return str(note["weighs"])
-    return f"From **{least}** to **{rule.severity}**. {note['weighs']}"
+    usual = f", **{rule.severity}** as a rule" if most is not rule.severity else ""
+    return f"From **{least}** to **{most}**{usual}. {note['weighs']}"
+
+
+def _bounds(rule: Rule, note: Mapping[str, Any]) -> tuple[Severity, Severity]:
+    """The lowest and the highest severity. Raises ValueError where the rule's own does not lie between them."""
+    least, most = Severity(note["least"]), Severity(note.get("most", rule.severity.value))
+    if not least.rank <= rule.severity.rank <= most.rank:
+        raise ValueError(
+            f"docs/rules.toml: {rule.id}: {rule.severity}, the rule's own, is not within {least} to {most}"
+        )
+    return least, most
 
 
 def _traits(rule: Rule, traits: Sequence[YaraRule]) -> Iterator[str]:
@@ -287,8 +296,9 @@ def _held(rule: Rule, note: Mapping[str, Any], hit: Judged, miss: Judged) -> Non
     if [f.severity.value for f in miss.findings[:1]] != ([note["miss_gives"]] if "miss_gives" in note else []):
         said = [f"{f.severity}: {f.message}" for f in miss.findings]
         raise ValueError(f"docs/rules.toml: {rule.id}: the near miss gives {said}")
+    least, most = _bounds(rule, note)
     for finding in (*hit.findings, *miss.findings):
-        if not Severity(note["least"]).rank <= finding.severity.rank <= rule.severity.rank:
+        if not least.rank <= finding.severity.rank <= most.rank:
             raise ValueError(
                 f"docs/rules.toml: {rule.id}: an example is {finding.severity}, outside of what the page says"
             )
@@ -359,8 +369,10 @@ def index(rules: Sequence[Rule], notes: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _span(rule: Rule, note: Mapping[str, Any]) -> str:
-    least = note.get("least", rule.severity.value)
-    return rule.severity.value if least == rule.severity.value else f"{least} to {rule.severity}"
+    if "least" not in note:
+        return rule.severity.value
+    least, most = _bounds(rule, note)
+    return least.value if least is most else f"{least} to {most}"
 
 
 def evidence(ruleset: Ruleset) -> str:

@@ -508,4 +508,6 @@ def test_an_example_that_is_none_is_an_error(build: Any) -> None:
     with pytest.raises(ValueError, match="the near miss gives"):
         list(build._examples(rule, {**note, "miss": note["hit"]}))
     with pytest.raises(ValueError, match="outside of what the page says"):
-        list(build._examples(rule, {**note, "least": "critical"}))
+        list(build._examples(rule, {**note, "least": "high", "hit": note["hit"], "cmd": ()}))
+    with pytest.raises(ValueError, match="is not within"):
+        build._bounds(rule, {**note, "least": "critical"})
