@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.action.composite import modules, obeyed, outputs, pull_request
@@ -75,6 +75,7 @@ def test_launches_and_paths_are_judged_as_their_commands_do():
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), LINES))
+@settings(deadline=None)
 def test_no_text_becomes_an_option_of_its_own(inputs):
     try:
         found = asked.jobs(asked.asked({f"INPUT_{name}": value for name, value in inputs.items()}))
@@ -136,6 +137,7 @@ def test_without_an_event_nothing_is_uploaded():
 
 
 @given(st.dictionaries(st.sampled_from(("a", "b")), st.text(st.sampled_from("ab=<\n\r:%sandscan-"), max_size=60)))
+@settings(deadline=None)
 def test_an_output_is_what_it_was_set_to(values):
     import tempfile
 
@@ -149,6 +151,7 @@ def test_an_output_is_what_it_was_set_to(values):
 
 
 @given(st.text(), st.text())
+@settings(deadline=None)
 def test_what_is_said_is_one_command(message, title):
     import contextlib
     import io
