@@ -84,13 +84,13 @@ WITH: Mapping[str, tuple[tuple[Member, ...], str]] = {
     "ssh": ((Member("usr/bin/ssh", MADE["ssh"][0](), 0o755),), "Both images hold an ssh client"),
 }
 
-_SCANS = "`sandscan scan`, and by `sandscan diff` and `sandscan observe` where a run brought it"
+_SCANS = "`sandscan scan`, by `sandscan check` where it lies in a repository, and by `sandscan diff` and `sandscan observe` where a run brought it"
 BEHAVIOURS: Mapping[str, tuple[str, str]] = {
     "build": ("What an image would hold, told from the files that build it", "`sandscan check`"),
     "drift": ("What a run changed", "`sandscan diff` and `sandscan observe`"),
     "egress": (
         "What a launch lets the sandbox reach",
-        "`sandscan egress`, and with `--launch` by `sandscan scan`, `diff`, `live` and `observe`",
+        "`sandscan egress` and `sandscan check`, and with `--launch` by `sandscan scan`, `diff`, `live` and `observe`",
     ),
     "live": ("What runs in a container now", "`sandscan live` and `sandscan observe`"),
     "miner": ("What mines", _SCANS),
