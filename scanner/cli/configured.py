@@ -75,6 +75,7 @@ def _key(option: click.Option) -> "Key":
         least=least,
         most=most,
         default=default if isinstance(default, str | int | float | bool) else None,
+        metavar=metavar,
         role=Role.WRITES if name in _WRITTEN else role,
         suffixes=_WRITTEN.get(name, ()),
         refused=_REFUSED.get(name, ""),

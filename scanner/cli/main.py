@@ -14,6 +14,7 @@ from scanner.cli.convert import convert
 from scanner.cli.diff import diff
 from scanner.cli.egress import egress
 from scanner.cli.explain import explain
+from scanner.cli.init import init
 from scanner.cli.live import live
 from scanner.cli.observe import observe
 from scanner.cli.rules import rules
@@ -70,7 +71,22 @@ def command(context: click.Context, config: str | None, no_config: bool) -> None
     configure(context, config, no_config)
 
 
-for sub_command in (scan, check, egress, observe, live, diff, explain, rules, convert, schema, config, cache, completion):
+for sub_command in (
+    scan,
+    check,
+    egress,
+    observe,
+    live,
+    diff,
+    explain,
+    rules,
+    convert,
+    schema,
+    init,
+    config,
+    cache,
+    completion,
+):
     command.add_command(sub_command)
 
 
