@@ -196,3 +196,10 @@ def test_it_scans_a_registry_and_needs_no_engine(
     assert {
         rule for rule, _ in findings(docker(engine, *run, "scan", f"registry:{registry.host}/rome:1", "-o", "json"))
     } == {rule for rule, _ in expected}
+
+
+def test_our_own_check_finds_nothing_in_the_dockerfile():
+    command = [Path(sys.prefix) / "bin/sandscan", "check", "Dockerfile", "--fail-on", "low", "-o", "json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b""), done.stdout.decode()
+    assert json.loads(done.stdout)["complete"] is True
