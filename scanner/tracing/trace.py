@@ -265,21 +265,21 @@ class _Tracing:
         alike = self.repository.same(*held)
         if not alike:
             return None
-        bringing = None if origin is None or not origin.certain else self.bringing(origin)
-        brought = alike
-        if bringing is not None:
-            brought = tuple(path for path in alike if any(_names(path, step) for step in bringing))
-            if not brought:
-                return None
+        bringing = () if origin is None else self.bringing(origin)
+        brought = tuple(path for path in alike if any(_names(path, step) for step in bringing))
+        if not brought and origin is not None and origin.certain:
+            return None
+        is_named = bool(brought)
+        brought = brought or alike
         most = max(_ending(path, place.path) for path in brought)
         best = [path for path in brought if _ending(path, place.path) == most]
         line = place.line if place.line is not None and not place.inner else 1
         why = "the file has the same bytes as the one in the image"
-        certain = len(best) == 1 and (bringing is not None or most > 0)
+        certain = len(best) == 1 and (is_named or (origin is None and most > 0))
         if len(best) > 1:
             why += f"; so have {len(best) - 1} more, such as {printable(best[1], 60)}"
         elif not certain:
-            why += ", under another name, and which instruction brought it is not known"
+            why += ", but which instruction brought it is not known"
         return SourceLine(best[0], line, line, Traced.CONTENT, certain, why)
 
     def bringing(self, origin: Origin) -> Sequence[Step]:

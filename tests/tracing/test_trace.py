@@ -333,12 +333,12 @@ def test_the_command_line_takes_both_and_ends_with_2_where_one_is_missing(tmp_pa
     given = ["--dockerfile", repo / "Dockerfile", "--repo", repo]
     run = subprocess.run([*sandscan, *given, "-o", "json"], capture_output=True, text=True, check=False)
     assert run.returncode == 0, "a key alone is of medium severity"
-    [found] = [f for f in json.loads(run.stdout)["findings"] if f["rule"] == "ssh/authorized-key"]
+    [found] = [f for f in json.loads(run.stdout)["findings"] if f["rule_id"] == "ssh/authorized-key"]
     assert (found["source"]["file"], found["source"]["line"]) == ("Dockerfile", 2)
     missing = subprocess.run([*sandscan, "--dockerfile", "none"], capture_output=True, text=True, check=False)
     assert missing.returncode == 2
     assert "--dockerfile none: no such file" in missing.stderr
     (repo / "Dockerfile").write_text("# nothing\n")
     broken = subprocess.run([*sandscan, *given], capture_output=True, text=True, check=False)
-    assert broken.returncode == 2
+    assert broken.returncode == 3
     assert "Dockerfile:1: no instruction" in broken.stderr
