@@ -75,7 +75,7 @@ def data(report: Report, numbers: Numbers) -> dict[str, Json]:
         "states": [one.value for one in State],
         "all": shown,
         "total": len(findings),
-        "cut": f"{words.tally(cut)}, the least of {len(findings):,}" if cut else "",
+        "cut": f"{len(cut):,} of {len(findings):,} findings ({words.tally(cut)})" if cut else "",
         "rules": [_rule(known[name]) for name in numbers.rules],
         "nothing": "" if findings else words.sentence(words.nothing_found(report)),
     }

@@ -5,7 +5,7 @@ import re
 from datetime import date, timedelta
 
 from scanner import globs
-from scanner.model import Confidence, Finding, Location, ProcessLocation, Report, printable
+from scanner.model import Confidence, Finding, Location, ProcessLocation, Report
 
 DAYS = 90
 """How long an entry that is copied from the page holds, from the day of the report."""
@@ -39,15 +39,12 @@ def entry(finding: Finding, report: Report) -> str:
     """
     image, path = _pattern(report.target.repository), _path(finding.locations[0])
     digits = finding.fingerprint if re.fullmatch(r"[0-9a-f]{64}", finding.fingerprint) else None
-    lines = [f"- rule: {_scalar(finding.rule_id)}"] if _sayable(finding.rule_id) else []
-    if path is not None:
-        lines.append(f"  path: {_scalar(path)}")
-    if image is not None:
-        lines.append(f"  image: {_scalar(image)}")
+    said = (("rule", _pattern(finding.rule_id)), ("path", path), ("image", image))
+    lines = [f"{key}: {_scalar(value)}" for key, value in said if value is not None]
     if digits is not None:
-        lines.append(f"  {'' if path is None else '# '}fingerprint: {digits}")
-    lines += ['  reason: "TODO"', f"  expires: {until(report)}"]
-    return "\n".join(["- " + lines[0][2:], *lines[1:]]) + "\n"
+        lines.append(f'{"" if path is None else "# "}fingerprint: "{digits}"')
+    lines += ['reason: "TODO"', f"expires: {until(report)}"]
+    return "- " + "\n  ".join(lines) + "\n"
 
 
 def until(report: Report) -> str:
@@ -60,14 +57,15 @@ def until(report: Report) -> str:
 
 def _path(location: Location) -> str | None:
     """What names the place, whatever number the process has in the next run."""
-    if isinstance(location, ProcessLocation) and location.pid is not None:
-        container = _pattern(f"container:{location.container}")
-        program = _pattern((location.executable or b"").decode("utf-8", "replace").lstrip("/"))
-        return container and f"{container}/*" + (f"/{program}" if program else "")
     try:
-        return _pattern(location.display.decode("utf-8"))
+        whole = location.display.decode("utf-8")
     except UnicodeError:
         return None
+    pattern = _pattern(whole)
+    if pattern is None or not isinstance(location, ProcessLocation) or location.pid is None:
+        return pattern
+    container = globs.literal(f"container:{location.container}")
+    return f"{container}/*{pattern.removeprefix(f'{container}/{location.pid}')}"
 
 
 def _pattern(text: str) -> str | None:
@@ -77,7 +75,7 @@ def _pattern(text: str) -> str | None:
 
 
 def _sayable(text: str) -> bool:
-    return bool(text) and text.isprintable() and text == printable(text, len(text))
+    return bool(text.strip()) and text.isprintable()
 
 
 def _scalar(text: str) -> str:

@@ -68,7 +68,7 @@
     items = arranged(shown);
     at = 0;
     const filtered = shown.length < all.length;
-    put("findings-said", filtered ? `${number(shown.length)} of ${plural(all.length, "finding", "findings")}` : plural(all.length, "finding", "findings"));
+    put("findings-said", filtered ? `${number(shown.length)} of ${plural(all.length, "finding", "findings")}` : plural(all.length, "finding", "findings") + (data.cut ? " in this page" : ""));
     $("clear").hidden = !(filtered || $("text").value);
     for (const button of $("levels").children) button.setAttribute("aria-pressed", String(filter.levels.has(+button.dataset.level)));
     dispatchEvent(new CustomEvent("filter", { detail: filter.layer }));
@@ -164,12 +164,13 @@
     const layer = layerOf(one), kinds = (one.why || []).map((kind) => kind.kind);
     const pairs = [["rule", [rule.name, " ", el("span", { class: "quiet" }, rule.id)]]];
     if (rule.description) pairs.push(["about", rule.description]);
-    if (one.source) pairs.push(["made by", [el("code", {}, one.source.at), one.source.how ? el("span", { class: one.source.certain ? "quiet" : "doubt" }, ` ${one.source.how}`) : ""]]);
+    // where the finding is about the line itself, nothing made it
+    if (one.source && one.source.how) pairs.push(["made by", [el("code", {}, one.source.at), el("span", { class: one.source.certain ? "quiet" : "doubt" }, ` ${one.source.how}`)]]);
     pairs.push(["where", el("code", {}, one.w)]);
     for (const place of one.also || []) pairs.push(["also", el("code", {}, place)]);
     if (one.alsoLeft) pairs.push(["also", `and ${plural(one.alsoLeft, "more place", "more places")}`]);
     if (layer) pairs.push(["layer", [`${layer.index}${layer.digest ? ` (${layer.digest})` : ""} `, layer.instruction ? el("code", {}, layer.instruction) : ""]]);
-    pairs.push(["state", one.hidden || data.states[one.t]]);
+    if (layer || one.t) pairs.push(["state", one.hidden || data.states[one.t]]);
     pairs.push(["confidence", data.confidences[one.c] + (kinds.length ? `, by ${plural(kinds.length, "kind", "kinds")} of evidence: ${kinds.join(", ")}` : "")]);
     for (const pair of one.details || []) pairs.push(pair);
     if (one.sha) pairs.push(["sha256", el("code", {}, one.sha)]);
@@ -351,7 +352,7 @@
   $("nothing").hidden = all.length > 0;
   put("nothing", data.nothing);
   $("filter").hidden = $("findings-said").hidden = !all.length;
-  if (data.cut) { $("cut-findings").hidden = false; put("cut-findings", `Not in this page, to keep it small: ${data.cut}. The JSON report has them all.`); }
+  if (data.cut) { $("cut-findings").hidden = false; put("cut-findings", `To keep this page small, it leaves out ${data.cut}: the JSON report has them all.`); }
   refresh();
   addEventListener("hashchange", follow);
   addEventListener("load", follow);

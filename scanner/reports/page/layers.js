@@ -17,7 +17,7 @@
   }
 
   function part(layer, n) {
-    const marks = layer.counts.map((count, level) => (count ? el("span", { class: `mark ${names[level]}` }, number(count)) : null));
+    const marks = layer.counts.map((count, level) => (count ? el("span", { class: `mark ${names[level]}`, "data-count": number(count) }) : null));
     const words = [`layer ${layer.index}`, layer.said, layer.base ? "from the base image" : "", layer.instruction, sum(layer) ? counts(layer) : "no findings"];
     const made = el("button", { type: "button", class: `part${layer.base ? " base" : ""}${sum(layer) ? " found" : ""}`, tabindex: n ? "-1" : "0",
       "aria-pressed": "false", "aria-label": words.filter(Boolean).join(", "), "data-layer": n }, ...marks, el("span", { class: "block" }));

@@ -268,6 +268,8 @@
     if ($("cut").checked) graph.edges().filter((one) => one.data("cut")).addClass("cut");
   }
 
+  // what unfolds above it moves the graph, and the library remembers where it was
+  for (const name of ["pointerenter", "pointerdown"]) $("graph").addEventListener(name, () => { if (graph) graph.resize(); }, { capture: true });
   $("fit").addEventListener("click", fit);
   $("closer").addEventListener("click", () => zoom(1.25));
   $("farther").addEventListener("click", () => zoom(0.8));
