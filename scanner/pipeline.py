@@ -107,14 +107,16 @@ def scan_opened(
     progress: Callable[[Step], None] = lambda _: None,
     known: dict[str, LayerRecord] | None = None,
     worker: "Worker | None" = None,
+    ruleset: Ruleset | None = None,
 ) -> Report:
     """The report on a target that is open already; it stays open. Raises RuleError and TargetError, as `scan` does.
 
     `known` is handed on from scan to scan with the same options, where one image lies in the other: layers are read once.
-    `worker` is one that the caller has running, and closes; None starts one where a file needs it.
+    `worker` is one that the caller has running, and closes; None starts one where a file needs it. `ruleset` are the options' rules,
+    where the caller has loaded them.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    ruleset = load_rules(options.rules)
+    ruleset = ruleset or load_rules(options.rules)
     with ExitStack() as stack:
         found = detectors()
         engine = _Starter(ruleset, found, options, _is_large(opened), stack, worker)

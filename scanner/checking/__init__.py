@@ -6,21 +6,23 @@ What would an image built from these contain, what would a launch of these allow
 import os
 import re
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 from scanner import masked
 from scanner.checking import builds, judging, launches
 from scanner.checking.builds import Build
 from scanner.checking.judging import File, Layers
-from scanner.checking.picking import opened, pick
+from scanner.checking.picking import KEPT, opened, pick
 from scanner.checking.placing import Tree
 from scanner.content.worker import Worker
+from scanner.detectors.launchers import reading
 from scanner.dockerfile import parse
-from scanner.errors import LimitError, ParseError, UsageError
+from scanner.errors import LimitError, ParseError, ScannerError, UsageError
 from scanner.model import (
     Finding,
     Image,
@@ -74,6 +76,7 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
         raise UsageError(f"{_called(paths)}: there is no file to look at")
     files: dict[str, File] = {}
     where: dict[str, Path] = {}
+    building: list[str] = []
     size = kept = 0
     with ExitStack() as resources:
         layers = Layers(resources)
@@ -81,22 +84,36 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
             name = one.picked.name
             layers.add(one)
             size += one.size
-            if one.data is None or b"\0" in one.data[:4096]:
+            if one.data is None:
+                if launches.is_candidate(name) or is_dockerfile(name):
+                    what = f"larger than {KEPT >> 20} MiB: not looked at as a launch file or a Dockerfile"
+                    notes.append(Notification("source", Level.NOTE, what, os.fsencode(name)))
                 continue
+            if b"\0" in one.data[:4096]:
+                continue
+            is_build = is_dockerfile(name, one.data if one.picked.named else b"")
             if kept + one.size > AT_HAND:
-                if is_dockerfile(name, one.data) or launches.is_candidate(name):
+                if is_build or launches.is_candidate(name):
                     notes.append(_unread(name, "too many files before it to be read for what it builds or launches"))
                 continue
             kept += one.size
             files[name], where[name] = File(name, one.data, one.mode, one.modified), one.picked.path
+            if is_build:
+                building.append(name)
         tree = Tree(tuple(sorted(p.name for p in picked)))
-        found, rules, digest, made = _judged(layers, files, tree, options, notes)
+        worker = resources.enter_context(closing(Worker(options.limits)))
+        if building:  # its process starts while launches are judged
+            starting = Thread(target=_start, args=(worker,))
+            starting.start()
+            resources.callback(starting.join)
         launched = launches.judge({n: (where[n], f.data) for n, f in files.items() if launches.is_candidate(n)})
+        made = [build for name in building if (build := _build(files[name], notes)) is not None]
+        found, rules, digest = _judged(layers, made, files, tree, options, worker, notes)
     findings = [masked.finding(one) for one in (*judging.folded(found), *map(_given, launched.findings))]
     statistics = {
         "files": len(picked),
         "bytes": size,
-        "builds": made,
+        "builds": len(made),
         "launches": len(launched.names),
         "sandboxes": launched.sandboxes,
         "seconds": round(time.monotonic() - clock, 3),
@@ -131,36 +148,43 @@ def check_paths(*paths: str | Path, rules: Sequence[str | Path] = ()) -> Report:
     return check([Path(p) for p in paths or (".",)], CheckOptions(tuple(Path(r) for r in rules)))
 
 
-def is_dockerfile(name: str, data: bytes) -> bool:
-    """By its name, or by its first instruction where the name says nothing."""
+def is_dockerfile(name: str, data: bytes = b"") -> bool:
+    """By its name; of a file that was named outright, also by its first instruction."""
     base = name.rsplit("/", 1)[-1]
     if _OTHER.fullmatch(base):
         return False
-    return _DOCKERFILE.fullmatch(base) is not None or (
-        base.lower().endswith(".docker") and _FIRST.match(data) is not None
-    )
+    return _DOCKERFILE.fullmatch(base) is not None or _FIRST.match(data) is not None
+
+
+def _start(worker: Worker) -> None:
+    with suppress(ScannerError):  # whoever needs it next is told
+        worker.call(reading.commands_of, memoryview(b""), {"what": "script", "path": "", "line": 1})
 
 
 def _judged(
-    layers: Layers, files: dict[str, File], tree: Tree, options: CheckOptions, notes: list[Notification]
-) -> tuple[list[Finding], tuple[Rule, ...], str, int]:
-    """What is found but for the launches; the rules looked for, their digest, and how many Dockerfiles there are."""
-    made = [b for name, f in files.items() if is_dockerfile(name, f.data) and (b := _build(f, notes)) is not None]
+    layers: Layers,
+    made: Sequence[Build],
+    files: Mapping[str, File],
+    tree: Tree,
+    options: CheckOptions,
+    worker: Worker,
+    notes: list[Notification],
+) -> tuple[list[Finding], tuple[Rule, ...], str]:
+    """What is found but for the launches, the rules looked for, and their digest."""
     names = Names(p for d in detectors() for p in (*d.wants.paths, *d.wants.keeps))
     rules, digest = judging.rules(), ""
     found: list[Finding] = []
-    with closing(Worker(options.limits)) as worker:
-        for build in made:
-            found += judging.built(build, files, tree, worker, notes)
-        images = list(judging.pictured(layers, made, files, tree, lambda path: names.search(os.fsencode(path)), notes))
-        scanning = Options(rules=options.rules, limits=options.limits)
-        reports = judging.scanned(images, scanning, worker)
-        for number, (one, report) in enumerate(zip(images, reports, strict=True)):
-            found += judging.found(one, report)
-            notes += (_moved(note, one) for note in report.notifications)
-            if not number:
-                rules, digest = (*report.rules, *rules), report.tool.ruleset
-    return found, rules, digest, len(made)
+    for build in made:
+        found += judging.built(build, files, tree, worker, notes)
+    images = list(judging.pictured(layers, made, files, tree, lambda path: names.search(os.fsencode(path)), notes))
+    scanning = Options(rules=options.rules, limits=options.limits)
+    reports = judging.scanned(images, scanning, worker)
+    for number, (one, report) in enumerate(zip(images, reports, strict=True)):
+        found += judging.found(one, report)
+        notes += (_moved(note, one) for note in report.notifications)
+        if not number:
+            rules, digest = (*report.rules, *rules), report.tool.ruleset
+    return found, rules, digest
 
 
 def _build(file: File, notes: list[Notification]) -> Build | None:

@@ -44,6 +44,7 @@ from scanner.oci.blob import TarBlob
 from scanner.pipeline import Options, scan_opened
 from scanner.plugins import plugins
 from scanner.record import LayerRecord
+from scanner.ruleset import load
 from scanner.runtime.spool import LayerSpool
 from scanner.sources.plugin import OpenImage
 
@@ -181,16 +182,17 @@ def _words(config: ImageConfig) -> frozenset[str]:
 def scanned(images: Sequence[Pictured], options: Options, worker: Worker) -> Iterator[Report]:
     """Each image's report. The layers are read once, together: what reads them takes longer to start than most repositories take."""
     known: dict[str, LayerRecord] = {}
+    ruleset = load(options.rules)
     layers = tuple(Layer(i, None) for i in range(len(images)))
     blobs = tuple(one.blob for one in images)
     with _opened(blobs, layers, ImageConfig()) as everything:
-        whole = scan_opened(everything, options, known=known, worker=worker)
+        whole = scan_opened(everything, options, known=known, worker=worker, ruleset=ruleset)
     if len(images) == 1:
         yield whole
         return
     for one in images:
         with _opened((one.blob,), (_LAYER,), one.config) as opened:
-            yield scan_opened(opened, options, known=known, worker=worker)
+            yield scan_opened(opened, options, known=known, worker=worker, ruleset=ruleset)
 
 
 def _opened(blobs: tuple[TarBlob, ...], layers: tuple[Layer, ...], config: ImageConfig) -> OpenImage:

@@ -35,11 +35,12 @@ _UNTOUCHED = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """A file to look at: `name` from the repository's root with `/`, `path` by which it is opened, `follows`: it may be a link."""
+    """A file to look at: `name` from the repository's root with `/`, `path` by which it is opened. `named`: outright, so that it may be
+    a link."""
 
     name: str
     path: Path
-    follows: bool = False
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,13 @@ def pick(paths: Sequence[Path], notes: list[Notification]) -> list[Picked]:
         if stat.S_ISDIR(mode):
             some: Iterator[Picked] = _folder(path, root, notes)
         elif stat.S_ISREG(mode):
-            some = iter((Picked(_named(path, root), path, follows=True),))
+            some = iter((Picked(_named(path, root), path, named=True),))
         else:
             raise UsageError(f"{printable(str(path))} is neither a file nor a folder")
         for one in some:
             known = found.get(one.name)
             if known is not None and roots[one.name] != root:  # two repositories have a file of that name
-                one = Picked(os.path.abspath(one.path), one.path, one.follows)  # noqa: PTH100, PLW2901 - resolves no link
+                one = Picked(os.path.abspath(one.path), one.path, one.named)  # noqa: PTH100, PLW2901 - resolves no link
             found[one.name] = one
             roots.setdefault(one.name, root)
             if len(found) > FILES:
@@ -166,7 +167,7 @@ def opened(picked: Sequence[Picked], notes: list[Notification]) -> Iterator[Open
     """Each file, open until the next one is asked for; what cannot be read is told in the notes."""
     left = BYTES
     for one in picked:
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if one.follows else os.O_NOFOLLOW)
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if one.named else os.O_NOFOLLOW)
         try:
             fd = os.open(one.path, flags)
         except OSError as e:

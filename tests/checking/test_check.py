@@ -197,6 +197,12 @@ def test_a_file_that_is_no_text_is_looked_at_as_in_an_image(tmp_path: Path) -> N
     assert finding.source.file == "x.tgz"
 
 
+def test_a_file_that_is_named_is_a_dockerfile_by_what_it_says(tmp_path: Path) -> None:
+    root = written(tmp_path, {".git/HEAD": "", "agent.build": "# x\n\nFROM debian:12\nRUN apt-get install -y autossh\n"})
+    assert said(check([root])) == set()
+    assert said(check([root / "agent.build"])) == {("build/tunnel-tool", "agent.build", 4, "medium")}
+
+
 # ---- launches
 
 
