@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,19 @@ import pytest
 import sarif_om
 from hypothesis import HealthCheck, given, settings
 
-from scanner.model import Confidence, Evidence, FlowStep, LaunchLocation, Level, Notification, Report, Rule, Severity
+from scanner.model import (
+    Confidence,
+    Evidence,
+    FlowStep,
+    LaunchLocation,
+    Level,
+    Notification,
+    Report,
+    Rule,
+    Severity,
+    SourceLine,
+    Traced,
+)
 from scanner.reports import sarif
 from scanner.reports.plugin import RenderOptions
 from scanner.reports.sarif_json import to_json
@@ -300,6 +313,86 @@ def test_hostile_words_make_no_link_and_no_placeholder():
     assert not re.search(r"(?<!\{)\{\d+\}(?!\})", text)
 
 
+# ---- the line of the repository
+
+
+def test_a_finding_whose_line_is_known_stands_there_and_has_its_place_in_the_image_beside():
+    found = result(samples.TRACED, "miner/binary")
+    text = found["message"]["text"]
+
+    [location] = found["locations"]
+    assert location["physicalLocation"] == {
+        "artifactLocation": {"uri": "docker/Dockerfile"},
+        "region": {"startLine": 12, "endLine": 15},
+    }
+    assert location["logicalLocations"][0]["name"] == "layer 2"
+    [inside] = found["relatedLocations"]
+    assert inside["id"] == 1
+    assert inside["physicalLocation"]["artifactLocation"]["uri"] == "sandbox/agent/opt/.cache/kworker"
+    assert "Where: opt/.cache/kworker, byte 118,272 in layer 2 (2c2c2c2c2c2c) of sandbox/agent" in text
+    assert "\nLine: docker/Dockerfile:12-15 (by the image's history)\n" in text
+    assert "See also: [opt/.cache/kworker, byte 118,272](1)." in text
+
+
+def test_a_doubtful_line_is_said_to_be_so():
+    text = result(samples.TRACED, "miner/config")["message"]["text"]
+
+    assert (
+        "\nLine: docker/Dockerfile:12-15 (doubtful, by the image's history: Lines 12 and 19 have the same words)\n"
+        in text
+    )
+
+
+def test_one_line_has_no_end_and_fingerprints_do_not_depend_on_it():
+    plain = replace(samples.TRACED, findings=tuple(replace(f, source=None) for f in samples.TRACED.findings))
+
+    assert result(samples.TRACED, "miner/packed")["locations"][0]["physicalLocation"]["region"] == {"startLine": 1}
+    assert [r["partialFingerprints"] for r in run(plain)["results"]] == [
+        r["partialFingerprints"] for r in run(samples.TRACED)["results"]
+    ]
+
+
+@pytest.mark.parametrize("file", ["/etc/passwd", "../x", "a/../../b", "", ".", "standard input"])
+def test_a_line_outside_of_the_repository_is_no_address(file):
+    found = replace(samples.miner(), source=SourceLine(file, 3, 3, Traced.CONTENT))
+
+    one = result(only(found), "miner/binary")
+    assert one["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "sandbox/agent/opt/.cache/kworker"
+    assert "Line: " in one["message"]["text"]
+
+
+def test_files_of_a_repository_are_their_own_places():
+    one = run(samples.CHECKED)
+    places = [location["physicalLocation"] for found in one["results"] for location in found["locations"]]
+
+    assert places == [
+        {"artifactLocation": {"uri": "docker/Dockerfile"}, "region": {"startLine": 7, "endLine": 9}},
+        {"artifactLocation": {"uri": "compose.yaml"}, "region": {"startLine": 3, "startColumn": 5}},
+    ]
+    texts = [found["message"]["text"] for found in one["results"]]
+    assert "\nWhere: docker/Dockerfile:7-9\n" in texts[0]
+    assert "\nWhere: compose.yaml:3:5\n" in texts[1]
+    assert not any(word in text for text in texts for word in ("layer", "image", "the launch"))
+    assert "relatedLocations" not in one["results"][0]
+    assert one["tool"]["driver"]["rules"][0]["properties"]["tags"][1] == "repository"
+    gap = replace(samples.CHECKED, notifications=(Notification("check", Level.WARNING, "too large", b"a/b.sh"),))
+    [notice] = run(gap)["invocations"][0]["toolExecutionNotifications"]
+    assert notice["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "a/b.sh"
+
+
+def test_what_is_set_aside_is_no_result_and_counted_in_a_note():
+    one = run(samples.TRACED)
+
+    assert len(one["results"]) == 5
+    [notice] = one["invocations"][0]["toolExecutionNotifications"]
+    assert notice["level"] == "note"
+    assert notice["message"]["text"] == (
+        "3 findings set aside and not listed: 1 known from the baseline sandscan-baseline.json, "
+        "2 ignored (.sandscan.yaml), the first until 2027-01-31."
+    )
+    assert one["invocations"][0]["executionSuccessful"] is True
+
+
 # ---- launches
 
 
@@ -420,7 +513,9 @@ def test_notifications_are_bounded_and_counted():
 def test_related_locations_are_bounded():
     found = replace(samples.miner(), locations=tuple(samples.place(b"opt/%d" % i, 2) for i in range(3_000)))
 
-    assert len(result(only(found), "miner/binary")["relatedLocations"]) == 10
+    one = result(only(found), "miner/binary")
+    assert len(one["relatedLocations"]) == 10
+    assert one["message"]["text"].endswith(", and 2,990 more places.")
 
 
 # ---- valid for everybody
@@ -468,7 +563,10 @@ def assert_good(whole: dict[str, Any]) -> None:
         assert all(c == "\n" or c.isprintable() for c in text)
 
 
-@pytest.mark.parametrize("report", [samples.CLEAN, samples.INFECTED, samples.INCOMPLETE, samples.crowded(50)])
+@pytest.mark.parametrize(
+    "report",
+    [samples.CLEAN, samples.INFECTED, samples.INCOMPLETE, samples.crowded(50), samples.TRACED, samples.CHECKED],
+)
 def test_the_samples_are_valid(report):
     assert_good(log(report))
 
@@ -496,28 +594,24 @@ def multitool() -> str:
     pytest.skip(message)
 
 
-def verdict(tmp_path: Path, text: str) -> list[tuple[str, str]]:
-    """(rule, level) of everything that the multitool says of it; its exit code says nothing."""
-    (tmp_path / "in.sarif").write_text(text)
-    command = [multitool(), "validate", "in.sarif", "--rule-kind", "Sarif;Ghas"]
-    command += ["--config", str(DATA / "multitool.xml"), "-o", "out.sarif"]
+def said_of(tmp_path: Path, texts: Mapping[str, str]) -> dict[str, list[tuple[str, str]]]:
+    """(rule, level) of everything that the multitool says of each log, by its name; its exit code says nothing."""
+    for name, text in texts.items():
+        (tmp_path / f"{name}.sarif").write_text(text)
+    command = [multitool(), "validate", *(f"{name}.sarif" for name in texts), "--rule-kind", "Sarif;Ghas"]
+    command += ["--config", str(DATA / "multitool.xml"), "--max-file-size-in-kb", "200000", "-o", "said.out"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert (tmp_path / "out.sarif").exists(), done.stdout + done.stderr
-    [one] = json.loads((tmp_path / "out.sarif").read_text("utf-8-sig"))["runs"]
+    assert (tmp_path / "said.out").exists(), done.stdout + done.stderr
+    [one] = json.loads((tmp_path / "said.out").read_text("utf-8-sig"))["runs"]
     assert one["invocations"][0]["executionSuccessful"], done.stdout
+    assert "skipped" not in done.stdout
     rules = {rule["id"]: rule for rule in one["tool"]["driver"].get("rules", ())}
     default = {rule_id: rule.get("defaultConfiguration", {}).get("level", "warning") for rule_id, rule in rules.items()}
-    return sorted({(r["ruleId"], r.get("level", default[r["ruleId"]])) for r in one.get("results", ())})
-
-
-@pytest.mark.parametrize(
-    "report",
-    [samples.CLEAN, samples.INCOMPLETE, samples_egress.LAUNCHED, samples_egress.BOTH, runs.JOINED],
-    ids=["clean", "incomplete", "launched", "both", "watched"],
-)
-def test_the_multitool_has_nothing_to_say(tmp_path, report):
-    # SARIF2005 wants an informationUri: the project has no public address yet.
-    assert verdict(tmp_path, sarif.render(report, RenderOptions())) == [("SARIF2005", "warning")]
+    said: dict[str, set[tuple[str, str]]] = {name: set() for name in texts}
+    for r in one.get("results", ()):
+        uri = r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        said[Path(uri).stem].add((r["ruleId"], r.get("level", default[r["ruleId"]])))
+    return {name: sorted(some) for name, some in said.items()}
 
 
 def test_the_multitool_looks_with_githubs_rules(tmp_path):
@@ -526,7 +620,7 @@ def test_the_multitool_looks_with_githubs_rules(tmp_path):
     location["artifactLocation"]["uri"] = "docker://image/x"
     del location["region"]["startLine"]
 
-    said = verdict(tmp_path, json.dumps(whole))
+    said = said_of(tmp_path, {"bad": json.dumps(whole)})["bad"]
     assert {rule for rule, level in said if level == "error"} >= {"GH1005", "GH1003"}
 
 
