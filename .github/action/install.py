@@ -27,14 +27,11 @@ def main() -> int:
         venv.create(folder / "venv", with_pip=True, clear=True)
         requirements = ["--requirement", str(HERE / "requirements.txt")]
         if wanted is None:
-            _hashed(folder, *requirements, "--requirement", str(HERE / "build.txt"))
+            hashed(folder, *requirements, "--requirement", str(HERE / "build.txt"))
             _pip(folder, "install", *PLAIN, "--no-index", "--no-build-isolation", "--", str(root))
         else:
-            version, digest = wanted
-            named = folder / "release.txt"
-            named.write_text(f"sandscan=={version} --hash=sha256:{digest}\n", "utf-8")
-            _hashed(folder, "--requirement", str(named))
-            _hashed(folder, *requirements)
+            hashed(folder, "--requirement", str(pinned(folder, *wanted)))
+            hashed(folder, *requirements)
         _pip(folder, "check")
     except Wrong as e:
         say("error", str(e), "sandscan: not installed")
@@ -58,6 +55,13 @@ def release(value: str) -> tuple[str, str] | None:
     )
 
 
+def pinned(folder: Path, version: str, digest: str) -> Path:
+    """The file that asks pip for the release and for no other bytes."""
+    named = folder / "release.txt"
+    named.write_text(f"sandscan=={version} --hash=sha256:{digest}\n", "utf-8")
+    return named
+
+
 def digest_of(root: Path) -> str:
     """Of all that decides what is found: code, rules, dependencies. Evidence of other code is never looked up."""
     whole = hashlib.sha256()
@@ -72,7 +76,7 @@ def digest_of(root: Path) -> str:
     return whole.hexdigest()[:16]
 
 
-def _hashed(folder: Path, *requirements: str) -> None:
+def hashed(folder: Path, *requirements: str) -> None:
     """Installs wheels alone: what an sdist is built with, no hash of ours covers."""
     _pip(folder, "install", *PLAIN, "--require-hashes", "--only-binary=:all:", *requirements)
 
