@@ -13,9 +13,9 @@ from scanner.cli.options import user_rules
 @user_rules
 def explain(rule: str, rules: tuple[str, ...]) -> None:
     """What a rule looks for, what a finding means for a sandbox, and what to do."""
+    from scanner.checking.every import every
     from scanner.errors import UsageError
     from scanner.ruleset import load
-    from scanner.runtime.rules import every
 
     ruleset = load([Path(r) for r in rules])
     known = {r.id: r for r in every(ruleset)}

@@ -16,8 +16,8 @@ def rules() -> None:
 @user_rules
 def list_rules(rules: tuple[str, ...]) -> None:
     """Every rule: what can be reported, and the evidence that findings are made of."""
+    from scanner.checking.every import every
     from scanner.ruleset import load
-    from scanner.runtime.rules import every
 
     ruleset = load([Path(r) for r in rules])
     reported = every(ruleset)

@@ -1,4 +1,4 @@
-"""Every rule that any command can report: of images, of launches, and of runs."""
+"""Every rule of images, of launches and of runs; `scanner.checking.every` adds those of builds."""
 
 from scanner.egress.findings import RULES as EGRESS
 from scanner.model import Rule
