@@ -1,7 +1,8 @@
 """Globs over paths, matched in time linear in the text: no pattern can make a match slow.
 
 `*` and `?` stay within a part of a path, `**` goes through parts (`a/**` is also `a` itself, `**/a` also the topmost `a`), `[…]` is
-one character of a set (`[!…]` one outside of it), never a `/`. Nothing escapes a sign; `[*]`, `[?]` and `[[]` are the signs themselves.
+one character of a set (`[!…]` one outside of it), never a `/`. Nothing escapes a sign; `[*]`, `[?]` and `[[]` are the signs themselves,
+and so is a `[` that is never closed.
 
 The pattern is an automaton whose states are the bits of one number (Baeza-Yates and Gonnet's shift-and, with loops): each character of
 the text costs a few operations on that number, whatever came before.
@@ -127,9 +128,12 @@ def of(pattern: str) -> Glob:
         elif pattern[at] == "?":
             state(_PART)
             at += 1
-        elif pattern[at] == "[":
-            made, at = _set(pattern, at)
-            state(made)
+        elif (
+            pattern[at] == "["
+            and (end := pattern.find("]", at + 3 if pattern[at + 1 : at + 2] in ("!", "^") else at + 2)) > 0
+        ):
+            state(_set(pattern[at + 1 : end]))
+            at = end + 1
         else:
             point = ord(pattern[at])
             state(_Set(((point, point),), slash=True))
@@ -150,12 +154,8 @@ def literal(text: str) -> str:
     return _SIGNS.sub(lambda found: f"[{found[0]}]", text)
 
 
-def _set(pattern: str, at: int) -> tuple[_Set, int]:
-    """The set that begins at `[`, and where it has ended."""
-    end = pattern.find("]", at + 3 if pattern[at + 1 : at + 2] in ("!", "^") else at + 2)
-    if end < 0:
-        raise ValueError(f"the [ at character {at + 1} is never closed; the sign itself is written [[]")
-    inner = pattern[at + 1 : end]
+def _set(inner: str) -> _Set:
+    """The set between its brackets."""
     negated = inner[:1] in ("!", "^")
     inner = inner[negated:]
     ranges = []
@@ -169,4 +169,4 @@ def _set(pattern: str, at: int) -> tuple[_Set, int]:
             raise ValueError(f"the range {chr(low)}-{chr(high)} is empty")
         ranges.append((low, high))
         n += 1
-    return _Set(tuple(ranges), negated), end + 1
+    return _Set(tuple(ranges), negated)

@@ -32,6 +32,7 @@ _NAMED_ONLY = {
     "image": "it names what is fetched and read",
     "insecure-registry": "it gives up encryption",
     "quiet": "it hides what could not be read",
+    "rules": "a file of rules includes others, wherever they lie",
 }
 _WRITTEN = {"pcap": (".pcap", ".pcapng", ".cap")}
 """Options that name a file to be written, beside reports: what its name ends in."""

@@ -13,8 +13,8 @@ It cannot
 - read or write outside its folder: every path in it has to lead into it, links followed;
 - write anything but reports and packets, to a name with the ending of such a file and no part that begins with a dot: no `.git/config`,
   no program, no module of an interpreter;
-- hush warnings (`quiet`), name what is fetched (`image`, `command`), or give up encryption (`insecure-registry`): a file that the user
-  names with --config may;
+- hush warnings (`quiet`), name what is fetched (`image`, `command`), bring rules, which may include any file (`rules`), or give up
+  encryption (`insecure-registry`): a file that the user names with --config may;
 - run anything: nothing in it is a program, and no tag of YAML makes an object.
 """
 

@@ -161,7 +161,7 @@ WRONG = [
     ("ignore:\n  - {image: app, reason: x, expires: 2027-01-01}", "names a rule, a path or a fingerprint"),
     ("ignore:\n  - {rule: '*', reason: x, expires: 2027-01-01}", "would hide everything"),
     ("ignore:\n  - {rule: '**/*', path: '**', reason: x, expires: 2027-01-01}", "would hide everything"),
-    ("ignore:\n  - {rule: 'a[b', reason: x, expires: 2027-01-01}", "'rule': the [ at character 2 is never closed"),
+    ("ignore:\n  - {rule: 'a[z-a]', reason: x, expires: 2027-01-01}", "'rule': the range z-a is empty"),
     ("ignore:\n  - {fingerprint: abc, reason: x, expires: 2027-01-01}", "first 16 digits"),
     ("ignore:\n  - {rule: a/b, until: 2027-01-01, reason: x}", "2:17: an entry has no key 'until'"),
     ("ignore:\n  - {rule: a/b, expire: 2027-01-01, reason: x}", "did you mean expires?"),
@@ -217,12 +217,12 @@ def test_paths_begin_at_the_files_folder_wherever_the_user_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "ci/deep").mkdir(parents=True)
-    text = "rules: [my/rules]\noutput: [text, out.sarif, json=-, html=page.html]\nbaseline: known.json\nlaunch: 'container:x'"
+    text = "env-file: [my/vars]\noutput: [text, out.sarif, json=-, html=page.html]\nbaseline: known.json\nlaunch: 'container:x'"
     for place, up in ((".", ""), ("ci/deep", "../../")):
         monkeypatch.chdir(tmp_path / place)
         said = values(read(text, tmp_path), "scan")
         assert said == {
-            "rules": (f"{up}my/rules",),
+            "env-file": (f"{up}my/vars",),
             "output": ("text", f"sarif={up}out.sarif", "json=-", f"html={up}page.html"),
             "baseline": f"{up}known.json",
             "launch": (f"{up}container:x" if up else "./container:x",),
@@ -234,8 +234,8 @@ def test_paths_begin_at_the_files_folder_wherever_the_user_stands(
     [
         "baseline: ../known.json",
         "baseline: /etc/shadow",
-        "rules: [link/x]",
-        "rules: link",
+        "env-file: [link/x]",
+        "ruleset: link",
         "env-file: [a/../../b]",
         "output: [sarif=../x.sarif]",
         "output: [/tmp/x.sarif]",
@@ -273,6 +273,7 @@ def test_what_is_written_within_the_folder_may_be(tmp_path: Path, monkeypatch: p
     "text",
     [
         "quiet: true",
+        "rules: [ours.yar]",
         "insecure-registry: true",
         "egress: {image: ['a=registry:x/y']}",
         "egress: {command: docker run x}",

@@ -7,19 +7,19 @@ expect:
     reason: the task's own folder
     rules: [drift/*]
 ```
-`*` and `?` stay within a folder, `**` goes through folders; `[…]` is a set. Without `rules` an entry covers what `drift/*`
+Globs are those of scanner.globs: `*` and `?` stay within a folder, `**` goes through folders, `[…]` is a set. Without `rules` an entry covers what `drift/*`
 covers: the rules on ordinary files. Set-user-id bits, capabilities, accounts, keys, preloading and what the scanner finds in any image are
 covered only where the entry names the rule in full.
 """
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+from scanner import globs
 from scanner.errors import ParseError, UsageError
 from scanner.model import printable
 from scanner.model.run import ChangeKind
@@ -43,15 +43,17 @@ class Expectation:
     rules: tuple[str, ...] = ("drift/*",)
 
     @cached_property
-    def _pattern(self) -> re.Pattern[bytes]:
-        return _compiled(self.path)
+    def _pattern(self) -> globs.Glob:
+        return globs.of(self.path)
 
     @property
     def words(self) -> str:
         return printable(self.path) + (f" ({printable(self.reason)})" if self.reason else "")
 
     def matches(self, path: bytes, change: ChangeKind) -> bool:
-        return (not self.changes or change in self.changes) and self._pattern.fullmatch(path) is not None
+        if self.changes and change not in self.changes:
+            return False
+        return self._pattern.matches(path.decode("utf-8", "surrogateescape"))
 
     def covers(self, rule: str) -> bool:
         """Whether findings of the rule are covered: named in full, or an ordinary one by a pattern."""
@@ -74,23 +76,23 @@ class Policy:
         return Policy((*self.entries, *other.entries))
 
 
-def of_globs(globs: Iterable[str]) -> Policy:
+def of_globs(patterns: Iterable[str]) -> Policy:
     """The policy that `--expect GLOB` means; raises UsageError for an empty glob."""
     entries = []
-    for glob in globs:
+    for glob in patterns:
         if not glob.strip("/"):
             raise UsageError("--expect: write a path or a glob, such as /work/**")
         try:
-            _compiled(glob)
-        except re.error as e:
+            globs.of(glob)
+        except ValueError as e:
             raise UsageError(f"--expect {printable(glob)}: no glob: {e}") from e
         entries.append(Expectation(glob))
     return Policy(tuple(entries))
 
 
-def gathered(globs: Iterable[str], files: Iterable[str | Path]) -> Policy:
+def gathered(patterns: Iterable[str], files: Iterable[str | Path]) -> Policy:
     """All that `--expect` and `--policy` say; raises as `of_globs` and `read_policy` do."""
-    policy = of_globs(globs)
+    policy = of_globs(patterns)
     for file in files:
         policy += read_policy(Path(file))
     return policy
@@ -157,8 +159,8 @@ def parse(text: str, file: str) -> Policy:
         if not glob.strip("/"):
             raise wrong(path, "path is a path or a glob, such as /work/**")
         try:
-            _compiled(glob)
-        except re.error as e:
+            globs.of(glob)
+        except ValueError as e:
             raise wrong(path, f"{printable(glob)} is no glob: {e}") from e
         changes, kinds = [], node.get("change")
         for value, at in words(kinds, "change") if kinds is not None else ():
@@ -200,41 +202,3 @@ def check_rules(policy: Policy, known: Iterable[str]) -> None:
 def _hint(word: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(word, known, 1)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known[:40])}"
-
-
-def _compiled(glob: str) -> re.Pattern[bytes]:
-    return re.compile(_expression(glob), re.DOTALL)
-
-
-def _expression(glob: str) -> bytes:
-    """The glob as a regular expression over a path without leading slash. `a/**` is also the folder `a` itself."""
-    raw = re.sub(rb"(?:\*\*/)+", b"**/", glob.lstrip("/").encode("utf-8", "surrogateescape"))
-    parts: list[bytes] = []
-    at = 0
-    while at < len(raw):
-        if raw.startswith(b"/**", at) and at + 3 == len(raw):
-            parts.append(rb"(?:/.*)?")
-            at += 3
-        elif raw.startswith(b"**/", at):
-            parts.append(rb"(?:.*/)?")
-            at += 3
-        elif raw.startswith(b"**", at):
-            parts.append(rb".*")
-            at += 2
-        elif raw[at : at + 1] == b"*":
-            parts.append(rb"[^/]*")
-            at += 1
-        elif raw[at : at + 1] == b"?":
-            parts.append(rb"[^/]")
-            at += 1
-        elif raw[at : at + 1] == b"[" and (end := raw.find(b"]", at + 2)) > 0:
-            inner = raw[at + 1 : end]
-            negated = inner[:1] in (b"!", b"^")
-            # a hyphen alone is a range's; two would be a difference of sets to a later Python
-            members = re.sub(rb"(?<!-)\\-(?!\\-)", b"-", re.escape(inner[1:] if negated else inner))
-            parts.append(b"(?!/)[" + (b"^" if negated else b"") + members + b"]")
-            at = end + 1
-        else:
-            parts.append(re.escape(raw[at : at + 1]))
-            at += 1
-    return b"".join(parts)
