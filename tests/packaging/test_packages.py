@@ -100,19 +100,24 @@ def test_tree_and_sdist_make_the_same_wheel_byte_for_byte(built: Built, tmp_path
     assert again.wheel.read_bytes() == built.wheel.read_bytes() == of_the_tree.wheel.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_pip_installs_it_and_it_finds_the_same(
-    kind: str, built: Built, offline: dict[str, str], from_the_tree: list[dict[str, Any]], tmp_path: Path
+@pytest.mark.parametrize("client", ["pip", "uv"])
+def test_what_a_client_installs_finds_the_same(
+    client: str, built: Built, offline: dict[str, str], from_the_tree: list[dict[str, Any]], tmp_path: Path
 ):
-    python = tmp_path / "venv/bin/python"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, env=offline)
-    install = [python, *"-m pip install --quiet --no-cache-dir".split(), getattr(built, kind)]
-    subprocess.run(install, check=True, env=offline, cwd=tmp_path)
-    place = subprocess.run(
-        [python, "-c", "import scanner; print(scanner.__file__)"], capture_output=True, text=True, check=True, cwd="/"
-    ).stdout
+    """pip installs the wheel, uv builds what it installs from the sdist."""
+    venv, python = tmp_path / "venv", tmp_path / "venv/bin/python"
+    if client == "pip":
+        make = [sys.executable, "-m", "venv", venv]
+        install = [python, *"-m pip install --quiet --no-cache-dir".split(), built.wheel]
+    else:
+        make = [UV, "venv", "--quiet", "--python", sys.executable, venv]
+        install = [UV, *"pip install --quiet --python".split(), python, built.sdist]
+    for command in (make, install):
+        subprocess.run(command, check=True, env=offline, cwd=tmp_path)
+    asked = [python, "-c", "import scanner; print(scanner.__file__)"]
+    place = subprocess.run(asked, capture_output=True, text=True, check=True, cwd="/").stdout
     assert place.startswith(str(tmp_path))
-    assert findings([tmp_path / "venv/bin/sandscan"], tmp_path) == from_the_tree
+    assert findings([venv / "bin/sandscan"], tmp_path) == from_the_tree
 
 
 def test_pipx_installs_the_command_and_its_pages(built: Built, offline: dict[str, str], tmp_path: Path):
