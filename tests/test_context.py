@@ -217,7 +217,7 @@ def pieces(token: str) -> list[str]:
 
 
 @given(bodies, st.data(), st.booleans(), st.sampled_from((0, 70_000)))
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 def test_no_secret_that_is_masked_in_the_whole_file_is_in_any_context(body, data, is_text, size):
     far = "# nothing to see here\n" * (size // 22)
     middle, tokens = planted(body)

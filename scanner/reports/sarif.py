@@ -344,7 +344,7 @@ def _result(
     related += [_evidence_location(one, report, len(related) + i) for i, one in enumerate(stand_ins, start=1)]
     more = len(others) + len(elsewhere) - len(related)
     location = _location(finding.locations[0], report)
-    if source is not None:
+    if source is not None and not _is_there(source, finding):
         location.physical_location = _in_repository(source)
         location.logical_locations = None if words.is_given(finding) else location.logical_locations
     seen[finding.fingerprint] += 1
@@ -418,6 +418,13 @@ def _inside(finding: Finding, report: Report) -> str:
 def _source(finding: Finding) -> SourceLine | None:
     """The line of the repository that made it, if it lies below the repository's root."""
     return finding.source if words.pointing(finding) is not None else None
+
+
+def _is_there(source: SourceLine, finding: Finding) -> bool:
+    """Whether the first location names that line already, and its column too."""
+    primary = finding.locations[0]
+    same = isinstance(primary, LaunchLocation) and (primary.file, primary.line) == (source.file, source.line)
+    return same and source.end_line <= source.line
 
 
 def _in_repository(source: SourceLine) -> "sarif_om.PhysicalLocation":

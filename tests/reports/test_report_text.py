@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from scanner.model import Evidence, Level, Notification, Report, Severity, printable
+from scanner.model import Aside, Evidence, LaunchLocation, Level, Notification, Report, Severity, printable
 from scanner.reports import text, words
 from scanner.reports.plugin import RenderOptions
 from tests.reports import samples, strategies
@@ -62,6 +62,94 @@ def test_findings_stand_worst_first_and_rule_by_rule():
         ("MEDIUM", "miner/packed", ""),
         ("LOW", "miner/wallet", ""),
     ]
+
+
+def test_the_line_of_the_repository_stands_below_the_place():
+    whole = shown(samples.TRACED, 200)
+
+    assert (
+        "    where    opt/.cache/kworker, byte 118,272\n"
+        "    line     docker/Dockerfile:12-15 (by the image's history)\n"
+        "    layer    2 (2c2c2c2c2c2c)" in whole
+    )
+    assert "    line     docker/Dockerfile:1 (from the base image)\n" in whole
+    assert "    line     app/donate.txt:3 (the same file in the repository)\n" in whole
+    assert "(doubtful, by the image's history: Lines 12 and 19 have the same words)\n" in whole
+
+
+def test_what_is_set_aside_is_counted_and_listed_by_verbose():
+    whole, more = shown(samples.TRACED, 200), shown(samples.TRACED, 200, verbose=True)
+
+    counts = "1 known from the baseline sandscan-baseline.json, 2 ignored (.sandscan.yaml), the first until 2027-01-31"
+    assert f"  set aside  {counts} (--verbose lists them)\n" in whole
+    assert whole.endswith(
+        "1 critical, 2 high, 1 medium, 1 low; 3 set aside; 5 layers, 4,312 files, 182 MB, read in 1.2 s.\n"
+    )
+    assert "An address of our own tests" not in whole
+    assert f"  set aside  {counts}\n" in more
+    assert (
+        "  LOW Wallet address (miner/wallet)\n"
+        "    where    app/tests/wallet.txt, line 1\n"
+        "    by       ignored until 2027-06-30 (.sandscan.yaml:4): An address of our own tests\n" in more
+    )
+    assert "    by       known from the baseline sandscan-baseline.json: known on 2025-01-01\n" in more
+    nothing = shown(replace(samples.TRACED, findings=()), 200)
+    assert nothing.endswith(
+        "Nothing found, but for what is set aside: 6 rules over 5 layers, 4,312 files, 182 MB, "
+        "overwritten and deleted files included, read in 1.2 s.\n"
+    )
+
+
+def test_files_of_a_repository_have_no_layers():
+    whole = shown(samples.CHECKED)
+
+    assert whole.startswith("sandscan 0.1.0: check .\n")
+    assert "    where    docker/Dockerfile:7-9\n    why" in whole
+    assert whole.endswith("1 critical, 1 low; 12 files, 8 kB, read in 0.04 s.\n")
+    clean = shown(replace(samples.CHECKED, findings=()), 200)
+    assert clean.endswith("Nothing found: 6 rules over 12 files, 8 kB, read in 0.04 s.\n")
+    for told in (whole.replace("sandbox of this image", ""), clean):
+        assert not re.search(r"layer|image|\bline  ", told)
+
+
+def test_a_finding_points_into_the_repository_or_nowhere():
+    launch = replace(samples.wallet(), locations=(LaunchLocation("./deploy//compose.yaml", 3, 5),))
+    traced = replace(samples.miner(), source=samples.STEPS)
+
+    assert words.pointing(traced) == ("docker/Dockerfile", 12, 15)
+    assert words.pointing(replace(launch, source=replace(samples.STEPS, end_line=12))) == (
+        "docker/Dockerfile",
+        12,
+        None,
+    )
+    assert words.pointing(launch) == ("deploy/compose.yaml", 3, None)
+    assert words.pointing(samples.miner()) is None
+    for name in ("/etc/x", "../x", "a/../../x", "", ".", "./", "standard input"):
+        assert words.pointing(replace(launch, locations=(LaunchLocation(name, 1),))) is None
+        assert words.pointing(replace(traced, source=replace(samples.STEPS, file=name))) is None
+
+
+def test_entries_of_one_file_are_counted_together_and_the_first_end_is_said():
+    ignored = samples.TRACED.suppressed[1]
+    report = replace(
+        samples.CLEAN,
+        suppressed=(
+            replace(ignored, place="a.yaml:9", expires="2027-03-01"),
+            replace(ignored, place="a.yaml:2", expires="2027-02-01"),
+            replace(ignored, place="pyproject.toml", expires=None),
+            replace(ignored, how=Aside.BASELINE, place="b.json"),
+        ),
+    )
+
+    assert words.set_aside(report) == (
+        "2 ignored (a.yaml), the first until 2027-02-01",
+        "1 ignored (pyproject.toml)",
+        "1 known from the baseline b.json",
+    )
+    assert words.set_aside(replace(report, suppressed=report.suppressed[1:2])) == (
+        "1 ignored (a.yaml), until 2027-02-01",
+    )
+    assert words.set_aside(samples.CLEAN) == ()
 
 
 def test_other_places_and_evidence_elsewhere_are_named():
