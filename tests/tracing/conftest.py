@@ -1,5 +1,5 @@
-"""Builds run on a real engine."""
+"""Builds run on a real engine, images lie in a real registry."""
 
-from tests.engine_fixture import engine
+from tests.engine_fixture import engine, registry, skopeo
 
-__all__ = ["engine"]
+__all__ = ["engine", "registry", "skopeo"]

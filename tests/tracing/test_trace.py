@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import tarfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from fixtures.tarball import Member, directory, tar
 from scanner import scan
 from scanner.errors import ParseError, UsageError
 from scanner.model import Finding, Report, SourceLine, Traced
+from tests.engine_fixture import RegistryServer
 from tests.tracing.builds import write
 from tests.tracing.table import CRON, TUNNEL, key, keys
 
@@ -299,6 +301,30 @@ def test_provenance_beats_a_history_that_says_nothing(tmp_path: Path, repo: Path
         assert source is not None
         assert (source.file, source.line, source.certain, source.how) == ("Dockerfile", 3, True, Traced.PROVENANCE)
         assert source.why == "layer 2 is this RUN's, by the provenance of the build"
+
+
+def test_provenance_comes_with_a_layout_and_from_a_registry(
+    tmp_path: Path, repo: Path, registry: RegistryServer, skopeo: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(repo, {"Dockerfile": BUILT})
+    target = attested(
+        tmp_path, BUILT, [BASE, Step("x", (planted("x"),)), Step("y", (planted("y"),))], {0: 1, 1: 2, 2: 3}
+    )
+    with tarfile.open(target.removeprefix("archive:")) as saved_:
+        saved_.extractall(tmp_path / "layout", filter="data")
+    skopeo(
+        "copy",
+        "--all",
+        "--preserve-digests",
+        "--dest-tls-verify=false",
+        f"oci:{tmp_path}/layout",
+        f"docker://{registry.host}/attested:1",
+    )
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    for place in (f"oci:{tmp_path}/layout", f"registry:{registry.host}/attested:1"):
+        source = at(scan(place, dockerfile=repo / "Dockerfile", cache=False), keys("y")).source
+        assert source is not None
+        assert (source.line, source.how) == (3, Traced.PROVENANCE), place
 
 
 def test_provenance_of_another_state_of_the_file_is_not_used(tmp_path: Path, repo: Path) -> None:
