@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,10 @@ import yaml
 
 from fixtures.image import Step, archive
 from fixtures.tarball import Member
+from tests import host_image
+from tests.engine_fixture import Engine, engine
+
+__all__ = ["engine"]
 
 ROOT = Path(__file__).parents[2]
 SANDSCAN = [sys.executable, "-m", "scanner.cli"]
@@ -285,3 +292,54 @@ def test_a_configuration_costs_help_nothing(project: Path) -> None:
     code = "import sys; from scanner.cli.main import command; print([m for m in ('yaml', 'tomllib', 'scanner.settings.loading', 'scanner.suppression') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+# ---- a watch
+
+
+@pytest.fixture
+def guest(engine: Engine) -> Iterator[Any]:
+    """A container that does nothing, but for what a test starts in it."""
+    data = host_image.tree(("sh", "sleep", "cp", "rm"), {"hold": (0o644, b"import time\nwhile True: time.sleep(60)\n")})
+    engine.client.api.import_image_from_data(data, repository="watched", tag="1")
+    one = engine.client.containers.run("watched:1", ["sleep", "600"], name="watched", detach=True, network_mode="none")
+    try:
+        yield one
+    finally:
+        one.remove(force=True)
+        engine.client.images.remove("watched:1", force=True)
+
+
+@pytest.mark.engine
+def test_a_watch_tells_nothing_of_what_is_set_aside(engine: Engine, guest: Any, project: Path) -> None:
+    """A program without its file would be told as it comes; an entry names it, and the report at the end counts it."""
+    say(
+        project,
+        "live: {interval: 0.2}\nignore:\n  - {rule: live/deleted-*, reason: the updater's, expires: 2999-12-31}\n",
+    )
+    guest.exec_run(["sh", "-c", "cp /usr/bin/sleep /tmp/updater; exec /tmp/updater 300"], detach=True)
+    errors, lines = project / "errors", project / "lines.jsonl"
+    command = [*SANDSCAN, "live", "watched", "--watch", "-o", "json=out.json", "-o", "jsonl=lines.jsonl"]
+
+    def until_told(word: str) -> None:
+        end = time.monotonic() + 60
+        while not (lines.exists() and word in lines.read_text()):
+            assert time.monotonic() < end, errors.read_text()
+            time.sleep(0.1)
+
+    with errors.open("w") as err:
+        process = subprocess.Popen(command, cwd=project, env={**os.environ, "DOCKER_HOST": engine.host}, stderr=err)
+        try:
+            until_told("/tmp/updater")
+            guest.exec_run(["rm", "/tmp/updater"])
+            guest.exec_run(["sleep", "5555"], detach=True)
+            until_told('"5555"')  # a look later than the removal
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+        finally:
+            process.kill()
+            process.wait()
+    report = json.loads((project / "out.json").read_text())
+    assert [s["finding"]["rule_id"] for s in report["suppressed"]] == ["live/deleted-executable"]
+    assert "live/deleted-executable" not in errors.read_text()
+    assert not [line for line in map(json.loads, lines.read_text().splitlines()) if line["type"] == "finding"]
