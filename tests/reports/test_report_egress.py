@@ -191,7 +191,7 @@ def test_many_sandboxes_are_grouped_by_their_verdicts_and_quickly():
 def test_a_launch_without_findings_says_what_was_judged():
     last = shown(replace(of(SHUT), findings=()), 200).splitlines()[-1]
 
-    assert last == "Nothing found: 2 rules over 1 sandbox, read in 0.1 s."
+    assert last == "Nothing found: 2 rules over 1 sandbox, read in 0.12 s."
     assert "The launch starts no sandbox." in shown(of())
 
 
