@@ -186,7 +186,7 @@
   }
 
   function context(around, name) {
-    const box = el("pre", { class: "around", tabindex: "0", role: "group", "aria-label": `${around.hex ? "Bytes" : "Lines"} around it: ${name}` });
+    const box = el("pre", { class: around.hex ? "around bytes" : "around", tabindex: "0", role: "group", "aria-label": `${around.hex ? "Bytes" : "Lines"} around it: ${name}` });
     if (around.lines) {
       const wide = String(around.lines[around.lines.length - 1][0] || "").length;
       around.lines.forEach(([line, parts], n) => {
@@ -198,7 +198,7 @@
     }
     const bytes = around.hex.match(/../g).map((pair) => parseInt(pair, 16));
     const first = around.start - (around.start % BYTES); // rows begin where a file's rows begin
-    const isOn = (place) => place - around.start >= around.mark[0] && place - around.start < around.mark[1];
+    const isOn = (place) => around.marks.some(([from, to]) => place - around.start >= from && place - around.start < to);
     for (let begin = first; begin < around.start + bytes.length; begin += BYTES) {
       const places = [...Array(BYTES).keys()].map((n) => begin + n);
       const byte = (place) => bytes[place - around.start];

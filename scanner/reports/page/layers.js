@@ -1,7 +1,8 @@
 (() => {
   const { $, el, put, plural, folded, code, number } = page;
   const { all, own, left, sized, total } = page.data.layers, names = page.data.findings.severities;
-  const FEW = 15;
+  const FEW = 15; // rows of the table that are there at once
+  const DENSE = 40; // layers from which on they stand close
   const layers = all.slice(0, own);
 
   const sum = (layer) => layer.counts.reduce((a, b) => a + b, 0);
@@ -43,6 +44,7 @@
   put("layers-said", [sized ? `${plural(own + left, "layer", "layers")}, ${total} in all` : `${plural(own + left, "layer", "layers")}; how large each is, this report does not say`,
     sized && own > 1 ? "small ones are drawn wider than they are" : "", left ? `the first ${number(own)} are shown` : ""].filter(Boolean).join("; ") + (own > 1 ? ". Choose one to see its findings alone." : "."));
   put("layer-bar", ...layers.map(part));
+  $("layer-bar").classList.toggle("dense", own > DENSE);
   $("layer-bar").hidden = $("layer-now").hidden = own === 1;
   // those with findings first, where not all are shown
   const order = layers.map((layer, n) => n);
