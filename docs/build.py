@@ -26,7 +26,7 @@ from fixtures.tarball import Member  # noqa: E402
 from fixtures.wallet import monero  # noqa: E402
 from scanner.cache import Cache  # noqa: E402
 from scanner.checking import check  # noqa: E402
-from scanner.checking.judging import rules as of_builds  # noqa: E402
+from scanner.checking.every import every  # noqa: E402
 from scanner.cli import configured  # noqa: E402
 from scanner.cli.main import command  # noqa: E402
 from scanner.egressing import reach  # noqa: E402
@@ -35,7 +35,6 @@ from scanner.pipeline import Options, scan  # noqa: E402
 from scanner.reports.output import formats  # noqa: E402
 from scanner.ruleset import Ruleset, YaraRule, load  # noqa: E402
 from scanner.runtime.diff import DiffOptions, diff  # noqa: E402
-from scanner.runtime.rules import every  # noqa: E402
 from scanner.settings.keys import Key, Kind  # noqa: E402
 from scanner.suppression import never  # noqa: E402
 
@@ -190,7 +189,7 @@ def _save(path: Path, members: Any, cmd: Sequence[str]) -> None:
 def pages() -> Mapping[str, str]:
     """Every generated page, by its path below docs/."""
     ruleset = load()
-    rules = all_rules(ruleset)
+    rules = every(ruleset)
     notes = tomllib.loads((HERE / "rules.toml").read_text())
     if odd := notes.keys() - {rule.id for rule in rules}:
         raise ValueError(f"docs/rules.toml: there is no rule {sorted(odd)[0]!r}")
@@ -198,12 +197,6 @@ def pages() -> Mapping[str, str]:
     made["rules/README.md"] = index(rules, notes)
     made["rules/evidence.md"] = evidence(ruleset)
     return made
-
-
-def all_rules(ruleset: Ruleset) -> tuple[Rule, ...]:
-    """Every rule of every command, by id."""
-    found = {rule.id: rule for rule in (*every(ruleset), *of_builds())}
-    return tuple(found[i] for i in sorted(found))
 
 
 def page(rule: Rule, note: Mapping[str, Any], ruleset: Ruleset) -> str:

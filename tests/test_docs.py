@@ -457,7 +457,7 @@ def test_no_page_is_stale(build: Any, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_every_rule_has_an_example_and_says_what_changes_its_severity(build: Any) -> None:
     notes = tomllib.loads((DOCS / "rules.toml").read_text())
-    for rule in build.all_rules(build.load()):
+    for rule in build.every(build.load()):
         note = notes.get(rule.id)
         assert note is not None, f"docs/rules.toml says nothing of {rule.id}"
         assert note["weighs"].endswith("."), rule.id
@@ -501,7 +501,7 @@ def test_a_table_that_there_is_not_is_an_error(build: Any) -> None:
 
 
 def test_an_example_that_is_none_is_an_error(build: Any) -> None:
-    [rule] = [rule for rule in build.all_rules(build.load()) if rule.id == "ssh/gateway-ports"]
+    [rule] = [rule for rule in build.every(build.load()) if rule.id == "ssh/gateway-ports"]
     note = tomllib.loads((DOCS / "rules.toml").read_text())[rule.id]
     with pytest.raises(ValueError, match="the example gives no finding"):
         list(build._examples(rule, {**note, "hit": note["miss"]}))

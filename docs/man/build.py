@@ -18,10 +18,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT))
 
+from scanner.checking.every import every  # noqa: E402
 from scanner.cli.completing import RULES  # noqa: E402 - the path is set first
 from scanner.cli.main import command as sandscan  # noqa: E402
 from scanner.ruleset import load  # noqa: E402
-from scanner.runtime.rules import every  # noqa: E402
 
 RELEASED = "2026-11-26"
 """The day of the version in pyproject.toml; a page is the same whenever it is made."""
