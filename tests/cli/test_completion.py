@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanner.checking.every import every
 from scanner.cli import completing
 from scanner.cli.completion import SCRIPTS
 from scanner.cli.main import command
 from scanner.plugins import plugins
 from scanner.ruleset import load
-from scanner.runtime.rules import every
 from scanner.sources.plugin import Source
 from tests.engine_fixture import program
 
