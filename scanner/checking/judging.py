@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from scanner.checking.builds import Build, Order, Stage, When
 from scanner.checking.picking import Opened
-from scanner.checking.placing import Tree, placed, roots
+from scanner.checking.placing import Tree, contexts, placed, roots
 from scanner.checking.rules.plugin import Check, Hit, Seen
 from scanner.content import Content
 from scanner.content.worker import Worker
@@ -285,14 +285,18 @@ def built(
     orders: dict[int, tuple[Order, ...]] = {}
     texts: dict[str, Sequence[str]] = {build.file: build.text}
 
+    where = contexts(build, tree)
+
     def content(source: str) -> bytes | None:
-        names = [name for name in tree.found(build.file, source) if name in files]
+        names = [name for name in tree.found(where, source) if name in files]
         return files[names[0]].data if len(names) == 1 else None
 
     for stage in build.stages:
         own = list(_orders(build, stage, worker, notes))
-        scripts, _ = placed(build, stage, tree, lambda _: True)
-        own += _followed(own, scripts, files, worker, texts)
+        run = {path for order in own for path in _files(order.command)}
+        if any(path.rsplit("/", 1)[-1] in tree.last_parts for path in run):
+            scripts, _ = placed(build, stage, tree, run.__contains__)
+            own += _followed(own, scripts, files, worker, texts)
         orders[stage.index] = tuple(own)
         before = tuple(order for index in stage.lineage[:-1] for order in orders.get(index, ()))
         seen = Seen(build, stage, orders[stage.index], before, content, texts)

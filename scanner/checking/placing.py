@@ -1,7 +1,7 @@
 """Where a repository's files lie in the images built from it: what COPY says, and folders that are written like a root.
 
-The build's context is not known from a Dockerfile: a source is looked for from the Dockerfile's own folder up to the
-repository's root, and the first folder that has it counts.
+The build's context is not known from a Dockerfile: it is taken to be the folder, from the Dockerfile's own up to the repository's
+root, that has the most of the sources that its COPYs name; the nearest of equals.
 """
 
 import posixpath
@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
-from functools import cache
+from functools import cache, cached_property
 
 from scanner.checking.builds import Build, Copy, Stage
 
@@ -18,18 +18,26 @@ PLACED = 20_000
 """Files that the COPYs of one image place."""
 ABOVE = 16
 """Folders above a Dockerfile that may be its context."""
+SOURCES = 100
+"""Sources of one Dockerfile that are asked which context they have."""
 ROOTS = 50
+"""Folders that are written like a root."""
 _ROOT = re.compile(
     r"(?P<root>(?:.*/)?(?:rootfs|root|overlay|fs|image|files|skel|chroot|includes\.chroot|filesystem))/"
     r"(?P<path>(?:etc|usr|var|root|home|opt|lib|srv|bin|sbin)/.+)"
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tree:
     """The names of a repository's files, sorted."""
 
     names: tuple[str, ...]
+
+    @cached_property
+    def last_parts(self) -> frozenset[str]:
+        """What the files are called, whatever folder they lie in."""
+        return frozenset(posixpath.basename(name) for name in self.names)
 
     def has(self, name: str) -> bool:
         at = bisect_left(self.names, name)
@@ -43,18 +51,17 @@ class Tree:
                 return
             yield self.names[at]
 
-    def found(self, file: str, source: str) -> tuple[str, ...]:
-        """What a source of COPY names, seen from a Dockerfile: files and folders, by the first context that has any."""
+    def found(self, contexts: Sequence[str], source: str) -> tuple[str, ...]:
+        """What a source of COPY names: files and folders, by the first context that has any."""
+        return next((some for context in contexts if (some := self.within(context, source))), ())
+
+    def within(self, context: str, source: str) -> tuple[str, ...]:
+        """The same in one context; a source that leads out of it is taken for one at its root, as the builder does."""
         wanted = posixpath.normpath("/" + source.lstrip("/")).lstrip("/")
-        for context in _contexts(file):
-            whole = posixpath.join(context, wanted) if wanted else context
-            if any(c in wanted for c in "*?["):
-                matched = tuple(self._matching(context, whole))
-                if matched:
-                    return matched
-            elif self.has(whole) or next(self.below(whole), None) is not None:
-                return (whole,)
-        return ()
+        whole = posixpath.join(context, wanted) if wanted else context
+        if any(c in wanted for c in "*?["):
+            return tuple(self._matching(context, whole))
+        return (whole,) if self.has(whole) or next(self.below(whole), None) is not None else ()
 
     def _matching(self, context: str, pattern: str) -> Iterator[str]:
         """Files and folders by a pattern of Go's filepath.Match: `*` stays within a part."""
@@ -74,14 +81,16 @@ def _part(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern))
 
 
-def _contexts(file: str) -> Iterator[str]:
-    folder = posixpath.dirname(file)
-    for _ in range(ABOVE):
-        yield folder
-        if not folder:
-            return
-        folder = posixpath.dirname(folder)
-    yield ""
+def contexts(build: Build, tree: Tree) -> tuple[str, ...]:
+    """Folders that may be the build's context, the likeliest first."""
+    folders = [posixpath.dirname(build.file)]
+    while folders[-1] and len(folders) < ABOVE:
+        folders.append(posixpath.dirname(folders[-1]))
+    named = {s for stage in build.stages for c in stage.copies if c.stage is None for s in c.sources}
+    sources = [s for s in sorted(named) if posixpath.normpath(s.lstrip("/") or ".") not in (".", "*")][:SOURCES]
+    if not sources and not any(name != build.file for name in tree.below(folders[0])):
+        return (*folders[1:], folders[0])  # it lies there alone: there is nothing to be copied
+    return tuple(sorted(folders, key=lambda folder: -sum(bool(tree.within(folder, s)) for s in sources)))
 
 
 def placed(build: Build, stage: Stage, tree: Tree, wanted: Callable[[str], bool]) -> tuple[dict[str, str], bool]:
@@ -89,8 +98,9 @@ def placed(build: Build, stage: Stage, tree: Tree, wanted: Callable[[str], bool]
     `wanted`; and whether all were told."""
     made: dict[str, str] = {}
     looked = 0
+    places = contexts(build, tree)
     for copy in (c for index in stage.lineage for c in build.stages[index].copies if c.stage is None):
-        for target, name in _copied(build, copy, tree):
+        for target, name in _copied(copy, places, tree):
             looked += 1
             if looked > PLACED:
                 return made, False
@@ -99,10 +109,10 @@ def placed(build: Build, stage: Stage, tree: Tree, wanted: Callable[[str], bool]
     return made, True
 
 
-def _copied(build: Build, copy: Copy, tree: Tree) -> Iterator[tuple[str, str]]:
+def _copied(copy: Copy, places: Sequence[str], tree: Tree) -> Iterator[tuple[str, str]]:
     target = copy.target.strip("/")
     for source in copy.sources:
-        found = tree.found(build.file, source)
+        found = tree.found(places, source)
         several = copy.is_folder or len(found) > 1
         for one in found:
             if tree.has(one):

@@ -49,20 +49,20 @@ def test_what_an_entrypoint_starts_runs_with_the_sandbox(tmp_path: Path) -> None
     }
 
 
-def test_the_first_folder_that_has_the_source_is_the_context(tmp_path: Path) -> None:
+def test_the_context_is_the_folder_that_has_the_most_of_what_is_copied(tmp_path: Path) -> None:
     job = f"* * * * * root {TUNNEL}"
-    root = written(
-        tmp_path,
-        {
-            ".git/HEAD": "",
-            "a/Dockerfile": "FROM debian:12\nCOPY jo? /etc/cron.d/\n",
-            "a/job": "# nothing\n",
-            "job": job,
-        },
-    )
-    assert said(check([root])) == set()
-    (root / "a/job").unlink()
-    assert said(check([root])) == {("tunnel/reverse-ssh", "job", 1, "critical")}
+    files = {
+        ".git/HEAD": "",
+        "a/Dockerfile": "FROM debian:12\nCOPY setup.p? /s\nCOPY lib /lib\nCOPY . /etc/cron.d/\n",
+        "a/nightly": job,
+        "a/setup.py": "",
+        "nightly": job,
+        "lib/x": "",
+    }
+    root = written(tmp_path, files)
+    assert said(check([root])) == {("tunnel/reverse-ssh", "a/nightly", 1, "critical")}
+    written(root, {"setup.py": ""})
+    assert said(check([root])) == {("tunnel/reverse-ssh", "nightly", 1, "critical")}
 
 
 def test_a_folder_written_like_a_root_is_one(tmp_path: Path) -> None:
