@@ -252,9 +252,9 @@ def _traits(rule: Rule, traits: Sequence[YaraRule]) -> Iterator[str]:
     )
 
 
-def _listed(words: Any) -> str:
-    words = list(words)
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+def _listed(words: Iterable[str]) -> str:
+    some = list(words)
+    return some[0] if len(some) == 1 else f"{', '.join(some[:-1])} and {some[-1]}"
 
 
 def _examples(rule: Rule, note: Mapping[str, Any]) -> Iterator[str]:
