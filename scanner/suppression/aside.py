@@ -186,12 +186,12 @@ def _unfollowed(found: Sequence[tuple[Finding, str, str]]) -> Iterable[Notificat
 def _expired(entry: _Entry) -> Notification:
     ignore = entry.ignore
     if entry.gates:
-        so = f"and {_some(list(map(_named, entry.gates)))} count{'s' * (len(entry.gates) == 1)} again"
+        so = f"{_some(list(map(_named, entry.gates)))} count{'s' * (len(entry.gates) == 1)} again"
     elif entry.met:
-        so = "and decides nothing here"
+        so = "it decides nothing here"
     else:
-        so = "and matches nothing here; remove it"
-    return _note(f"the entry at {ignore.place} has expired on {ignore.expires.isoformat()} {so}")
+        so = "it matches nothing here; remove it"
+    return _note(f"the entry at {ignore.place} expired on {ignore.expires.isoformat()}: {so}")
 
 
 def _far(entry: _Entry) -> Notification:

@@ -34,7 +34,7 @@ ignore:
 
 
 def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **environment}
+    env = {**os.environ, "SANDSCAN_CACHE_DIR": f"{cwd}/../cache", **environment}
     return subprocess.run(
         [*SANDSCAN, *map(str, arguments)], cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False
     )
@@ -208,7 +208,7 @@ def test_what_has_expired_gates_and_says_so(project: Path) -> None:
     code, report = egress(project)
     assert (code, report["suppressed"]) == (1, [])
     [said] = [n for n in notes(report) if "expired" in n]
-    assert said.startswith("the entry at .sandscan.yaml:2 has expired on 2020-01-31 and egress/")
+    assert said.startswith("the entry at .sandscan.yaml:2 expired on 2020-01-31: egress/")
     assert "count again" in said
 
 

@@ -128,7 +128,7 @@ def test_the_workflows_scan_runs_as_it_stands(repository: Path, tmp_path: Path, 
     for file in files.values():
         file.touch()
     env = {
-        **os.environ, **{k: str(v) for k, v in files.items()}, "COMMAND": one["command"], "RUNNER_TEMP": str(tmp_path),
+        **os.environ, **{k: str(v) for k, v in files.items()}, "COMMAND": one["command"], "RUNNER_TEMP": str(tmp_path), "SANDSCAN_CACHE_DIR": str(tmp_path / "cache"),
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parents[2]),
     }  # fmt: skip
     script = step(text, "Scan")["run"]

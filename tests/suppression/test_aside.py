@@ -151,7 +151,7 @@ def test_an_entry_holds_on_its_last_day_and_no_longer() -> None:
     counts, gone, notes = aside(report(KEY, JAR), entry, today=TODAY + timedelta(1))
     assert (counts, gone) == ([KEY, JAR], [])
     assert (
-        "the entry at .sandscan.yaml:3 has expired on 2027-03-01 and ssh/authorized-key at root/.ssh/authorized_keys, "
+        "the entry at .sandscan.yaml:3 expired on 2027-03-01: ssh/authorized-key at root/.ssh/authorized_keys, "
         "ssh/private-key at opt/app.jar!/keys.zip!/id_rsa count again"
     ) in notes
 
@@ -160,7 +160,7 @@ def test_an_expired_entry_gates_nothing_that_something_else_sets_aside() -> None
     expired = ignore(date(2020, 1, 1), "a:1", rule="ssh/*")
     _, gone, notes = aside(report(KEY), expired, baseline=of(KEY))
     assert gone == [KEY]
-    assert "a:1 has expired on 2020-01-01 and decides nothing here" in notes
+    assert "a:1 expired on 2020-01-01: it decides nothing here" in notes
     assert "matches nothing here; remove it" in aside(report(TOOL), expired)[2]
 
 
