@@ -14,8 +14,6 @@ ARG PIP_FIND_LINKS
 ENV PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY . .
-# bytecode is made at the end, but not of the modules that know miners' words: it has them as a miner has them, and every
-# scanner would say so, ours too
 RUN python3 -m venv --without-pip /opt/sandscan \
     && python3 -m venv --without-pip /opt/build \
     && python3 -m pip --python /opt/sandscan/bin/python3 install --no-deps --require-hashes --only-binary :all: --no-compile \
@@ -25,7 +23,7 @@ RUN python3 -m venv --without-pip /opt/sandscan \
     && python3 -m pip --python /opt/build/bin/python3 wheel --no-deps --no-index --no-build-isolation --wheel-dir /dist . \
     && python3 -m pip --python /opt/sandscan/bin/python3 install --no-deps --no-index --no-compile /dist/*.whl \
     && python3 -m pip --python /opt/sandscan/bin/python3 check \
-    && /opt/sandscan/bin/python3 -m compileall -q -j 0 -x '/detectors/(mining/|miner_)' /opt/sandscan/lib
+    && /opt/sandscan/bin/python3 -m compileall -q -j 0 /opt/sandscan/lib
 
 FROM ${BASE}
 ARG BASE

@@ -1,11 +1,13 @@
 """The fixtures are what they say: made from source, the same everywhere, harmless, and real to a real engine."""
 
+import compileall
 import hashlib
 import io
 import ipaddress
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -298,3 +300,15 @@ def test_this_repository_raises_no_alarm(tmp_path: Path) -> None:
     told = [(f.rule_id, f.severity, f.locations[0].display) for f in report.findings if f.severity is not Severity.NOTE]
     assert [one for one in told if one[2] not in OPEN_TUNNELS or not one[0].startswith("tunnel/")] == []
     assert {place for _, _, place in told} == OPEN_TUNNELS
+
+
+def test_an_image_with_sandscan_in_it_raises_no_alarm(tmp_path: Path) -> None:
+    """What a wheel installs, compiled: a scanner's bytecode is full of the words that it looks for."""
+    shutil.copytree(ROOT / "scanner", tmp_path / "scanner", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "rules", tmp_path / "scanner" / "_rules")
+    assert compileall.compile_dir(tmp_path, quiet=1)
+
+    report = scan(f"rootfs:{tmp_path}", cache=False)
+
+    assert [(f.rule_id, f.locations[0].display) for f in report.findings if f.severity is not Severity.NOTE] == []
+    assert report.statistics["files"] > 1000  # the bytecode was there

@@ -232,7 +232,7 @@ def _listed(value: Json) -> list[Json]:
 
 PLUGIN = Detector(
     "miner_binary",
-    version=1,
+    version=2,
     rules=(MINER_BINARY,),
     wants=Wants(behaviours=("miner",)),
     inspect=inspect,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.detectors.mining.context import in_list, in_rule
+from scanner.detectors.mining.context import in_list, in_pattern, in_rule
 
 WORD = b"mining.subscribe"
 HOST = b"pool.minexmr.com"
@@ -46,6 +46,14 @@ def test_a_rules_text_is_a_rules(text: bytes) -> None:
 )
 def test_a_programs_own_text_is_not(text: bytes) -> None:
     assert not in_rule(*around(text, WORD))
+
+
+def test_a_pattern_gives_a_choice_of_words_and_a_program_has_them() -> None:
+    pattern = b"\0\xda\x12(?i)^mining.subscribe|mining\\.notify|eth_\\w+$\xe9\1"
+
+    assert in_pattern(*around(pattern, WORD))
+    assert not in_pattern(*around(b"\0\xda\x12mining.subscribe\xe9\1" + pattern, WORD))
+    assert not in_pattern(*around(b"use mining.subscribe|mining.notify|mining.submit", WORD))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ _OPERATOR = re.compile(
     | \b(?:patterns?|pattern-regex|signatures?|indicators?|iocs?|blocklist|blacklist|denylist)["']?\s*+[:=]
     """
 )
+_PATTERN = re.compile(rb"\\[wSdbs.]|\(\?[:iaxP<!=]|\]\{\d")
+_CONTROL = tuple(bytes((byte,)) for byte in range(0x20) if byte not in b"\n\t\r")
 _LIST_BEFORE = re.compile(
     rb"""(?ix)^\s*+(?:[-*]\s++)?["']?
     (?:(?:0\.0\.0\.0|127\.0\.0\.\d++|::1?|\|\||address=/|server=/|local-zone:|zone\s|\#|!|@@|\*\.|https?://)["'\s]*+)*+
@@ -48,6 +50,17 @@ def in_rule(data: bytes | memoryview, offset: int, length: int) -> bool:
     if _YARA_BEFORE.search(before) and _YARA_AFTER.search(after):
         return True
     return _OPERATOR.search(before) is not None
+
+
+def in_pattern(data: bytes | memoryview, offset: int, length: int) -> bool:
+    """True in a regular expression that gives a choice of words, as compiled Python keeps the patterns of programs that look
+    for miners: a miner has the words themselves, for it says them."""
+    before = bytes(data[max(0, offset - LINE) : offset])
+    after = bytes(data[offset + length : offset + length + LINE])
+    cut = max(before.rfind(byte) for byte in _CONTROL)
+    ends = [i for i in map(after.find, _CONTROL) if i >= 0]
+    text = before[cut + 1 :] + bytes(data[offset : offset + length]) + (after[: min(ends)] if ends else after)
+    return text.count(b"|") >= 2 and _PATTERN.search(text) is not None
 
 
 def in_list(data: bytes | memoryview, offset: int, length: int) -> bool:

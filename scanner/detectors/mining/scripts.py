@@ -17,7 +17,7 @@ _STRATUM = re.compile(
 )
 _CRYPTONOTE = frozenset({b"login", b"job", b"submit", b"keepalived", b"job_id"})
 _JSON_METHOD = re.compile(rb"method\\?[\"']\s*:\s*\\?[\"'](login|submit|job|keepalived)\\?[\"']")
-_ETHEREUM = re.compile(rb"eth_submitLogin|eth_getWork|eth_submitWork|eth_submitHashrate")
+_ETHEREUM = re.compile(rb"eth_(?:submitLogin|getWork|submitWork|submitHashrate)")
 _GETWORK = re.compile(rb"(?i)^(?:x-mining-extensions|x-long-polling|x-roll-ntime|x-stratum|getwork)$")
 _NETWORK = re.compile(
     rb"^(?:socket|asyncore|asynchat|asyncio|create_connection|open_connection|net|tls|WebSocket|TCPSocket|twisted|urllib\d?|"

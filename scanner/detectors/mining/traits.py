@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scanner.content import Content
-from scanner.detectors.mining.context import in_list, in_rule
+from scanner.detectors.mining import forms
+from scanner.detectors.mining.context import in_list, in_pattern, in_rule
 from scanner.detectors.mining.pools import DOMAINS, domain
 from scanner.detectors.mining.wallets import Wallet, wallets
 from scanner.model import printable
@@ -45,6 +46,8 @@ def of(content: Content, behaviour: str) -> tuple[RuleMatch, ...]:
 
 def _counts(content: Content, kind: str, offset: int, length: int) -> bool:
     if in_rule(content.data, offset, length):
+        return False
+    if forms.form(content.name, content.head) == forms.BYTECODE and in_pattern(content.data, offset, length):
         return False
     return kind != "pool" or not in_list(content.data, offset, length)
 
