@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from scanner.checking import workflows
 from scanner.checking.builds import Build, Order, Stage, When
 from scanner.checking.picking import Opened
 from scanner.checking.placing import Tree, contexts, placed, roots
@@ -118,6 +119,11 @@ def pictured(
 ) -> Iterator[Pictured]:
     """The repository itself, then its builds' images and its roots."""
     yield Pictured(layers.own(), {}, frozenset(), ImageConfig())
+    steps = {f"steps-{name}.sh": file for name, file in files.items() if workflows.is_workflow(name)}
+    if steps:
+        scripts = {path: replace(file, data=_steps(file)) for path, file in steps.items()}
+        origins = {os.fsencode(path): file.name for path, file in steps.items()}
+        yield Pictured(layers.layer(scripts), origins, frozenset(), ImageConfig())
     number = 0
     for build in builds:
         told = frozenset[int]()
@@ -140,6 +146,10 @@ def pictured(
     if number > IMAGES:
         message = f"more than {IMAGES} images are built here: the rest were not looked at as such; name a part of the repository"
         notes.append(Notification("source", Level.WARNING, message))
+
+
+def _steps(file: File) -> bytes:
+    return workflows.script(file.data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def _image(
@@ -215,12 +225,8 @@ def found(one: Pictured, report: Report) -> Iterator[Finding]:
             continue  # about an image as a whole, and there is none yet
         evidence = tuple(_evidence(e, one) for e in finding.evidence)
         message = finding.message
-        if (
-            isinstance(finding.locations[0], FileLocation)
-            and finding.locations[0].path.startswith(b"steps-")
-            and one.build is not None
-        ):
-            message = re.sub(r"\AScript: ", "RUN: ", message)
+        if isinstance(finding.locations[0], FileLocation) and _is_script(finding.locations[0].path, one):
+            message = re.sub(r"\AScript: ", "Step: " if one.build is None else "RUN: ", message)
         yield replace(
             finding,
             severity=lowered(finding.severity) if weak else finding.severity,
@@ -230,6 +236,11 @@ def found(one: Pictured, report: Report) -> Iterator[Finding]:
             fingerprint=fingerprint(finding.rule_id, REPOSITORY, first.display, finding.fingerprint),
             source=_source(first),
         )
+
+
+def _is_script(path: bytes, one: Pictured) -> bool:
+    """Whether the path is no file of an image, but commands of a build or a workflow written out as one."""
+    return path.startswith(b"steps-") and path in one.origins
 
 
 def _line(place: Location, finding: Finding, one: Pictured) -> LaunchLocation | None:

@@ -12,6 +12,7 @@ EPILOG = """\b
 What is looked at:
   Dockerfiles         what an image built from them would contain, stage by stage, COPYs put where they land
   launch files        Compose projects, Kubernetes manifests, devcontainers and the other formats of egress
+  workflows           what the steps of GitHub's run
   everything else     scripts, crontabs, units, keys, ssh configurations, programs: as in an image
   A folder is walked as git sees it: what is committed or could be, and nothing that .gitignore names. Without
   git, everything but node_modules and virtual environments. A file that is named is looked at in any case.

@@ -87,6 +87,21 @@ def test_a_script_that_a_build_runs_is_followed(tmp_path: Path) -> None:
     assert "setup.sh, which RUN runs" in finding.message
 
 
+def test_the_steps_of_a_workflow_are_scripts(tmp_path: Path) -> None:
+    text = (
+        "on: push\njobs:\n  a:\n    steps:\n      - uses: x/y@v1\n        with:\n          note: |\n            "
+        + TUNNEL
+        + "      - name: b\n        run: |\n          set -e\n\n          "
+        + TUNNEL
+        + "      - run: "
+        + TUNNEL.replace("2222", "2223")
+    )
+    root = written(tmp_path, {".git/HEAD": "", ".github/workflows/ci.yml": text, "other.yml": text})
+    report = check([root])
+    assert said(report) == {("tunnel/reverse-ssh", ".github/workflows/ci.yml", line, "high") for line in (13, 14)}
+    assert {f.message.split(":")[0] for f in report.findings} == {"Step"}
+
+
 def test_a_stage_that_no_image_is_made_from_counts_one_step_less(tmp_path: Path) -> None:
     text = f"FROM debian:12 AS dev\nRUN {TUNNEL}FROM debian:12\nRUN true\n"
     root = written(tmp_path, {".git/HEAD": "", "Dockerfile": text})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scanner.checking import builds, check
+from scanner.checking import builds, check, workflows
 from scanner.checking.placing import Tree, placed
 from scanner.checking.rules.commands import installs, urls
 from scanner.checking.rules.tunnel_tool import of_url
@@ -56,6 +56,19 @@ def test_no_bytes_break_the_check(tmp_path: Path, contents: list[bytes]) -> None
         assert finding.source is not None
         lines = (root / finding.source.file).read_bytes().count(b"\n") + 1
         assert 1 <= finding.source.line <= lines
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.one_of(PIECES, st.sampled_from(["run:", "- run: |\n  ", ">-", "\n    ", "\t", "'"])), max_size=40).map(
+        "".join
+    )
+)
+def test_a_workflows_steps_keep_their_lines(text: str) -> None:
+    lines = text.split("\n")
+    made = workflows.script(text).split("\n")
+    assert len(made) == len(lines)
+    assert all(one in line for one, line in zip(made, lines, strict=True))
 
 
 @settings(max_examples=300, deadline=None)
