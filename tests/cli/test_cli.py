@@ -233,9 +233,9 @@ def test_a_terminal_shows_progress_and_is_left_clean(tmp_path: Path):
 
 def test_a_fault_of_ours_is_neither_clean_nor_findings(tmp_path: Path):
     (tmp_path / "sitecustomize.py").write_text(
-        "import scanner.pipeline\n"
+        "import scanner.tracing\n"
         "def broken(*_): raise RuntimeError('a fault put in on purpose')\n"
-        "scanner.pipeline.scan = broken\n"
+        "scanner.tracing.scan = broken\n"
     )
     done = run("scan", REPLAY, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 3
