@@ -1,7 +1,8 @@
 """Which files of a repository are looked at, each read once: what git would commit below a folder, and whatever is named outright.
 
-git is asked for names alone (git-ls-files(1)), with everything switched off by which a repository's configuration could make
-it run a program: core.fsmonitor, core.hooksPath.
+git is asked for names alone (git-ls-files(1)), with everything switched off by which a repository's configuration could make it run a
+program or show another folder: core.fsmonitor, core.hooksPath, the fetching of objects that a partial clone lacks (which runs
+core.sshCommand), core.worktree, and a bare repository that lies among the files (git-config(1), git(1)).
 """
 
 import os
@@ -24,6 +25,20 @@ KEPT = 1 << 20
 """Bytes up to which a file stays in memory: no Dockerfile, script or launch file is larger."""
 DEEP = 64
 _GIT_SECONDS = 30
+_GIT_SETTINGS = (
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.untrackedCache=false",
+    "safe.bareRepository=explicit",
+)
+_GIT_ENVIRONMENT = {
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
+"""No protocol is called `none`: older versions of git, which fetch whatever they are told, find none that they may speak."""
 _CHUNK = 1 << 20
 _NEVER = frozenset({".git", ".hg", ".svn", ".jj"})
 """Folders of version control, which hold the past and not the repository."""
@@ -111,7 +126,7 @@ def _named(path: Path, root: Path) -> str:
 
 def _folder(folder: Path, root: Path, notes: list[Notification]) -> Iterator[Picked]:
     """The regular files below a folder; no link is followed."""
-    told = _by_git(folder) if (root / ".git").exists() else None
+    told = _by_git(folder, root) if (root / ".git").exists() else None
     names = iter(told) if told is not None else _by_walk(folder, notes)
     prefix = Path(os.path.abspath(folder))  # noqa: PTH100 - as above
     for name in names:
@@ -128,12 +143,13 @@ def _folder(folder: Path, root: Path, notes: list[Notification]) -> Iterator[Pic
             notes.append(Notification("source", Level.NOTE, message, os.fsencode(shown)))
 
 
-def _by_git(folder: Path) -> list[bytes] | None:
+def _by_git(folder: Path, root: Path) -> list[bytes] | None:
     """What git knows or would add below the folder; None where git cannot tell."""
-    command = ["git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.untrackedCache=false"]
-    command += ["-C", str(folder), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
+    command = ["git", "-C", str(folder), "--work-tree", os.path.abspath(root)]  # noqa: PTH100 - resolves no link
+    command += [word for setting in _GIT_SETTINGS for word in ("-c", setting)]
+    command += ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment = {**kept, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    environment = {**kept, **_GIT_ENVIRONMENT, "GIT_CEILING_DIRECTORIES": os.path.dirname(os.path.abspath(root))}  # noqa: PTH100, PTH120
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_GIT_SECONDS, check=False, env=environment
@@ -153,14 +169,22 @@ def _by_walk(folder: Path, notes: list[Notification]) -> Iterator[bytes]:
         where = os.fsencode(error.filename or folder)
         notes.append(Notification("source", Level.WARNING, f"cannot be read: {error.strerror}", where))
 
+    left_out: list[bytes] = []
     for at, folders, files in os.walk(base, onerror=unreadable, followlinks=False):
         inner = os.path.relpath(at, base)
+        left_out += (at + b"/" + one for one in sorted(folders) if os.fsdecode(one) in _UNTOUCHED)
         folders[:] = sorted(f for f in folders if os.fsdecode(f) not in _NEVER | _UNTOUCHED)
         if inner.count(b"/") >= DEEP and folders:
             notes.append(Notification("source", Level.WARNING, f"more than {DEEP} folders deep: not read", at))
             folders[:] = []
         for name in sorted(files):
             yield name if inner == b"." else inner + b"/" + name
+    if left_out:
+        more = f", and {len(left_out) - 1:,} more such folders" if len(left_out) > 1 else ""
+        what = (
+            f"left out, for git does not say whether it belongs to the repository{more}; name it to have it looked at"
+        )
+        notes.append(Notification("source", Level.NOTE, what, left_out[0]))
 
 
 def opened(picked: Sequence[Picked], notes: list[Notification]) -> Iterator[Opened]:

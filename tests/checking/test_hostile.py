@@ -14,7 +14,7 @@ from scanner.checking.rules.tunnel_tool import of_url
 from scanner.detectors.launchers.shell import Command
 from scanner.dockerfile import parse
 from scanner.errors import ScannerError
-from tests.checking.repository import said, written
+from tests.checking.repository import git, said, tracked, written
 
 PIECES = st.sampled_from(
     """FROM|a|AS|b|\n|\\\n|RUN|COPY|ADD|--from=b|--mount=type=ssh|<<EOF|EOF|ENV|ARG|K=|$K|${K:-|}|WORKDIR|/..|CMD|["|"]|,|ONBUILD|HEALTHCHECK|
@@ -106,3 +106,52 @@ def test_large_files_take_bounded_time(tmp_path: Path, kind: str, text: str) -> 
     begin = time.process_time()
     check([root])
     assert time.process_time() - begin < 8, kind
+
+
+def test_a_repositorys_git_configuration_runs_nothing(tmp_path: Path) -> None:
+    root = tracked(written(tmp_path / "r", {"a/Dockerfile": "FROM a\nRUN apt-get install autossh\n", "b/x": "x"}))
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho $0 $@ >> {tmp_path}/ran\nexit 1\n")
+    program.chmod(0o755)
+    for hook in ("post-index-change", "query-watchman"):
+        (root / ".git/hooks").mkdir(exist_ok=True)
+        (root / ".git/hooks" / hook).symlink_to(program)
+    # an index that holds folders, whose objects are to be fetched from a remote of the repository's choice
+    git(root, "sparse-checkout", "set", "--cone", "--sparse-index", "b")
+    for name in ("core.fsmonitor", "core.sshCommand", "core.pager", "core.askPass", "alias.ls-files", "filter.x.clean"):
+        git(root, "config", name, f"!{program}" if name.startswith("alias") else str(program))
+    written(root, {"a/Dockerfile": "FROM a\nRUN apt-get install autossh\n"})
+    for name, value in {
+        "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.url": "ssh://nowhere.invalid/x",
+        "remote.origin.promisor": "true",
+    }.items():
+        git(root, "config", name, value)
+    (tmp_path / "ran").unlink(missing_ok=True)
+    for one in (root / ".git/objects").rglob("*"):
+        if one.is_file():
+            one.unlink()
+
+    found = {(rule, file) for rule, file, *_ in said(check([root]))}
+
+    assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
+    assert found == {("build/tunnel-tool", "a/Dockerfile")}
+
+
+def test_no_configuration_of_git_turns_the_look_elsewhere(tmp_path: Path) -> None:
+    root = tracked(written(tmp_path, {"a/Dockerfile": "FROM a\nRUN apt-get install autossh\n"}))
+    git(root, "config", "core.worktree", "/usr/share")
+    assert {(rule, file) for rule, file, *_ in said(check([root]))} == {("build/tunnel-tool", "a/Dockerfile")}
+    git(root / "a", "init", "-q", "--bare", ".")  # a folder that git would take for a repository of its own
+    git(root / "a", "config", "core.bare", "false")
+    git(root / "a", "config", "core.worktree", "/usr/share")
+    assert ("build/tunnel-tool", "a/Dockerfile") in {(rule, file) for rule, file, *_ in said(check([root / "a"]))}
+
+
+def test_folders_that_a_walk_leaves_out_are_told(tmp_path: Path) -> None:
+    root = written(tmp_path, {"x.sh": "true\n", "venv/Dockerfile": "FROM a\n", "b/node_modules/y": ""})
+    [note] = check([root]).notifications
+    assert note.path is not None
+    assert note.path.endswith(b"/venv")
+    assert "and 1 more such folders" in note.message
