@@ -52,6 +52,11 @@ _OTHER = re.compile(
     r"(?i).*\.(?:py|pyi|js|ts|tsx|go|rs|java|kt|rb|php|c|h|cc|cpp|md|rst|adoc|html?|css|json|ya?ml|toml|xml|sh|bash|lock|csv|svg|png|dockerignore|"
     r"gitignore|bats|log|orig|rej|snap|sum|tmlanguage|vim|el)"
 )
+_FRONTEND = re.compile(
+    r"(?i)\ufeff?(?:[ \t]*(?:#|//)[^\n]*\n)*?[ \t]*(?:#|//)[ \t]*syntax[ \t]*=[ \t]*(?P<image>[^\s]+)"
+)
+"""What builds a Dockerfile instead of BuildKit's own reader (Dockerfile reference, `syntax`): a program of an image's."""
+_OFFICIAL = re.compile(r"(?:docker\.io/)?docker/dockerfile(?:-upstream)?(?:[:@].*)?")
 _FIRST = re.compile(rb"(?im)\A(?:[ \t]*(?:#[^\n]*)?\r?\n)*[ \t]*(?:FROM|ARG)[ \t]+\S")
 
 
@@ -89,9 +94,11 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
                     what = f"larger than {KEPT >> 20} MiB: not looked at as a launch file or a Dockerfile"
                     notes.append(Notification("source", Level.NOTE, what, os.fsencode(name)))
                 continue
-            if b"\0" in one.data[:4096]:
-                continue
             is_build = is_dockerfile(name, one.data if one.picked.named else b"")
+            if b"\0" in one.data[:4096] and not is_build:
+                if launches.is_candidate(name):
+                    notes.append(_binary(name))
+                continue
             if kept + one.size > AT_HAND:
                 if is_build or launches.is_candidate(name):
                     notes.append(_unread(name, "too many files before it to be read for what it builds or launches"))
@@ -195,7 +202,15 @@ def _build(file: File, notes: list[Notification]) -> Build | None:
         notes.append(_unread(file.name, str(e)))
         return None
     notes += (_unread(file.name, f"line {one.line}: {one.message}") for one in read.problems[:20])
+    frontend = _FRONTEND.match(text)
+    if frontend is not None and not _OFFICIAL.fullmatch(frontend["image"]):
+        what = f"is built by the frontend {printable(frontend['image'], 120)}, which may read it otherwise than Docker's does"
+        notes.append(_unread(file.name, what))
     return builds.read(read, text) if read.stages else None
+
+
+def _binary(name: str) -> Notification:
+    return Notification("source", Level.NOTE, "no text: not looked at as a launch file", os.fsencode(name))
 
 
 def _unread(name: str, why: str) -> Notification:

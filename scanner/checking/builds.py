@@ -72,7 +72,7 @@ class Setting:
 class Stage:
     """A stage with what it is built from; `counts`: the last stage comes from it. `lineage` are the indices from the first
     ancestor to itself, `script` its RUNs and `starting` its CMD, ENTRYPOINT and HEALTHCHECK as shell text of as many lines
-    as the Dockerfile has. `places` are the instructions behind the fields of `config`.
+    as the Dockerfile has. `mounts` are what RUNs see of the context while they run. `places` are the instructions behind the fields of `config`.
     """
 
     index: int
@@ -85,6 +85,7 @@ class Stage:
     starting: str
     instructions: tuple[Instruction, ...]
     copies: tuple[Copy, ...]
+    mounts: tuple[Copy, ...]
     settings: tuple[Setting, ...]
     config: ImageConfig
     places: Mapping[str, Instruction]
@@ -155,6 +156,7 @@ def _stage(one: ExpandedStage, parent: Stage | None, size: int, counts: bool) ->
     running.put(one.stage.line, _exports(inherited.items()))
     starting.put(one.stage.line, _exports(inherited.items()))
     copies: list[Copy] = []
+    mounts: list[Copy] = []
     settings: list[Setting] = []
     shell: tuple[str, ...] = _SHELL
     for step in one.steps:
@@ -167,6 +169,7 @@ def _stage(one: ExpandedStage, parent: Stage | None, size: int, counts: bool) ->
             continue
         match at.keyword:
             case "RUN":
+                mounts += _mounts(step, folder)
                 _command(running, at, folder)
             case "CMD" | "ENTRYPOINT" | "HEALTHCHECK":
                 config = _started(config, places, at, shell)
@@ -186,6 +189,8 @@ def _stage(one: ExpandedStage, parent: Stage | None, size: int, counts: bool) ->
                 places["User"] = at
             case "SHELL":
                 shell = at.words if at.is_exec and at.words else shell
+                if not shell[-1].startswith("-"):  # words of its own, which every RUN then begins with
+                    running.put(at.line, shlex.join(shell).replace("\n", " "))
             case "COPY" | "ADD":
                 copies += _copies(step, folder)
                 _written(running, step, folder)
@@ -201,6 +206,7 @@ def _stage(one: ExpandedStage, parent: Stage | None, size: int, counts: bool) ->
         starting.text,
         tuple(step.instruction for step in one.steps),
         tuple(copies),
+        tuple(mounts),
         tuple(settings),
         config,
         places,
@@ -354,6 +360,19 @@ def _copies(step: Step, folder: str) -> Iterator[Copy]:
         flags.get("from"),
         "checksum" in flags,
     )
+
+
+def _mounts(step: Step, folder: str) -> Iterator[Copy]:
+    """`--mount=type=bind`, which is what a mount is that says no type; its source is the whole context unless it says another."""
+    for name, value in step.flags:
+        if name != "mount":
+            continue
+        said = dict(part.partition("=")[::2] for part in value.split(","))
+        target = said.get("target") or said.get("dst") or said.get("destination")
+        if said.get("type", "bind") == "bind" and target:
+            source = said.get("source") or said.get("src") or "."
+            at = step.instruction
+            yield Copy(at.keyword, (source,), _absolute(target, folder), False, at.line, said.get("from"), False)
 
 
 def _absolute(path: str, folder: str) -> str:

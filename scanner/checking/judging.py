@@ -5,12 +5,13 @@ scripts; the repository itself is one more. All layers are read in one go, then 
 """
 
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from scanner.checking import workflows
+from scanner.checking import placing, workflows
 from scanner.checking.builds import Build, Order, Stage, When
 from scanner.checking.picking import Opened
 from scanner.checking.placing import Tree, contexts, placed, roots
@@ -305,9 +306,11 @@ def built(
     for stage in build.stages:
         own = list(_orders(build, stage, worker, notes))
         run = {path for order in own for path in _files(order.command)}
-        if any(path.rsplit("/", 1)[-1] in tree.last_parts for path in run):
-            scripts, _ = placed(build, stage, tree, run.__contains__)
-            own += _followed(own, scripts, files, worker, texts)
+        copies = (*(c for index in stage.lineage for c in build.stages[index].copies), *stage.mounts)
+        names = {posixpath.basename(path) for path in run}
+        if names & tree.last_parts or any(posixpath.basename(copy.target) in names for copy in copies):
+            scripts = placing.seen(build, stage, tree, run.__contains__)
+            own += _followed(own, scripts, files, worker, texts, notes)
         orders[stage.index] = tuple(own)
         before = tuple(order for index in stage.lineage[:-1] for order in orders.get(index, ()))
         seen = Seen(build, stage, orders[stage.index], before, content, texts)
@@ -330,7 +333,7 @@ def _orders(build: Build, stage: Stage, worker: Worker, notes: list[Notification
         at = by_line.get(command.line)
         if at is None:
             continue
-        when = When.LATER if at.on_build else When.BUILD if at.keyword == "RUN" else When.START
+        when = When.LATER if at.on_build else When.BUILD if at.keyword in ("RUN", "SHELL") else When.START
         via = f"ONBUILD {at.keyword}" if at.on_build else at.keyword
         yield Order(command, when, build.file, command.line, via)
 
@@ -341,13 +344,18 @@ def _followed(
     files: Mapping[str, File],
     worker: Worker,
     texts: dict[str, Sequence[str]],
+    notes: list[Notification],
 ) -> Iterator[Order]:
     """Commands of the repository's own scripts that a stage copies and runs."""
     told: set[str] = set()
     for order in orders:
         name = next((scripts[path] for path in _files(order.command) if path in scripts), None)
-        if name is None or name in told or name not in files or len(told) >= SCRIPTS or order.command.remote:
+        if name is None or name in told or name not in files or order.command.remote:
             continue
+        if len(told) >= SCRIPTS:
+            message = f"runs more than {SCRIPTS} scripts of the repository: the rest were not read as part of it"
+            notes.append(Notification("source", Level.WARNING, message, os.fsencode(order.file)))
+            return
         told.add(name)
         file = files[name]
         read = reading.read(Content(os.fsencode(name), memoryview(file.data), file.mode, worker=worker))

@@ -7,7 +7,7 @@ root, that has the most of the sources that its COPYs name; the nearest of equal
 import posixpath
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cache, cached_property
@@ -86,7 +86,7 @@ def contexts(build: Build, tree: Tree) -> tuple[str, ...]:
     folders = [posixpath.dirname(build.file)]
     while folders[-1] and len(folders) < ABOVE:
         folders.append(posixpath.dirname(folders[-1]))
-    named = {s for stage in build.stages for c in stage.copies if c.stage is None for s in c.sources}
+    named = {s for stage in build.stages for c in (*stage.copies, *stage.mounts) if c.stage is None for s in c.sources}
     sources = [s for s in sorted(named) if posixpath.normpath(s.lstrip("/") or ".") not in (".", "*")][:SOURCES]
     if not sources and not any(name != build.file for name in tree.below(folders[0])):
         return (*folders[1:], folders[0])  # it lies there alone: there is nothing to be copied
@@ -96,10 +96,22 @@ def contexts(build: Build, tree: Tree) -> tuple[str, ...]:
 def placed(build: Build, stage: Stage, tree: Tree, wanted: Callable[[str], bool]) -> tuple[dict[str, str], bool]:
     """Paths in the stage's image (without leading slash) to the repository's files that lie there, as far as they are
     `wanted`; and whether all were told."""
+    return _lying((c for index in stage.lineage for c in build.stages[index].copies), build, tree, wanted)
+
+
+def seen(build: Build, stage: Stage, tree: Tree, wanted: Callable[[str], bool]) -> dict[str, str]:
+    """The same of what the stage's RUNs find, mounts among it."""
+    mounted, _ = _lying(stage.mounts, build, tree, wanted)
+    return {**placed(build, stage, tree, wanted)[0], **mounted}
+
+
+def _lying(
+    copies: Iterable[Copy], build: Build, tree: Tree, wanted: Callable[[str], bool]
+) -> tuple[dict[str, str], bool]:
     made: dict[str, str] = {}
     looked = 0
     places = contexts(build, tree)
-    for copy in (c for index in stage.lineage for c in build.stages[index].copies if c.stage is None):
+    for copy in (c for c in copies if c.stage is None):
         for target, name in _copied(copy, places, tree):
             looked += 1
             if looked > PLACED:

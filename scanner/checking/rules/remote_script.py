@@ -33,6 +33,7 @@ _CHECKS = re.compile(
 )
 _CODE = re.compile(
     r"urlopen|requests\.get|urlretrieve|httpx\.get|http\.client|LWP::|Net::HTTP|open-uri|fetch\(|https?\.get\("
+    r"|\b(?:curl|wget)\b[^\n|]{1,400}\|\s*(?:sudo\s+)?(?:[\w/]{1,40}/)?(?:ba|da|z|k|a)?sh\b"
 )
 _RUNS = re.compile(r"\bexec\b|\beval\b|os\.system|subprocess|compile\(|\bsystem\b|popen|child_process|new Function")
 _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:]+\]")
