@@ -3,6 +3,7 @@
 from scanner.dockerfile.expansion import Expanded, ExpandedStage, Step, expanded
 from scanner.dockerfile.parser import parse
 from scanner.dockerfile.values import Dockerfile, Heredoc, Instruction, Problem, Stage
+from scanner.dockerfile.words import Work
 
 __all__ = [
     "Dockerfile",
@@ -13,6 +14,7 @@ __all__ = [
     "Problem",
     "Stage",
     "Step",
+    "Work",
     "expanded",
     "parse",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from scanner.dockerfile.values import Dockerfile, Instruction, Problem, Stage
-from scanner.dockerfile.words import word, words
+from scanner.dockerfile.words import Work, word, words
 from scanner.errors import LimitError, ParseError
 from scanner.model import printable
 
@@ -74,13 +74,17 @@ def with_defaults(file: Dockerfile) -> Dockerfile:
 
 
 def expanded(
-    file: Dockerfile, build_args: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+    file: Dockerfile,
+    build_args: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    work: Work | None = None,
 ) -> Expanded:
     """What the builder makes of the file with these `--build-arg`s. Platform arguments (TARGETARCH, …) count only where they are given.
 
-    `environment` is what the images set that stages are built from; a builder knows it from their configuration.
+    `environment` is what the images set that stages are built from; a builder knows it from their configuration. `work` bounds what several
+    calls cost together.
     """
-    state = _State(file, dict(build_args or {}))
+    state = _State(file, dict(build_args or {}), work or Work())
     made: list[ExpandedStage] = []
     names: dict[str, int] = {}
     environments: list[dict[str, str]] = []
@@ -103,6 +107,7 @@ class _State:
 
     file: Dockerfile
     given: dict[str, str]
+    work: Work = field(default_factory=Work)
     problems: list[Problem] = field(default_factory=list)
     meta: dict[str, str] = field(default_factory=dict)
     copied: int = 0
@@ -128,7 +133,7 @@ class _State:
             return text
         try:
             self.afford()
-            value = word(text, variables.get, escape, quotes=quotes)
+            value = word(text, variables.get, escape, quotes=quotes, work=self.work)
         except (ParseError, LimitError) as e:
             self.say(line, f"{printable(text, 60)} stays as it is: {printable(str(e), 120)}")
             return text
@@ -143,7 +148,7 @@ class _State:
         """The text as words, after variables were replaced."""
         try:
             self.afford()
-            found = words(text, variables.get, self.file.escape)
+            found = words(text, variables.get, self.file.escape, work=self.work)
         except (ParseError, LimitError) as e:
             self.say(line, f"{printable(text, 60)} stays as it is: {printable(str(e), 120)}")
             return [text]

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from scanner.dockerfile.expansion import with_defaults
 from scanner.dockerfile.values import Dockerfile, Heredoc, Instruction, Problem, Stage
@@ -17,6 +18,7 @@ from scanner.model import printable
 
 LARGEST = 4 << 20
 """Characters of a Dockerfile that are read."""
+MOST_INSTRUCTIONS = 20_000
 LONGEST_LINE = (64 << 10) - 1
 """Bytes of a line that BuildKit reads (bufio.MaxScanTokenSize)."""
 MOST_PROBLEMS = 100
@@ -38,12 +40,15 @@ _WITH_HEREDOCS = {"ADD", "COPY", "RUN"}
 def parse(text: str, name: str) -> Dockerfile:
     """The file as data; what a builder would refuse is a Problem and the rest is there. `name` is for messages.
 
-    Raises ParseError (with `name:line`) where there is no instruction at all, and LimitError for a text larger than LARGEST.
+    Raises ParseError (with `name:line`) where there is no instruction at all, and LimitError for a text larger than LARGEST, or with more than
+    MOST_INSTRUCTIONS.
     """
     if len(text) > LARGEST:
         raise LimitError(f"{name} is larger than {LARGEST:,} characters, which no Dockerfile is")
     reader = _Reader(text.removeprefix("\ufeff"))
-    instructions = list(reader.instructions())
+    instructions = list(islice(reader.instructions(), MOST_INSTRUCTIONS + 1))
+    if len(instructions) > MOST_INSTRUCTIONS:
+        raise LimitError(f"{name} has more than {MOST_INSTRUCTIONS:,} instructions, which no Dockerfile has")
     if not instructions:
         raise ParseError(f"{name}:{max(1, len(reader.lines))}: no instruction in the file; is it a Dockerfile?")
     arguments, stages = _staged(instructions, reader)

@@ -13,19 +13,32 @@ LONGEST = 64 << 10
 """Characters of one expanded value."""
 DEEPEST = 40
 """Expansions within each other."""
-MOST_WORK = 20_000_000
-"""Steps that matching one pattern may take."""
+MOST_WORK = 2_000_000
+"""Steps that matching the patterns of one file may take."""
 _SPECIAL = "@*#?-$!0"
 
 Lookup = Callable[[str], str | None]
 
 
-def word(text: str, lookup: Lookup, escape: str = "\\", *, quotes: bool = True) -> str:
+class Work:
+    """What the patterns of one file may cost together: `left` in steps."""
+
+    def __init__(self) -> None:
+        self.left = MOST_WORK
+
+    def take(self, steps: int) -> None:
+        """Raises LimitError where nothing is left."""
+        self.left -= steps
+        if self.left < 0:
+            raise LimitError("patterns and values take too long to match")
+
+
+def word(text: str, lookup: Lookup, escape: str = "\\", *, quotes: bool = True, work: Work | None = None) -> str:
     """The text with variables replaced and quotes removed, spaces kept: one value. Raises ParseError and LimitError.
 
-    Without `quotes` they are characters like any other, as in a here-document.
+    Without `quotes` they are characters like any other, as in a here-document. `work` is shared by all texts of a file.
     """
-    return _Lexer(text, lookup, escape, quotes=quotes).run()[0]
+    return _Lexer(text, lookup, escape, quotes=quotes, work=work).run()[0]
 
 
 def words(
@@ -36,9 +49,10 @@ def words(
     raw_quotes: bool = False,
     raw_escapes: bool = False,
     skip_unset: bool = False,
+    work: Work | None = None,
 ) -> list[str]:
     """The text split at white space after variables were replaced. Raises ParseError and LimitError."""
-    return _Lexer(text, lookup, escape, raw_quotes, raw_escapes, skip_unset).run()[1]
+    return _Lexer(text, lookup, escape, raw_quotes, raw_escapes, skip_unset, work=work).run()[1]
 
 
 def unset(_: str) -> None:
@@ -88,8 +102,10 @@ class _Lexer:
         raw_escapes: bool = False,
         skip_unset: bool = False,
         quotes: bool = True,
+        work: Work | None = None,
     ) -> None:
         self._text, self._lookup, self._escape = text, lookup, escape
+        self._work = work or Work()
         self._special = "'\"<" if quotes else "<"
         self._raw_quotes, self._raw_escapes, self._skip_unset = raw_quotes, raw_escapes, skip_unset
         self._at = self._depth = self._made = 0
@@ -238,7 +254,7 @@ class _Lexer:
                 raise ParseError(f"{name}: {inner or 'is not set'}")
             return value or ""
         longest = inner[:1] == modifier
-        return _trimmed(value or "", inner[longest:], longest, modifier == "%")
+        return _trimmed(value or "", inner[longest:], longest, modifier == "%", self._work)
 
     def _replaced(self, name: str, value: str | None, kept: bool) -> str:
         every = self._peek() == "/"
@@ -247,7 +263,7 @@ class _Lexer:
         by, _ = self._until("}", True)
         if kept:
             return f"${{{name}/{pattern}/{by}}}"
-        return _substituted(value or "", _pattern(pattern), by, every)
+        return _substituted(value or "", _pattern(pattern), by, every, self._work)
 
 
 _ANY, _ONE = object(), object()
@@ -274,7 +290,7 @@ def _pattern(text: str) -> list[object]:
     return made
 
 
-def _end(pattern: list[object], text: str, begin: int, longest: bool, work: list[int]) -> int:
+def _end(pattern: list[object], text: str, begin: int, longest: bool, work: Work) -> int:
     """Where a match that begins at `begin` ends, -1 where there is none. All states at once, so that no pattern explodes."""
     states, end = _closure(pattern, {0}), -1
     for at in range(begin, len(text) + 1):
@@ -284,9 +300,7 @@ def _end(pattern: list[object], text: str, begin: int, longest: bool, work: list
                 break
         if at == len(text) or not states:
             break
-        work[0] -= len(states)
-        if work[0] < 0:
-            raise LimitError("a pattern and a value take too long to match")
+        work.take(len(states))
         c, following = text[at], set()
         for state in states:
             if state == len(pattern):
@@ -305,8 +319,8 @@ def _closure(pattern: list[object], states: set[int]) -> set[int]:
     return states | {s + 1 for s in states if s < len(pattern) and pattern[s] is _ANY}
 
 
-def _trimmed(value: str, text: str, longest: bool, at_end: bool) -> str:
-    pattern, work = _pattern(text), [MOST_WORK]
+def _trimmed(value: str, text: str, longest: bool, at_end: bool, work: Work) -> str:
+    pattern = _pattern(text)
     if at_end:
         end = _end(pattern[::-1], value[::-1], 0, longest, work)
         return value[: len(value) - end] if end >= 0 else value
@@ -314,11 +328,12 @@ def _trimmed(value: str, text: str, longest: bool, at_end: bool) -> str:
     return value[end:] if end >= 0 else value
 
 
-def _substituted(value: str, pattern: list[object], by: str, every: bool) -> str:
-    work, made, at, size, copied = [MOST_WORK], [], 0, 0, 0
+def _substituted(value: str, pattern: list[object], by: str, every: bool, work: Work) -> str:
+    made: list[str] = []
+    at = size = copied = 0
     last = -1
     while at <= len(value):
-        work[0] -= 1
+        work.take(1)
         end = _end(pattern, value, at, True, work)
         if end < 0 or (end == at == last):
             at += 1

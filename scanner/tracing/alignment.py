@@ -4,18 +4,15 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scanner.dockerfile import Dockerfile, Expanded, expanded
+from scanner.dockerfile import Dockerfile, Expanded, ExpandedStage, Instruction, expanded
 from scanner.model import Image
+from scanner.tracing.effort import STEP, Effort
 from scanner.tracing.history import Agreement, Entry, Expected, agreement, entries
 
-MOST_COMPARED = 250_000
-"""Pairs of an instruction and an entry that are compared where a history is not the Dockerfile's, one by one."""
-MOST_READ = 20_000_000
-"""Characters that comparing them reads."""
 MOST_STAGES = 40
 """Stages, the last ones, that may be the image's."""
 MOST_INSTRUCTIONS = 3_000
-"""Instructions of a Dockerfile that is compared at all; engines stop at 127 layers."""
+"""Instructions and stages of a Dockerfile that is compared at all; engines stop at 127 layers."""
 _OPTIONAL = {"ONBUILD"}
 """Instructions that BuildKit leaves out of the history."""
 _SCORES = {Agreement.SAME: 6, Agreement.LIKELY: 4, Agreement.CHANGED: -2}
@@ -28,8 +25,9 @@ class Alignment:
     """The image's history beside one stage of one Dockerfile.
 
     `pairs` maps entries to instructions with how well they fit; entries below `base` came with the image of the `FROM` line. `whole`: every
-    instruction of the chain has its entry and the other way round, so that the history is this Dockerfile's. `same` counts the
-    instructions that are there word for word. `target` is the stage, `root` the one whose FROM names an image.
+    instruction of the chain has its entry, the last ones of the history, so that it is this Dockerfile's. `same` counts the
+    instructions that are there word for word. `target` is the stage, `root` the one whose FROM names an image. `rivals` are the other
+    stages of the file that the history fits as well.
     """
 
     file: Dockerfile
@@ -41,10 +39,16 @@ class Alignment:
     pairs: Mapping[int, tuple[int, Agreement]]
     base: int
     whole: bool
+    rivals: "tuple[Alignment, ...]" = ()
 
     @property
     def same(self) -> int:
         return sum(how is Agreement.SAME for _, how in self.pairs.values())
+
+    @property
+    def layers(self) -> int:
+        """How many layers have an instruction that is there word for word."""
+        return sum(how is Agreement.SAME and self.entries[at].layer is not None for at, (_, how) in self.pairs.items())
 
     @property
     def belongs(self) -> bool:
@@ -52,41 +56,57 @@ class Alignment:
         return self.whole or self.same * 2 > max(len(self.expected), 1)
 
 
-def aligned(image: Image, file: Dockerfile) -> Alignment | None:
+def aligned(image: Image, file: Dockerfile, effort: Effort, *, whole: bool = False) -> Alignment | None:
     """The stage of the file that fits the image best, the last one of equals. None where the image has no history that fits its layers,
-    the file no stage, or more instructions than anybody builds."""
+    the file no stage, or more instructions than anybody builds. `whole`: only one that fits as a whole is looked for."""
     history = entries(image)
-    if not history or not file.stages or sum(len(s.instructions) for s in file.stages) > MOST_INSTRUCTIONS:
+    if not history:
         return None
-    best: Alignment | None = None
-    for one in _all(image, file, history):
-        if best is None or (one.whole, one.same, one.target) > (best.whole, best.same, best.target):
-            best = one
-    return best
+    found = _all(image, file, history, effort, nearest=not whole)
+    if not found:
+        return None
+    best = max(found, key=lambda one: (one.whole, one.same, one.target))
+    rivals = (o for o in found if (o.whole, o.same) == (best.whole, best.same) and o.target != best.target)
+    return replace(best, rivals=tuple(one for one in rivals if one.expected))
 
 
-def rivals(image: Image, chosen: Alignment) -> tuple[Alignment, ...]:
-    """Other stages of the file that the history fits as well."""
-    return tuple(
-        one
-        for one in _all(image, chosen.file, chosen.entries)
-        if (one.whole, one.same) == (chosen.whole, chosen.same) and one.target != chosen.target and one.expected
-    )
-
-
-def _all(image: Image, file: Dockerfile, history: tuple[Entry, ...]) -> list[Alignment]:
+def _all(
+    image: Image, file: Dockerfile, history: tuple[Entry, ...], effort: Effort, *, nearest: bool
+) -> list[Alignment]:
+    """One for each stage, the last first, as far as the effort goes."""
     arguments = _told(history)
+    if _length(file) > MOST_INSTRUCTIONS or not effort.take(_size(file)):
+        return []
+    plain = expanded(file, arguments, work=effort.work)
+    if _length(file) + sum(len(_triggers(file, one)) for one in plain.stages) > MOST_INSTRUCTIONS:
+        return []
     made = []
-    whole = _with_triggers(file, expanded(file, arguments))
-    for target in range(len(file.stages))[-MOST_STAGES:]:
-        own = _environment(image, whole, target)
-        stages = expanded(whole, arguments, own)
+    whole = _with_triggers(file, plain)
+    read = sum(len(entry.text) for entry in history)
+    for target in range(len(file.stages))[: -MOST_STAGES - 1 : -1]:
+        if not effort.take(_size(whole) + read):
+            break
+        stages = expanded(whole, arguments, _environment(image, whole, target), effort.work)
         chain = _chain(stages, target)
         expected = _expected(file, stages, chain)
         pairs, is_whole = _paired(expected, history)
+        if is_whole and pairs and min(pairs) and stages.stages[chain[0]].stage.expanded.lower() == "scratch":
+            is_whole = False  # nothing can stand below the first instruction
+        if not is_whole and not pairs and nearest:
+            pairs = _nearest(expected, history, effort)
         base = min(pairs, default=len(history))
         made.append(Alignment(file, stages, target, chain[0], history, expected, pairs, base, is_whole))
     return made
+
+
+def _size(file: Dockerfile) -> int:
+    """What looking at all of it costs."""
+    each = (i for stage in file.stages for i in stage.instructions)
+    return STEP * _length(file) + sum(len(i.value) + sum(len(h.content) for h in i.heredocs) for i in each)
+
+
+def _length(file: Dockerfile) -> int:
+    return sum(1 + len(stage.instructions) for stage in file.stages)
 
 
 def _told(history: Sequence[Entry]) -> dict[str, str]:
@@ -107,12 +127,16 @@ def _with_triggers(file: Dockerfile, stages: Expanded) -> Dockerfile:
     """The file with each stage's ONBUILD instructions at the beginning of the stages that are built from it."""
     made = []
     for one in stages.stages:
-        below = () if one.parent is None else file.stages[one.parent].instructions
-        triggers = tuple(replace(i, on_build=False) for i in below if i.on_build)
+        triggers = tuple(replace(i, on_build=False) for i in _triggers(file, one))
         made.append(
             replace(one.stage, base=file.stages[one.index].base, instructions=(*triggers, *one.stage.instructions))
         )
     return replace(file, stages=tuple(made))
+
+
+def _triggers(file: Dockerfile, stage: ExpandedStage) -> tuple[Instruction, ...]:
+    """What the stage below leaves to it."""
+    return () if stage.parent is None else tuple(i for i in file.stages[stage.parent].instructions if i.on_build)
 
 
 def _chain(stages: Expanded, target: int) -> list[int]:
@@ -121,6 +145,11 @@ def _chain(stages: Expanded, target: int) -> list[int]:
     while (below := stages.stages[chain[0]].parent) is not None:
         chain.insert(0, below)
     return chain
+
+
+def leading_to(alignment: Alignment, stage: ExpandedStage) -> tuple[Expected, ...]:
+    """All instructions that lead to a stage's end, lowest first."""
+    return _expected(alignment.file, alignment.expanded, _chain(alignment.expanded, stage.index))
 
 
 def _environment(image: Image, file: Dockerfile, target: int) -> dict[str, str]:
@@ -158,7 +187,7 @@ def _expected(file: Dockerfile, stages: Expanded, chain: Sequence[int]) -> tuple
 
 
 def _paired(expected: Sequence[Expected], history: Sequence[Entry]) -> tuple[dict[int, tuple[int, Agreement]], bool]:
-    """Entries with their instructions, and whether they are the whole Dockerfile's."""
+    """Entries with their instructions where they are the whole Dockerfile's, and whether they are."""
     pairs: dict[int, tuple[int, Agreement]] = {}
     at = len(history) - 1
     begun = False
@@ -172,7 +201,7 @@ def _paired(expected: Sequence[Expected], history: Sequence[Entry]) -> tuple[dic
             at -= 1
             begun = True
         elif one.keyword not in _OPTIONAL:
-            return _nearest(expected, history), False
+            return {}, False
     return pairs, True
 
 
@@ -180,11 +209,13 @@ def _is_added(entry: Entry) -> bool:
     return entry.merged or (entry.keyword == "LABEL" and entry.layer is None)
 
 
-def _nearest(expected: Sequence[Expected], history: Sequence[Entry]) -> dict[int, tuple[int, Agreement]]:
+def _nearest(
+    expected: Sequence[Expected], history: Sequence[Entry], effort: Effort
+) -> dict[int, tuple[int, Agreement]]:
     """The best way to lay the instructions over the end of a history that is not quite theirs: the Dockerfile was changed since."""
     rows, columns = len(expected), len(history)
     read = columns * sum(len(e.step.instruction.value) for e in expected) + rows * sum(len(h.text) for h in history)
-    if rows * columns > MOST_COMPARED or read > MOST_READ:
+    if not effort.take(rows * columns * STEP + read):
         return {}
     # best[i][j]: what the first i instructions and the first j entries are worth; entries before the first one cost nothing
     best = [[0.0] * (columns + 1) for _ in range(rows + 1)]

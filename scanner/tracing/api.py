@@ -1,6 +1,7 @@
 """An image's scan with its sources: the command line's way, and the Python API's."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from scanner.cache import Cache
@@ -23,7 +24,7 @@ def scan(
     """The report on one target, with the lines that made its findings where `asked` says what built it.
 
     Raises what `scanner.pipeline.scan` does; and before anything is read UsageError, ParseError and LimitError for a Dockerfile or a repository
-    that is missing or broken.
+    that is missing or broken. Whatever the tracing meets later costs lines, never the report.
     """
     book = opened(asked) if asked.asked else None
     with open_target(argument, options.source) as target:
@@ -31,14 +32,18 @@ def scan(
         report = scan_opened(target, options, progress, known)
         if book is None:
             return report
-        statements, notes = _statements(target)
-        made = Made(
-            target.image,
-            contents(target, known, report.findings),
-            tuple(b.descriptor.digest if isinstance(b, TarBlob) else None for b in target.blobs),
-            statements,
-        )
-    return traced(report, made, book, notes)
+        try:
+            statements, notes = _statements(target)
+            made = Made(
+                target.image,
+                contents(target, known, report.findings),
+                tuple(b.descriptor.digest if isinstance(b, TarBlob) else None for b in target.blobs),
+                statements,
+            )
+            return traced(report, made, book, notes)
+        except Exception as e:  # a fault of ours: all that was found is in the report
+            said = f"no line is known, for the tracing failed: {type(e).__name__}: {printable(str(e))}"
+            return replace(report, notifications=(*report.notifications, Notification(STAGE, Level.NOTE, said)))
 
 
 def _statements(target: OpenImage) -> tuple[tuple[bytes, ...], tuple[Notification, ...]]:

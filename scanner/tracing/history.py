@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import dropwhile
 
 from scanner.dockerfile import Heredoc, Step
 from scanner.model import Image
@@ -26,11 +27,10 @@ _KEYWORDS = (
 _NOP = re.compile(r"(?:\|\d+ )?(?P<before>.{0,500}?)#\(nop\) {0,2}(?P<rest>.*)", re.DOTALL)
 _ARGUMENTS = re.compile(r"\|(\d{1,3}) ")
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_CLASSIC_SOURCE = re.compile(
-    r"(?:--\S+? ?)*(?:(?:file|dir|multi):[0-9a-f]{64}|https?://\S+)(?: in (?P<to>.*))", re.DOTALL
-)
-_SHELL = re.compile(r"\S+(?: -o \S+| [-/]\S*)* ")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_CLASSIC_SOURCE = re.compile(r"(?:--\S*?)?(?:(?:file|dir|multi):[0-9a-f]{64}|https?://\S+)")
+"""With flags before it: the classic builder writes no space between them."""
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)', re.DOTALL)
+"""One that nothing closes goes to the end: no text is read twice."""
 _PORT = re.compile(r"(?<![\w./-])(\d+(?:-\d+)?)(?:/(tcp|udp|sctp))?(?![\w.-])")
 
 
@@ -167,7 +167,8 @@ def _names(text: str, words: Sequence[str]) -> list[str]:
     """The names that `A=b c D=e` gives values, as many as there are words: a value may hold anything."""
     if len(words) == 1:
         return [text.partition("=")[0].strip()]
-    return [w.partition("=")[0] for w in text.split(" ") if "=" in w or w in words][: len(words) + 1]
+    known = frozenset(words)
+    return [w.partition("=")[0] for w in text.split(" ") if "=" in w or w in known][: len(words) + 1]
 
 
 def _commands(expected: Expected) -> Iterable[str]:
@@ -199,24 +200,33 @@ def _runs(command: str, expected: Expected, text: str) -> bool:
     shell = " ".join(expected.shell or ("/bin/sh", "-c")) + " "
     if before == shell or (before.endswith(f" {shell}") and _ARGUMENTS.match(before)):
         return True
-    return expected.shell is None and _SHELL.fullmatch(before) is not None
+    return expected.shell is None and _is_shell(before)
+
+
+def _is_shell(before: str) -> bool:
+    """Whether a command can stand behind it: a program with options, such as `/bin/bash -o pipefail -c `."""
+    program, *options = before.removesuffix(" ").split(" ")
+    takes_value = False
+    for option in options:
+        if not option or not (takes_value or option.startswith(("-", "/"))):
+            return False
+        takes_value = not takes_value and option == "-o"
+    return bool(program)
 
 
 def _copies(words: Sequence[str], heredocs: Sequence[Heredoc], text: str) -> bool:
     """BuildKit names sources and destination, the classic builder a digest of the sources and the destination."""
     if not words:
         return False
-    classic = _CLASSIC_SOURCE.fullmatch(text.strip())
-    if classic is not None:
-        return _plain(classic["to"]) == _plain(words[-1])
-    names = [h.name for h in heredocs]
-    said = text.split()
-    while said and said[0].startswith("--"):
-        said.pop(0)
-    sources = [f"<<{names.pop(0)}" if names and w.startswith("<<") else w for w in words[:-1]]
+    said = " ".join(dropwhile(lambda w: w.startswith("--"), text.split()))
+    source, _, to = " ".join(text.split()).partition(" in ")
+    if _CLASSIC_SOURCE.fullmatch(source.rpartition(" ")[2]):
+        return to == _plain(words[-1])
+    names = iter([h.name for h in heredocs])
+    sources = [f"<<{next(names, w[2:])}" if w.startswith("<<") else w for w in words[:-1]]
     # BuildKit names files before heredocs
     sources.sort(key=lambda w: w.startswith("<<"))
-    return " ".join(said) == _plain(" ".join([*sources, words[-1]]))
+    return said == _plain(" ".join([*sources, words[-1]]))
 
 
 def _starts(expected: Expected, text: str) -> bool:

@@ -1,13 +1,16 @@
 """Each layer's line: from the build's provenance where it is of this Dockerfile, else from the image's history."""
 
 import posixpath
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
-from scanner.dockerfile import Dockerfile, ExpandedStage, Instruction, Step
+from scanner.dockerfile import Dockerfile, ExpandedStage, Instruction, Stage, Step
 from scanner.model import Image, Traced, printable
 from scanner.tracing.alignment import Alignment
-from scanner.tracing.history import Agreement, Expected
+from scanner.tracing.effort import STEP, Effort
+from scanner.tracing.history import Agreement, Entry, Expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,34 +25,51 @@ class Origin:
     expected: Expected | None = None
 
 
-def by_history(alignment: Alignment, others: tuple[Alignment, ...]) -> dict[int, Origin]:
-    """Layers with their lines, as far as the history tells. `others` are stages that it fits as well."""
-    made: dict[int, Origin] = {}
-    if not alignment.belongs:
-        return made
-    file = alignment.file
-    root = file.stages[alignment.root]
-    for at, entry in enumerate(alignment.entries):
-        if entry.layer is None or entry.merged:
-            continue
-        if at < alignment.base:
-            sure = alignment.whole and alignment.same > 0
-            why = f"layer {entry.layer} came with the image {printable(root.expanded or '(none)', 80)}"
-            if not alignment.expected:
-                why += ", if this Dockerfile made the image: it only names a base, which no history confirms"
-            elif not sure:
-                why += ", or from a line that was changed since: the history is not quite this Dockerfile's"
-            made[entry.layer] = Origin(root.line, root.end_line, Traced.BASE, sure, why)
-        elif at in alignment.pairs:
-            number, how = alignment.pairs[at]
-            made[entry.layer] = _of_instruction(alignment, entry.layer, number, how)
-    for other in others:
-        for layer, theirs in by_history(other, ()).items():
+def by_history(alignment: Alignment) -> dict[int, Origin]:
+    """Layers with their lines, as far as the history tells. It is the image's own word: who made the image may have written anything."""
+    made = _by_history(alignment)
+    for other in alignment.rivals:
+        for layer, theirs in _by_history(other).items():
             ours = made.get(layer)
             if ours is not None and (ours.line, ours.end_line) != (theirs.line, theirs.end_line):
                 why = f"{ours.why}; line {theirs.line} of another stage fits as well"
                 made[layer] = replace(ours, certain=False, why=why)
     return made
+
+
+def _by_history(alignment: Alignment) -> dict[int, Origin]:
+    made: dict[int, Origin] = {}
+    if not alignment.belongs:
+        return made
+    end = max((at for at, e in enumerate(alignment.entries[: alignment.base]) if _ends_image(e)), default=-1)
+    for at, entry in enumerate(alignment.entries):
+        if entry.layer is None or entry.merged:
+            continue
+        if at < alignment.base:
+            made[entry.layer] = _of_base(alignment, entry.layer, is_below=at <= end)
+        elif at in alignment.pairs:
+            number, how = alignment.pairs[at]
+            made[entry.layer] = _of_instruction(alignment, entry.layer, number, how)
+    return made
+
+
+def _ends_image(entry: Entry) -> bool:
+    """Whether what goes up to the entry was an image of its own: builds end with what starts, and no Dockerfile imports."""
+    return not entry.merged and entry.keyword in ("", "CMD", "ENTRYPOINT")
+
+
+def _of_base(alignment: Alignment, layer: int, *, is_below: bool) -> Origin:
+    """`is_below`: the layer lies in an image of its own, so that no line that is gone from the Dockerfile can have made it."""
+    root = alignment.file.stages[alignment.root]
+    sure = alignment.whole and alignment.same > 0
+    why = f"layer {layer} came with the image {printable(root.expanded or '(none)', 80)}, by the image's history"
+    if not alignment.expected:
+        why += ", if this Dockerfile made the image: it only names a base, which no history confirms"
+    elif not sure:
+        why += ", or from a line that was changed since: the history is not quite this Dockerfile's"
+    elif not is_below:
+        why += ", or from a line that was removed since: the history does not show where that image ends"
+    return Origin(root.line, root.end_line, Traced.BASE, sure and is_below, why)
 
 
 def _of_instruction(alignment: Alignment, layer: int, number: int, how: Agreement) -> Origin:
@@ -73,24 +93,31 @@ def _of_instruction(alignment: Alignment, layer: int, number: int, how: Agreemen
 def by_provenance(
     lines: Mapping[int, tuple[int, int]], file: Dockerfile, alignment: Alignment | None, told: Mapping[int, Origin]
 ) -> dict[int, Origin]:
-    """Layers with the lines that the build's own record names. For what it counts to a `FROM` that names a stage (the ONBUILD
-    instructions of that stage), the history knows better."""
-    instructions = {(i.line, i.end_line): i for stage in file.stages for i in stage.instructions}
-    froms = {stage.line: stage for stage in file.stages}
+    """Layers with the instructions that the build's own record names; lines that are no instruction's name none. For what it counts
+    to a `FROM` that names a stage (the ONBUILD instructions of that stage), the history knows better."""
     names = {stage.name for stage in file.stages if stage.name}
-    known = {(e.step.instruction.line, e.stage): e for e in alignment.expected} if alignment is not None else {}
+    written: list[tuple[int, Stage | Instruction]] = []
+    for stage in file.stages:
+        written += [(stage.line, stage), *((i.line, i) for i in stage.instructions)]
+    known = {} if alignment is None else {e.step.instruction.line: e for e in reversed(alignment.expected)}
     made: dict[int, Origin] = {}
     for layer, (line, end) in lines.items():
-        if (stage := froms.get(line)) is not None and stage.expanded.lower() in names and layer in told:
-            made[layer] = told[layer]
+        at = bisect_right(written, line, key=itemgetter(0)) - 1
+        if at < 0 or end > written[at][1].end_line:
             continue
-        one = next((i for (first, last), i in instructions.items() if first <= line and end <= last), None)
-        why = f"layer {layer} is this {'FROM' if one is None else one.keyword}'s, by the provenance of the build"
-        expected = next((e for (first, _), e in known.items() if one is not None and first == one.line), None)
+        one = written[at][1]
+        if isinstance(one, Stage):
+            if one.expanded.lower() in names and layer in told:
+                made[layer] = told[layer]
+                continue
+            why = f"layer {layer} is this FROM's, by the provenance of the build"
+            made[layer] = Origin(one.line, one.end_line, Traced.PROVENANCE, True, why)
+            continue
+        why = f"layer {layer} is this {one.keyword}'s, by the provenance of the build"
+        expected = known.get(one.line)
         if expected is not None and alignment is not None:
             why += copied_from(alignment, expected)
-        span = (line, end) if one is None else (one.line, one.end_line)
-        made[layer] = Origin(*span, Traced.PROVENANCE, True, why, expected)
+        made[layer] = Origin(one.line, one.end_line, Traced.PROVENANCE, True, why, expected)
     return made
 
 
@@ -111,24 +138,18 @@ def copied_from(alignment: Alignment, expected: Expected) -> str:
     return f"; the files are of stage {printable(stage.stage.name or str(stage.index), 60)}, which line {stage.stage.line} begins"
 
 
-def naming(path: bytes, steps: Iterable[Step]) -> list[Instruction]:
-    """The instructions that name a path: a RUN in its text, a COPY or ADD as what it writes to. Every line counts once."""
-    text = "/" + path.decode("utf-8", "surrogateescape")
+def naming(path: str, steps: Iterable[Expected], effort: Effort) -> list[Instruction]:
+    """The instructions that name a path (from `/`): a RUN in its text, a COPY or ADD as what it writes to. Every line counts once.
+    None where not all can be looked at."""
     found = {}
-    for step in steps:
-        one = step.instruction
+    for expected in steps:
+        step, one = expected.step, expected.step.instruction
+        if not effort.take(STEP + len(one.value) + sum(map(len, step.texts))):
+            return []
         to = posixpath.normpath(step.words[-1]) if one.keyword in ("COPY", "ADD") and step.words else None
-        if to == text or (one.keyword == "RUN" and text in "\n".join([one.value, *step.texts])):
+        if to == path or (one.keyword == "RUN" and path in "\n".join([one.value, *step.texts])):
             found[one.line] = one
     return list(found.values())
-
-
-def steps_below(alignment: Alignment, stage: ExpandedStage) -> tuple[Step, ...]:
-    """All steps that lead to a stage's end, lowest first."""
-    chain = [stage]
-    while (below := chain[0].parent) is not None:
-        chain.insert(0, alignment.expanded.stages[below])
-    return tuple(step for one in chain for step in one.steps)
 
 
 def of_config(field: str, image: Image, alignment: Alignment) -> tuple[Instruction | None, bool]:

@@ -19,9 +19,8 @@ _V02 = "https://mobyproject.org/buildkit@v1#metadata"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """`text` is the Dockerfile that was built, `name` what it was called; `lines` maps the index of a layer to its first and last line."""
+    """`text` is the Dockerfile that was built; `lines` maps the index of a layer to its first and last line."""
 
-    name: str
     text: bytes
     lines: dict[int, tuple[int, int]]
 
@@ -44,33 +43,38 @@ def recorded(statements: Iterable[bytes], stored: Sequence[str | None]) -> Recor
             text = base64.b64decode(infos[0].text("data"), validate=True)
         except (binascii.Error, ValueError) as e:
             raise SourceError(f"{what} holds a Dockerfile that is not in base64") from e
+        locations = metadata.object("source").object("locations")
+        if len(locations.names()) > MOST_STEPS:
+            raise SourceError(f"{what} has the lines of {len(locations.names())} steps, more than any build has")
         lines: dict[int, set[tuple[int, int]]] = {}
         for step, layer in _steps(metadata, tuple(stored)):
-            if (span := _span(metadata, step)) is not None:
+            if (span := _span(locations, step)) is not None:
                 lines.setdefault(layer, set()).add(span)
         unanimous = {layer: next(iter(spans)) for layer, spans in lines.items() if len(spans) == 1}
         if unanimous:
-            return Recorded(infos[0].text("filename"), text, unanimous)
+            return Recorded(text, unanimous)
     return None
 
 
-def _steps(metadata: Document, stored: tuple[str | None, ...]) -> Iterable[tuple[str, int]]:
+def _steps(metadata: Document, stored: tuple[str | None, ...]) -> set[tuple[str, int]]:
     """Steps with the layer each of them put on top: a step lists all layers up to its own."""
     layers = metadata.object("layers")
     outputs = layers.names()
     if len(outputs) > MOST_STEPS:
         raise SourceError(f"the provenance names {len(outputs)} steps with layers, more than any build has")
+    found = set()
     for output in outputs:
         for chain in layers.lists(output):
             digests = tuple(one.text("digest") for one in chain)
             if digests and digests == stored[: len(digests)]:
-                yield output.partition(":")[0], len(digests) - 1
+                found.add((output.partition(":")[0], len(digests) - 1))
+    return found
 
 
-def _span(metadata: Document, step: str) -> tuple[int, int] | None:
+def _span(locations: Document, step: str) -> tuple[int, int] | None:
     """First and last line of a step in the first file; None where it has none, or stands in another file."""
     numbers: list[int] = []
-    for location in metadata.object("source").object("locations").object(step).objects("locations"):
+    for location in locations.object(step).objects("locations"):
         if location.size("sourceIndex") > 0:
             return None
         for one in location.objects("ranges"):

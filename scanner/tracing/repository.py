@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BufferedReader
@@ -20,6 +20,7 @@ MOST_HASHED = 1 << 30
 MOST_DOCKERFILES = 200
 LARGEST_DOCKERFILE = 4 << 20
 DEEPEST = 64
+MOST_PROBLEMS = 20
 LEFT_OUT = {".git", ".hg", ".svn"}
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -41,6 +42,11 @@ class Repository:
         return dict(sorted(self._walk()))
 
     @cached_property
+    def names(self) -> frozenset[str]:
+        """All files, and the folders that have any."""
+        return frozenset(self.files).union(*(_above(path) for path in self.files))
+
+    @cached_property
     def _by_size(self) -> dict[int, list[str]]:
         made: dict[int, list[str]] = {}
         for path, size in self.files.items():
@@ -56,16 +62,18 @@ class Repository:
                     for entry in listing:
                         seen += 1
                         if seen > MOST_ENTRIES:
-                            self.problems.append(f"more than {MOST_ENTRIES:,} files: the rest was not compared")
+                            self._say(f"more than {MOST_ENTRIES:,} files: the rest was not compared")
                             return
                         path = f"{folder}/{entry.name}" if folder else entry.name
                         if entry.is_dir(follow_symlinks=False):
-                            if entry.name not in LEFT_OUT and path.count("/") < DEEPEST:
+                            if path.count("/") >= DEEPEST:
+                                self._say(f"what lies deeper than {DEEPEST} folders was not compared")
+                            elif entry.name not in LEFT_OUT:
                                 pending.append(path)
                         elif entry.is_file(follow_symlinks=False):
                             yield path, entry.stat(follow_symlinks=False).st_size
             except OSError as e:
-                self.problems.append(f"{printable(folder) or 'the folder'} cannot be read: {e.strerror or e}")
+                self._say(f"{printable(folder) or 'the folder'} cannot be read: {e.strerror or e}")
 
     def same(self, sha256: str, size: int) -> tuple[str, ...]:
         """The files with these bytes, by path; only files of that size are read."""
@@ -73,16 +81,23 @@ class Repository:
 
     def _digest(self, path: str, size: int) -> str | None:
         if path not in self._digests:
+            self._digests[path] = None
             if self._hashed + size > MOST_HASHED:
-                if self._hashed <= MOST_HASHED:
-                    self.problems.append(f"more than {MOST_HASHED >> 20} MiB to compare: the rest was not compared")
-                    self._hashed = MOST_HASHED + 1
+                self._say(f"more than {MOST_HASHED >> 20} MiB to compare: not every file was compared")
                 return None
             self._hashed += size
-            self._digests[path] = None
-            with suppress(OSError), ExitStack() as stack:
-                self._digests[path] = hashlib.file_digest(stack.enter_context(self._open(path)), "sha256").hexdigest()
+            try:
+                with self._open(path) as file:
+                    found = _hashed(file, size)
+                    self._digests[path] = None if file.read(1) else found
+            except OSError as e:
+                self._say(f"{printable(path)} cannot be read: {e.strerror or e}")
         return self._digests[path]
+
+    def _say(self, problem: str) -> None:
+        if problem not in self.problems and len(self.problems) <= MOST_PROBLEMS:
+            is_last = len(self.problems) == MOST_PROBLEMS
+            self.problems.append("more could not be read, and is not listed" if is_last else problem)
 
     def read(self, path: str, most: int) -> bytes | None:
         """A file's first bytes; None where it cannot be read, or a link leads to it."""
@@ -111,9 +126,23 @@ class Repository:
         """The files that are named as Dockerfiles are."""
         found = [path for path, size in self.files.items() if _is_dockerfile(path) and size <= LARGEST_DOCKERFILE]
         if len(found) > MOST_DOCKERFILES:
-            self.problems.append(f"more than {MOST_DOCKERFILES} Dockerfiles: name the one meant with --dockerfile")
+            self._say(f"more than {MOST_DOCKERFILES} Dockerfiles: name the one meant with --dockerfile")
             return ()
         return tuple(found)
+
+
+def _hashed(file: BufferedReader, size: int) -> str:
+    """Of as many bytes as the file had when it was listed: one that grows without end ends too."""
+    digest = hashlib.sha256()
+    while size > 0 and (chunk := file.read(min(size, 1 << 20))):
+        digest.update(chunk)
+        size -= len(chunk)
+    return digest.hexdigest()
+
+
+def _above(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _is_dockerfile(path: str) -> bool:

@@ -1,14 +1,14 @@
 """A report whose findings name the line of the repository that made them: by content, by provenance, by history."""
 
-import fnmatch
 import hashlib
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
-from scanner.dockerfile import Dockerfile, Step, parse
-from scanner.errors import ParseError, ScannerError, UsageError
+from scanner.dockerfile import Dockerfile, ExpandedStage, Heredoc, Step, parse
+from scanner.errors import LimitError, ParseError, ScannerError, UsageError
 from scanner.model import (
     ConfigLocation,
     FileLocation,
@@ -21,13 +21,23 @@ from scanner.model import (
     Traced,
     printable,
 )
-from scanner.tracing.alignment import Alignment, aligned, rivals
-from scanner.tracing.layers import Origin, by_history, by_provenance, naming, of_config, source_stage, steps_below
+from scanner.tracing.alignment import Alignment, aligned, leading_to
+from scanner.tracing.copying import can_have_taken, contexts, in_stage, is_from_context, taken
+from scanner.tracing.effort import STEP, Effort
+from scanner.tracing.history import Expected
+from scanner.tracing.layers import Origin, by_history, by_provenance, naming, of_config, source_stage
 from scanner.tracing.provenance import Recorded, recorded
 from scanner.tracing.repository import LARGEST_DOCKERFILE, Repository, below, root_of
 
 STAGE = "tracing"
 MOST_NOTES = 20
+MOST_ALIKE = 200
+"""Files with the same bytes that are told apart."""
+MOST_TRIED = 8 << 20
+"""Bytes of Dockerfiles that are tried where none is named."""
+SURE_ENDING = 2
+"""Parts that two paths have in common at their ends where a file is known by its place: its name alone says little. One more where
+several files have the bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,8 @@ def opened(asked: TraceOptions) -> Book:
             data = stream.read(LARGEST_DOCKERFILE + 1)
     except OSError as e:
         raise UsageError(f"--dockerfile {printable(str(asked.dockerfile))}: {e.strerror or e}") from e
+    if len(data) > LARGEST_DOCKERFILE:
+        raise LimitError(f"{printable(name)} is larger than {LARGEST_DOCKERFILE:,} bytes, which no Dockerfile is")
     file = _parsed(data, name)
     if not file.stages:
         raise ParseError(f"{printable(name)}:1: there is no FROM; is it a Dockerfile?")
@@ -100,12 +112,17 @@ class _Tracing:
         self.record = self._recorded()
         self.name, self.data, self.file = book.name, book.data, book.file
         self.alignment: Alignment | None = None
+        self.effort = Effort()
+        self.stages: dict[int, tuple[Expected, ...]] = {}
+        self.heredocs: dict[int, tuple[tuple[Heredoc, str, int, str], ...]] = {}
         if self.file is None:
             self._choose()
         else:
-            self.alignment = aligned(made.image, self.file)
+            self.alignment = aligned(made.image, self.file, self.effort)
             for problem in self.file.problems[:MOST_NOTES]:
                 self.say(f"{self.file.name}:{problem.line}: {problem.message}")
+            if (more := len(self.file.problems) - MOST_NOTES) > 0:
+                self.say(f"{self.file.name}: {more} more problems; sandscan check lists them")
         self.origins = self._origins()
 
     def say(self, message: str) -> None:
@@ -120,26 +137,31 @@ class _Tracing:
 
     def _choose(self) -> None:
         """The repository's Dockerfile that made the image, where only one can have."""
-        fitting: list[tuple[str, bytes, Dockerfile, Alignment | None]] = []
-        tried = 0
+        fitting: list[tuple[str, bytes, Dockerfile, int]] = []
+        tried = read = 0
         for path in self.repository.dockerfiles():
-            data = self.repository.read(path, LARGEST_DOCKERFILE)
+            data = self.repository.read(path, LARGEST_DOCKERFILE) or b""
+            read += len(data)
+            if read > MOST_TRIED:
+                self.say(f"more than {MOST_TRIED >> 20} MiB of Dockerfiles: name the right one with --dockerfile")
+                return
             try:
-                file = _parsed(data or b"", path)
+                file = _parsed(data, path)
             except ScannerError:
                 continue
             tried += 1
-            alignment = aligned(self.made.image, file)
-            by_record = self.record is not None and self.record.text == data
-            if by_record or (alignment is not None and alignment.whole and alignment.same):
-                fitting.append((path, data or b"", file, alignment))
+            alignment = aligned(self.made.image, file, self.effort, whole=True)
+            fits = alignment is not None and alignment.whole and alignment.layers > 0
+            if fits or (self.record is not None and self.record.text == data):
+                fitting.append((path, data, file, alignment.same if alignment is not None and fits else 0))
         if self.record is not None and (exact := [f for f in fitting if f[1] == self.record.text]):
             fitting = exact
         if fitting:
-            most = max(f[3].same if f[3] else 0 for f in fitting)
-            fitting = [f for f in fitting if (f[3].same if f[3] else 0) == most]
+            most = max(f[3] for f in fitting)
+            fitting = [f for f in fitting if f[3] == most]
         if len(fitting) == 1:
-            self.name, self.data, self.file, self.alignment = fitting[0]
+            self.name, self.data, self.file, _ = fitting[0]
+            self.alignment = aligned(self.made.image, self.file, self.effort)
             self.say(
                 f"{printable(self.name)} is taken for the Dockerfile of the image: the only one of {tried} that fits its history"
             )
@@ -158,9 +180,14 @@ class _Tracing:
         if self.file is None:
             return {}
         alignment, layers = self.alignment, self.made.image.layers
-        made = {} if alignment is None else by_history(alignment, rivals(self.made.image, alignment))
+        made = {} if alignment is None else by_history(alignment)
         if self.record is not None and self.record.text == self.data:
-            made |= by_provenance(self.record.lines, self.file, alignment, made)
+            stated = by_provenance(self.record.lines, self.file, alignment, made)
+            if lost := len(self.record.lines) - len(stated):
+                self.say(
+                    f"the provenance gives {lost} of {len(layers)} layers lines that are no instruction's: not used"
+                )
+            made |= stated
         elif self.record is not None:
             self.say(f"the provenance is of another state of {self.file.name}: the image's history is used instead")
         open_ = len(layers) - len(made)
@@ -189,8 +216,10 @@ class _Tracing:
 
     def run(self) -> Report:
         findings = tuple(one if one.source is not None else self.with_source(one) for one in self.report.findings)
-        for problem in self.repository.problems[:MOST_NOTES]:
+        for problem in self.repository.problems:
             self.say(problem)
+        if self.effort.spent:
+            self.say("the Dockerfile and the history are too large to be compared to the end: some lines are not known")
         notes = (*self.report.notifications, *self.notes)
         return replace(self.report, findings=findings, notifications=notes)
 
@@ -220,7 +249,7 @@ class _Tracing:
             return None
         if not any(e.merged and e.layer == layer for e in alignment.entries):
             return None
-        found = naming(place.path, [e.step for e in alignment.expected])
+        found = naming(_text(place.path), alignment.expected, self.effort)
         if len(found) != 1:
             return None
         why = f"layer {layer} was squashed from many instructions; this is the only one that names the file"
@@ -230,12 +259,20 @@ class _Tracing:
         """Why, and which line of the stage that the file was copied from names it, where one alone does."""
         why = origin.why
         if origin.expected is not None and self.alignment is not None:
-            step, stage = origin.expected.step, source_stage(self.alignment, origin.expected)
-            if stage is not None and (path := _in_stage(place.path, step)) is not None:
-                found = naming(path, steps_below(self.alignment, stage))
+            stage = source_stage(self.alignment, origin.expected)
+            if stage is not None and (path := in_stage(_text(place.path), origin.expected.step)) is not None:
+                found = naming(path, self.leading_to(stage), self.effort)
                 if len(found) == 1:
-                    why += f"; line {found[0].line} names /{printable(path, 80)} there"
+                    why += f"; line {found[0].line} names {printable(path, 80)} there"
         return why
+
+    def leading_to(self, stage: ExpandedStage) -> tuple[Expected, ...]:
+        assert self.alignment is not None, "stages are those of an alignment"
+        if stage.index not in self.stages:
+            self.stages[stage.index] = leading_to(self.alignment, stage)
+        return self.stages[stage.index]
+
+    # -- content
 
     def by_heredoc(self, place: FileLocation, origin: Origin | None) -> SourceLine | None:
         """The heredoc that became the file: its bytes are the file's."""
@@ -245,56 +282,98 @@ class _Tracing:
         steps = [origin.expected.step] if origin is not None and origin.expected is not None else []
         if origin is None and self.alignment.belongs:  # squashed
             steps = [e.step for e in self.alignment.expected]
-        for heredoc, text in ((h, t) for s in steps for h, t in zip(s.instruction.heredocs, s.texts, strict=True)):
-            raw = text.encode("utf-8", "surrogateescape")
-            if len(raw) == held[1] and hashlib.sha256(raw).hexdigest() == held[0]:
-                first, last = heredoc.line, max(heredoc.line, heredoc.end_line)
-                if place.line is not None and text.count("\n") == heredoc.content.count("\n"):
-                    first = last = min(heredoc.line + place.line - 1, last)
-                why = (
-                    f"the heredoc {printable(heredoc.name, 40)} has the bytes of the file in layer {place.layer.index}"
-                )
-                return SourceLine(self.name, first, last, Traced.CONTENT, True, why)
-        return None
+        found = [(h, text) for step in steps for h, text, size, digest in self.texts(step) if (digest, size) == held]
+        if len(found) > 1:
+            found = [one for one in found if one[0].name == _text(place.path).rpartition("/")[2]] or found
+        if not found:
+            return None
+        heredoc, text = found[0]
+        first, last = heredoc.line, max(heredoc.line, heredoc.end_line)
+        if place.line is not None and text.count("\n") == heredoc.content.count("\n"):
+            first = last = min(heredoc.line + place.line - 1, last)
+        why = f"the heredoc {printable(heredoc.name, 40)} has the bytes of the file in layer {place.layer.index}"
+        if len(found) > 1:
+            why += f"; so has the one on line {found[1][0].line}"
+        return SourceLine(self.name, first, last, Traced.CONTENT, len(found) == 1, why)
+
+    def texts(self, step: Step) -> tuple[tuple[Heredoc, str, int, str], ...]:
+        """Each heredoc with its text, its size and its SHA-256."""
+        key = id(step)
+        if key not in self.heredocs:
+            raws = [text.encode("utf-8", "surrogateescape") for text in step.texts]
+            self.heredocs[key] = tuple(
+                (h, text, len(raw), hashlib.sha256(raw).hexdigest())
+                for h, text, raw in zip(step.instruction.heredocs, step.texts, raws, strict=True)
+            )
+        return self.heredocs[key]
 
     def by_content(self, place: FileLocation, origin: Origin | None) -> SourceLine | None:
-        """The repository's file with the same bytes, unless the layer's line is known and cannot have brought it."""
+        """The repository's file with the same bytes, where an instruction brought it to its place, or its path ends like the one in the
+        image; nothing where the layer's line is known and cannot have brought it."""
         held = self.made.contents.get((place.layer.index, place.path))
         if held is None or not held[1]:
             return None
         alike = self.repository.same(*held)
-        if not alike:
+        if not alike or not self.effort.take(STEP * len(alike)):
             return None
-        bringing = () if origin is None else self.bringing(origin)
-        brought = tuple(path for path in alike if any(_names(path, step) for step in bringing))
-        if not brought and origin is not None and origin.certain:
-            return None
-        is_named = bool(brought)
-        brought = brought or alike
-        most = max(_ending(path, place.path) for path in brought)
-        best = [path for path in brought if _ending(path, place.path) == most]
+        more, alike = len(alike) - MOST_ALIKE, alike[:MOST_ALIKE]
+        expected = None if origin is None else origin.expected
+        brought = self.brought(alike, _text(place.path), expected)
+        best, certain = list(brought), bool(brought)
+        if not best and expected is not None:
+            best = [path for path in alike if can_have_taken(path, _text(place.path), expected)]
+        if not best:
+            if origin is not None and (origin.certain or expected is not None):
+                return None
+            most = max(_ending(path, place.path) for path in alike)
+            if origin is not None and most < SURE_ENDING:
+                return None
+            best = [path for path in alike if _ending(path, place.path) == most]
+            certain = most >= SURE_ENDING + (len(alike) > 1)
+        elif len(best) > 1:
+            most = max(_ending(path, place.path) for path in best)
+            best = [path for path in best if _ending(path, place.path) == most]
         line = place.line if place.line is not None and not place.inner else 1
         why = "the file has the same bytes as the one in the image"
-        certain = len(best) == 1 and (is_named or (origin is None and most > 0))
         if len(best) > 1:
             why += f"; so have {len(best) - 1} more, such as {printable(best[1], 60)}"
+        elif more > 0:
+            why += f"; so have more than {MOST_ALIKE} others"
         elif not certain:
             why += ", but which instruction brought it is not known"
-        return SourceLine(best[0], line, line, Traced.CONTENT, certain, why)
+        elif brought and self.has_another(best[0], brought[best[0]]):
+            certain = False
+            why += ", but the build may have had another folder as its context, which has a file for this place too"
+        return SourceLine(best[0], line, line, Traced.CONTENT, certain and len(best) == 1 and more <= 0, why)
 
-    def bringing(self, origin: Origin) -> Sequence[Step]:
-        """The instructions that can have brought a file of the repository into the layer: its own, or those that filled what it took from."""
-        if origin.expected is None or self.alignment is None:
-            return ()
-        step = origin.expected.step
-        if (stage := source_stage(self.alignment, origin.expected)) is not None:
-            return steps_below(self.alignment, stage)
-        if "from" in dict(step.flags):
-            return ()
-        if step.instruction.keyword in ("COPY", "ADD"):
-            return (step,)
-        before = [e.step for e in self.alignment.expected]
-        return before[: before.index(step) + 1]
+    def brought(self, alike: Sequence[str], in_image: str, expected: Expected | None) -> dict[str, str]:
+        """Those of the repository's files that the instruction put to the place, each with the folder that was the context then."""
+        if expected is None or self.alignment is None:
+            return {}
+        step = expected.step
+        if not self.effort.take(STEP * len(alike) * (1 + len(step.words))):
+            return {}
+        if is_from_context(step):
+            found = ((path, folder) for path in alike for folder in taken(path, in_image, expected))
+            return {path: folder for path, folder in found if folder in self.contexts}
+        stage = source_stage(self.alignment, expected)
+        inner = None if stage is None else in_stage(in_image, step)
+        if stage is None or inner is None:
+            return {}
+        before = (self.brought(alike, inner, one) for one in reversed(self.leading_to(stage)))
+        return next((found for found in before if found), {})
+
+    def has_another(self, path: str, context: str) -> bool:
+        """Whether the same instruction would have brought another file if another folder was the context."""
+        inner = path[len(context) :].lstrip("/")
+        others = (posixpath.join(folder, inner) for folder in self.contexts if folder != context)
+        return any(other in self.repository.files for other in others)
+
+    @cached_property
+    def contexts(self) -> frozenset[str]:
+        if self.file is None or self.name is None:
+            return frozenset()
+        return contexts(self.file, self.name, self.repository.names)
 
     # -- configuration
 
@@ -319,41 +398,9 @@ class _Tracing:
         return SourceLine(self.name, instruction.line, instruction.end_line, Traced.HISTORY, certain, why)
 
 
-def _in_stage(path: bytes, step: Step) -> bytes | None:
-    """Where a file that a COPY --from with one source brought lay in the stage; None where that is not clear."""
-    if len(step.words) != 2:
-        return None
-    source, to = (posixpath.normpath("/" + w.lstrip("/")).encode("utf-8", "surrogateescape") for w in step.words)
-    inside = b"/" + path
-    if inside == to or (inside == posixpath.join(to, posixpath.basename(source))):
-        return source.lstrip(b"/")
-    if inside.startswith(to.rstrip(b"/") + b"/"):
-        return posixpath.join(source, inside[len(to.rstrip(b"/")) + 1 :]).lstrip(b"/")
-    return None
-
-
-def _names(path: str, step: Step) -> bool:
-    """Whether an instruction can take the repository's file: a COPY or ADD by a source that it lies in or is, a RUN by a bind mount.
-
-    The context may be any folder above the file, so that a source may be any end of its path.
-    """
-    one = step.instruction
-    if one.keyword == "RUN":
-        return any(name == "mount" and "type=bind" in value and "from=" not in value for name, value in step.flags)
-    if one.keyword not in ("COPY", "ADD") or "from" in dict(step.flags):
-        return False
-    parts = path.split("/")
-    for word in step.words[:-1]:
-        source = "/".join(p for p in word.split("/") if p not in ("", "."))
-        if word.startswith("<<"):
-            continue
-        if not source:
-            return True  # the context as a whole
-        length = source.count("/") + 1
-        for begin in range(len(parts) - length + 1):
-            if fnmatch.fnmatchcase("/".join(parts[begin : begin + length]), source):
-                return True
-    return False
+def _text(path: bytes) -> str:
+    """A path in the image, from `/`."""
+    return "/" + path.decode("utf-8", "surrogateescape")
 
 
 def _ending(path: str, in_image: bytes) -> int:
