@@ -316,6 +316,22 @@ def test_a_users_rule_is_reported_with_defaults(tmp_path: Path):
     assert (found.severity, found.locations[0].display) == (Severity.MEDIUM, b"srv/x")
 
 
+@pytest.mark.parametrize("use_prefilter", [True, False])
+def test_a_file_that_yara_fails_on_makes_the_report_incomplete_and_costs_no_other_file(
+    tmp_path: Path, use_prefilter: bool
+):
+    """Loops around alternatives that match nothing are too much for YARA, which shows only when it matches."""
+    rule = tmp_path / "loop.yar"
+    rule.write_text(r"rule Loop { strings: $a = /qzx((00|00|)\b)*y/ condition: $a }")
+    files_ = (Member("srv/x", b"here is qzx00 qzx0000y qzxy"), Member("usr/bin/kworker", MINER, 0o755))
+    report = scanned(image(tmp_path, BASE, Step("COPY x", files_)), rules=(rule,), use_prefilter=use_prefilter)
+    assert not report.complete
+    [note] = [n for n in report.notifications if n.incomplete]
+    assert (note.stage, note.level, note.path) == ("rules", Level.WARNING, b"srv/x")
+    assert note.message == "YARA could not match its 27 bytes: internal error: 46"
+    assert b"usr/bin/kworker" in files(report, "miner/binary")
+
+
 def test_what_a_limit_cuts_off_makes_the_report_incomplete(tmp_path: Path):
     nested = wrapped.zipped({"a.zip": wrapped.zipped({"b.zip": wrapped.zipped({"kworker": MINER})})})
     target = image(tmp_path, BASE, Step("COPY n", (Member("opt/n.zip", nested),)))
