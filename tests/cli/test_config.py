@@ -317,7 +317,8 @@ def test_a_watch_tells_nothing_of_what_is_set_aside(engine: Engine, guest: Any, 
         project,
         "live: {interval: 0.2}\nignore:\n  - {rule: live/deleted-*, reason: the updater's, expires: 2999-12-31}\n",
     )
-    guest.exec_run(["sh", "-c", "cp /usr/bin/sleep /tmp/updater; exec /tmp/updater 300"], detach=True)
+    assert guest.exec_run(["cp", "/usr/bin/sleep", "/tmp/updater"]).exit_code == 0
+    guest.exec_run(["/tmp/updater", "300"], detach=True)
     errors, lines = project / "errors", project / "lines.jsonl"
     command = [*SANDSCAN, "live", "watched", "--watch", "-o", "json=out.json", "-o", "jsonl=lines.jsonl"]
 
@@ -330,10 +331,11 @@ def test_a_watch_tells_nothing_of_what_is_set_aside(engine: Engine, guest: Any, 
     with errors.open("w") as err:
         process = subprocess.Popen(command, cwd=project, env={**os.environ, "DOCKER_HOST": engine.host}, stderr=err)
         try:
-            until_told("/tmp/updater")
-            guest.exec_run(["rm", "/tmp/updater"])
-            guest.exec_run(["sleep", "5555"], detach=True)
-            until_told('"5555"')  # a look later than the removal
+            until_told('"executable":"/tmp/updater"')  # it runs: no command line that names it counts
+            assert guest.exec_run(["rm", "/tmp/updater"]).exit_code == 0
+            for word in ("5555", "6666"):  # the look that sees the first may have begun before the removal
+                guest.exec_run(["sleep", word], detach=True)
+                until_told(f'"{word}"')
             process.send_signal(signal.SIGINT)
             process.wait(60)
         finally:
