@@ -17,6 +17,7 @@ _OPTIONAL = {"ONBUILD"}
 """Instructions that BuildKit leaves out of the history."""
 _SCORES = {Agreement.SAME: 6, Agreement.LIKELY: 4, Agreement.CHANGED: -2}
 _SKIPPED = -3
+_ENDS = {"", "CMD", "ENTRYPOINT"}
 _PREDEFINED_SHELL = ("/bin/sh", "-c")
 
 
@@ -49,6 +50,13 @@ class Alignment:
     def layers(self) -> int:
         """How many layers have an instruction that is there word for word."""
         return sum(how is Agreement.SAME and self.entries[at].layer is not None for at, (_, how) in self.pairs.items())
+
+    @property
+    def end(self) -> int:
+        """The last entry of the base's that ends an image, so that no line that is gone from the Dockerfile can have made what lies below; -1
+        where none does. Builds end with what is started, and no instruction imports."""
+        ends = (at for at, e in enumerate(self.entries[: self.base]) if e.keyword in _ENDS and not e.merged)
+        return max(ends, default=-1)
 
     @property
     def belongs(self) -> bool:

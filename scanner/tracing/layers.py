@@ -10,7 +10,7 @@ from scanner.dockerfile import Dockerfile, ExpandedStage, Instruction, Stage, St
 from scanner.model import Image, Traced, printable
 from scanner.tracing.alignment import Alignment
 from scanner.tracing.effort import STEP, Effort
-from scanner.tracing.history import Agreement, Entry, Expected
+from scanner.tracing.history import Agreement, Expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +41,15 @@ def _by_history(alignment: Alignment) -> dict[int, Origin]:
     made: dict[int, Origin] = {}
     if not alignment.belongs:
         return made
-    end = max((at for at, e in enumerate(alignment.entries[: alignment.base]) if _ends_image(e)), default=-1)
     for at, entry in enumerate(alignment.entries):
         if entry.layer is None or entry.merged:
             continue
         if at < alignment.base:
-            made[entry.layer] = _of_base(alignment, entry.layer, is_below=at <= end)
+            made[entry.layer] = _of_base(alignment, entry.layer, is_below=at <= alignment.end)
         elif at in alignment.pairs:
             number, how = alignment.pairs[at]
             made[entry.layer] = _of_instruction(alignment, entry.layer, number, how)
     return made
-
-
-def _ends_image(entry: Entry) -> bool:
-    """Whether what goes up to the entry was an image of its own: builds end with what starts, and no Dockerfile imports."""
-    return not entry.merged and entry.keyword in ("", "CMD", "ENTRYPOINT")
 
 
 def _of_base(alignment: Alignment, layer: int, *, is_below: bool) -> Origin:

@@ -154,6 +154,11 @@ class _Tracing:
             fits = alignment is not None and alignment.whole and alignment.layers > 0
             if fits or (self.record is not None and self.record.text == data):
                 fitting.append((path, data, file, alignment.same if alignment is not None and fits else 0))
+        if self.effort.spent:
+            self.say(
+                "the Dockerfiles of the repository are too large to be compared: name the right one with --dockerfile"
+            )
+            return
         if self.record is not None and (exact := [f for f in fitting if f[1] == self.record.text]):
             fitting = exact
         if fitting:
@@ -386,8 +391,10 @@ class _Tracing:
             if not same:
                 return None
             root = alignment.file.stages[alignment.root]
-            certain = alignment.whole and alignment.same > 0
+            certain = alignment.whole and alignment.same > 0 and alignment.end == alignment.base - 1
             why = "no instruction sets it, so it came with the base image"
+            if not certain:
+                why += ", or from a line that was changed or removed since"
             return SourceLine(self.name, root.line, root.end_line, Traced.BASE, certain, why)
         certain = alignment.whole and same
         why = f"the last {instruction.keyword} that sets it"

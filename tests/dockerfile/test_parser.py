@@ -143,6 +143,12 @@ def test_a_text_too_large_for_a_dockerfile_is_refused() -> None:
         read("#" * (LARGEST + 1))
 
 
+def test_more_instructions_than_any_dockerfile_has_are_refused() -> None:
+    assert len(read("FROM x\n" + "RUN a\n" * 19_999).stages[0].instructions) == 19_999
+    with pytest.raises(LimitError, match="more than 20,000 instructions"):
+        read("FROM x\n" + "RUN a\n" * 100_000)
+
+
 @pytest.mark.parametrize(
     "text",
     [

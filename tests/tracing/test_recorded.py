@@ -6,6 +6,7 @@ config document without times. The provenance documents are buildx's, mode=max, 
 
 import contextlib
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,44 @@ def test_no_history_and_no_dockerfile_do_worse_than_not_to_fit(said: list[tuple[
         assert layer < len(layers)
         assert 1 <= origin.line <= origin.end_line
         assert found.whole or not origin.certain
+
+
+HOSTILE = {
+    "shells": ("RUN x", "RUN sh" + " -o -a" * 5_000 + " x x"),
+    "flags": ("COPY a /b", "COPY " + "--a" * 15_000 + " x in /b"),
+    "quotes": ('CMD ["a"]', 'CMD ["' + '\\"' * 30_000),
+    "names": ("ENV " + " ".join(f"A{n}=" for n in range(10_000)), "ENV" + " a" * 30_000),
+    "patterns": ("ENV B=a\nENV A=" + "a" * 60_000 + "\n" + "ENV B=${A/*a*a*a*b/x}\n" * 2_000 + "RUN x", "RUN x"),
+    "triggers": ("RUN x\nFROM a AS b\n" + "ONBUILD RUN x\n" * 1_400 + "FROM b\n" * 1_400 + "RUN x", "RUN x"),
+    "stages": ("RUN x\nFROM base\n" * 1_400 + "RUN x", "RUN y\nRUN z"),
+    "instructions": ("RUN x\n" * 2_900, "RUN y"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_history_and_no_dockerfile_take_long(name: str) -> None:
+    lines, entry = HOSTILE[name]
+    one = image("classic-20.10")
+    history = (History("RUN x", "", True),) * 900 + (History(entry, "", False),)
+    made = Image(one.id, one.platform, None, one.config, one.layers[:1], history)
+    before = time.process_time()
+    aligned(made, file(f"FROM base\n{lines}\n"), Effort())
+    assert time.process_time() - before < 5
+
+
+def test_many_dockerfiles_share_one_effort() -> None:
+    one, effort = file("FROM base\n" + "RUN x\n" * 2_000), Effort(2_000_000)
+    before = time.process_time()
+    found = [aligned(built("RUN y"), one, effort, whole=True) for _ in range(200)]
+    assert effort.spent
+    assert found[0] is not None
+    assert found[-1] is None
+    assert time.process_time() - before < 5
+
+
+def test_provenance_with_the_lines_of_too_many_steps_is_refused() -> None:
+    statement = json.loads((DATA / "provenance-v1.json").read_text())
+    source = statement["predicate"]["runDetails"]["metadata"]["buildkit_metadata"]["source"]
+    source["locations"] |= {f"x{n}": {} for n in range(2_000)}
+    with pytest.raises(SourceError, match="more than any build has"):
+        recorded([json.dumps(statement).encode()], STORED)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ import pytest
 from fixtures.image import CONFIG, LAYER, MANIFEST, Step, archive, document, layer
 from fixtures.tarball import Member, directory, tar
 from scanner import scan
-from scanner.errors import ParseError, UsageError
+from scanner.errors import LimitError, ParseError, UsageError
 from scanner.model import Finding, Report, SourceLine, Traced
+from scanner.tracing import TraceOptions, opened
+from scanner.tracing.repository import Repository
 from tests.engine_fixture import RegistryServer
 from tests.tracing.builds import write
 from tests.tracing.table import CRON, TUNNEL, key, keys
@@ -62,13 +65,13 @@ def test_a_finding_names_the_digest_of_its_file(tmp_path: Path) -> None:
     assert scan(target, cache=tmp_path / "cache").findings == report.findings, "from the cache"
 
 
-def test_a_file_with_the_same_bytes_is_named_with_the_findings_line(tmp_path: Path, repo: Path) -> None:
+def test_a_file_with_the_same_bytes_at_such_a_place_is_named_with_the_findings_line(tmp_path: Path, repo: Path) -> None:
     text = f"# one\n\n{key('one')}\n"
-    write(repo, {"deploy/authorized_keys": text, "other": text + "\n"})
+    write(repo, {"deploy/.ssh/authorized_keys": text, "other": text + "\n"})
     target = saved(tmp_path, BASE, Step("COPY . /srv # buildkit", (planted("one", text),)))
     report = scan(target, repo=repo, cache=False)
     assert at(report, keys("one")).source == SourceLine(
-        "deploy/authorized_keys", 3, 3, Traced.CONTENT, True, "the file has the same bytes as the one in the image"
+        "deploy/.ssh/authorized_keys", 3, 3, Traced.CONTENT, True, "the file has the same bytes as the one in the image"
     )
     assert notes(report) == []
 
@@ -82,7 +85,107 @@ def test_of_equal_files_the_one_that_ends_alike_is_named_and_else_a_doubt(tmp_pa
     assert one is not None
     assert (one.file, one.certain) == (f"a/{keys('one')}", True)
     assert two is not None
-    assert (two.file, two.certain) == (f"a/{keys('one')}", True)
+    assert (two.file, two.certain) == (f"a/{keys('one')}", False), "as much as .ssh/authorized_keys has every one"
+
+
+def test_a_file_that_is_only_called_alike_is_a_doubt(tmp_path: Path, repo: Path) -> None:
+    write(repo, {"tests/data/authorized_keys": f"{key('one')}\n"})
+    target = saved(tmp_path, BASE, Step("RUN plant", (planted("one"),)))
+    source = at(scan(target, repo=repo, cache=False), keys("one")).source
+    assert source is not None
+    assert (source.file, source.certain) == ("tests/data/authorized_keys", False)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "entry", "files", "expected"),
+    [
+        # the whole context names every file, and puts only one of them there
+        ("COPY . /srv", "COPY . /srv", {"tests/authorized_keys": ""}, ("Dockerfile", 2, True)),
+        ("COPY . /srv", "COPY . /srv", {"one/.ssh/authorized_keys": ""}, ("one/.ssh/authorized_keys", 1, True)),
+        # a RUN's own work, though an earlier COPY took the whole context
+        ("COPY . /app\nRUN plant", "RUN plant", {"tests/authorized_keys": ""}, ("Dockerfile", 3, True)),
+        ("COPY one /srv/one", "COPY one /srv/one", {"one/.ssh/authorized_keys": ""}, ("one/.ssh/authorized_keys", 1, True)),
+        # the file was changed since, and a copy elsewhere was not: that folder was no context
+        (
+            "COPY one /srv/one",
+            "COPY one /srv/one",
+            {"one/.ssh/authorized_keys": "changed", "vendor/one/.ssh/authorized_keys": ""},
+            ("vendor/one/.ssh/authorized_keys", 1, False),
+        ),
+        ("WORKDIR /srv\nCOPY k one/.ssh/authorized_keys", "COPY k one/.ssh/authorized_keys", {"k": ""}, ("k", 1, True)),
+        ("COPY k /srv/two/", "COPY k /srv/two/", {"k": ""}, ("Dockerfile", 2, True)),
+    ],
+)  # fmt: skip
+def test_a_copy_brings_a_file_to_its_place_and_no_other(
+    tmp_path: Path, repo: Path, dockerfile: str, entry: str, files: dict[str, str], expected: tuple[str, int, bool]
+) -> None:
+    made = {name: content or f"{key('one')}\n" for name, content in files.items()}
+    write(repo, {"Dockerfile": f"FROM base\n{dockerfile}\n", **made})
+    before = [Step(line, (Member(f"x{n}", b""),)) for n, line in enumerate(dockerfile.split("\n")[:-1])]
+    target = saved(tmp_path, BASE, *before, Step(f"{entry} # buildkit", (planted("one"),)))
+    source = at(scan(target, dockerfile=repo / "Dockerfile", cache=False), keys("one")).source
+    assert source is not None
+    assert (source.file, source.line, source.certain) == expected, source.why
+
+
+def test_a_context_that_may_be_another_is_a_doubt(tmp_path: Path, repo: Path) -> None:
+    """Built from the root or from the Dockerfile's folder: of both files, one was changed since."""
+    write(
+        repo,
+        {"app/Dockerfile": "FROM base\nCOPY k /srv/one/.ssh/authorized_keys\n", "k": "changed", "app/k": f"{key('one')}\n"},
+    )  # fmt: skip
+    target = saved(tmp_path, BASE, Step(f"COPY k /{keys('one')} # buildkit", (planted("one"),)))
+    source = at(scan(target, dockerfile=repo / "app/Dockerfile", repo=repo, cache=False), keys("one")).source
+    assert source is not None
+    assert (source.file, source.certain) == ("app/k", False)
+
+
+def test_of_two_equal_heredocs_the_one_of_the_files_name_is_meant(tmp_path: Path, repo: Path) -> None:
+    text = f"{key('one')}\n"
+    copies = f"COPY <<other <<authorized_keys /{keys('one')[:-16]}/\n{text}other\n{text}authorized_keys\n"
+    runs = f"RUN cat <<A >/x; cat <<B >/y\n{text}A\n{text}B\n"
+    write(repo, {"Dockerfile": f"FROM base\n{copies}", "b/Dockerfile": f"FROM base\n{runs}"})
+    first = Step(f"COPY <<other <<authorized_keys /{keys('one')[:-16]}/ # buildkit", (planted("one"),))
+    source = at(scan(saved(tmp_path, BASE, first), dockerfile=repo / "Dockerfile", cache=False), keys("one")).source
+    assert source is not None
+    assert (source.line, source.how, source.certain) == (5, Traced.CONTENT, True)
+    second = Step(f"RUN /bin/sh -c cat <<A >/x; cat <<B >/y\n{text}A\n{text}B # buildkit", (planted("one"),))
+    source = at(scan(saved(tmp_path, BASE, second), dockerfile=repo / "b/Dockerfile", cache=False), keys("one")).source
+    assert source is not None
+    assert (source.how, source.certain) == (Traced.CONTENT, False)
+    assert source.why.endswith("; so has the one on line 5")
+
+
+def test_a_line_that_is_gone_from_the_top_is_not_laid_to_the_base(tmp_path: Path, repo: Path) -> None:
+    write(repo, {"Dockerfile": "FROM base\nRUN b\n"})
+    steps = (BASE, Step("RUN a", (planted("a"),)), Step("RUN b", (planted("b"),)))
+    report = scan(saved(tmp_path, *steps), dockerfile=repo / "Dockerfile", cache=False)
+    source = at(report, keys("a")).source
+    assert source is not None
+    assert (source.line, source.how, source.certain) == (1, Traced.BASE, False)
+    assert "a line that was removed since" in source.why
+    ended = (BASE, Step("RUN a", (planted("a"),)), Step('CMD ["sh"]'), Step("RUN b", (planted("b"),)))
+    source = at(scan(saved(tmp_path, *ended), dockerfile=repo / "Dockerfile", cache=False), keys("a")).source
+    assert source is not None
+    assert (source.line, source.how, source.certain) == (1, Traced.BASE, True)
+    assert source.why == "layer 1 came with the image base, by the image's history"
+
+
+def test_nothing_lies_below_the_first_line_of_an_image_from_scratch(tmp_path: Path, repo: Path) -> None:
+    write(repo, {"Dockerfile": "FROM scratch\nCOPY b /\n"})
+    steps = (Step("COPY a /", (planted("a"),)), Step("COPY b /", (planted("b"),)))
+    report = scan(saved(tmp_path, *steps), dockerfile=repo / "Dockerfile", cache=False)
+    assert [f.source.certain for f in report.findings if f.source] == [False, False]
+    whole = scan(saved(tmp_path, steps[1]), dockerfile=repo / "Dockerfile", cache=False)
+    assert [(f.source.line, f.source.certain) for f in whole.findings if f.source] == [(2, True)]
+
+
+def test_a_dockerfile_that_says_as_much_as_any_image_is_not_taken_for_it(tmp_path: Path, repo: Path) -> None:
+    write(repo, {"example/Dockerfile": 'FROM base\nCMD ["sh"]\n'})
+    target = saved(tmp_path, BASE, Step("RUN plant", (planted("one"),)), Step('CMD ["sh"]'))
+    report = scan(target, repo=repo, cache=False)
+    assert at(report, keys("one")).source is None
+    assert notes(report)[0].startswith("none of 1 Dockerfiles in the repository fits")
 
 
 def test_the_copy_that_brought_a_file_decides_between_equal_ones(tmp_path: Path, repo: Path) -> None:
@@ -104,6 +207,69 @@ def test_a_file_that_only_looks_alike_does_not_take_a_runs_place(tmp_path: Path,
     source = at(scan(target, dockerfile=repo / "Dockerfile", cache=False), keys("one")).source
     assert source is not None
     assert (source.file, source.line, source.certain, source.how) == ("Dockerfile", 2, True, Traced.HISTORY)
+
+
+def test_what_cannot_be_read_is_said_and_one_large_file_hides_no_other(tmp_path: Path, repo: Path) -> None:
+    """A file of the right size and 10 GiB, folders without end, what is no file."""
+    write(repo, {"deploy/.ssh/authorized_keys": f"{key('one')}\n", "x" + "/d" * 70 + "/authorized_keys": "deep"})
+    with (repo / "large").open("wb") as file:
+        file.truncate(10 << 30)
+    found = Repository(repo)
+    assert found.same("0" * 64, 10 << 30) == ()
+    text = f"{key('one')}\n".encode()
+    assert found.same(hashlib.sha256(text).hexdigest(), len(text)) == ("deploy/.ssh/authorized_keys",)
+    assert found.problems == [
+        "what lies deeper than 64 folders was not compared",
+        "more than 1024 MiB to compare: not every file was compared",
+    ]
+    gone = Repository(repo)
+    assert gone.files
+    (repo / "deploy/.ssh/authorized_keys").unlink()
+    assert gone.same(hashlib.sha256(text).hexdigest(), len(text)) == ()
+    assert gone.problems[-1] == "deploy/.ssh/authorized_keys cannot be read: No such file or directory"
+
+
+def test_a_file_that_grows_is_read_no_further(tmp_path: Path, repo: Path) -> None:
+    write(repo, {"a": "1234"})
+    found = Repository(repo)
+    assert found.files == {"a": 4}
+    (repo / "a").write_text("12345")
+    assert found.same(hashlib.sha256(b"1234").hexdigest(), 4) == ()
+
+
+def test_a_dockerfile_of_many_bytes_and_fewer_characters_is_refused_whole(repo: Path) -> None:
+    (repo / "Dockerfile").write_text("FROM base\n#" + "é" * (3 << 20) + "\nRUN last\n", "utf-8")
+    with pytest.raises(LimitError, match="Dockerfile is larger than 4,194,304 bytes"):
+        opened(TraceOptions(repo / "Dockerfile"))
+
+
+def test_lines_are_all_that_the_tracing_adds(tmp_path: Path, repo: Path) -> None:
+    write(repo, {"Dockerfile": "FROM base\nCOPY k /srv/one/.ssh/authorized_keys\nRUN x\n", "k": f"{key('one')}\n"})
+    steps = (Step("COPY k /srv/one/.ssh/authorized_keys", (planted("one"),)), Step("RUN x", (planted("x"),)))
+    target = saved(tmp_path, BASE, *steps, config={"Cmd": TUNNEL.split()})
+    plain, traced_ = scan(target, cache=False), scan(target, dockerfile=repo / "Dockerfile", cache=False)
+    assert len(plain.findings) > 2
+    assert all(f.source is not None for f in traced_.findings)
+    assert tuple(replace(f, source=None) for f in traced_.findings) == plain.findings
+    assert [f.fingerprint for f in traced_.findings] == [f.fingerprint for f in plain.findings]
+    assert (traced_.means, traced_.image) == (plain.means, plain.image)
+
+
+def test_a_fault_of_the_tracing_costs_lines_and_no_finding(
+    tmp_path: Path, repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(repo, {"Dockerfile": "FROM base\nRUN x\n"})
+    target = saved(tmp_path, BASE, Step("RUN x", (planted("x"),)))
+    plain = scan(target, cache=False)
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("it\nbroke")
+
+    monkeypatch.setattr("scanner.tracing.trace.aligned", fails)
+    report = scan(target, dockerfile=repo / "Dockerfile", cache=False)
+    assert report.findings == plain.findings
+    assert notes(report) == ["no line is known, for the tracing failed: RuntimeError: it\\nbroke"]
+    assert report.complete is plain.complete
 
 
 def test_links_and_git_are_left_alone(tmp_path: Path, repo: Path) -> None:
@@ -325,6 +491,16 @@ def test_provenance_comes_with_a_layout_and_from_a_registry(
         source = at(scan(place, dockerfile=repo / "Dockerfile", cache=False), keys("y")).source
         assert source is not None
         assert (source.line, source.how) == (3, Traced.PROVENANCE), place
+
+
+@pytest.mark.parametrize("line", [4, 99, 1 << 62])
+def test_provenance_that_names_no_instruction_names_no_line(tmp_path: Path, repo: Path, line: int) -> None:
+    text = f"{BUILT}# the end\n"
+    write(repo, {"Dockerfile": text})
+    target = attested(tmp_path, text, [BASE, Step("x", (planted("x"),))], {1: line})
+    report = scan(target, dockerfile=repo / "Dockerfile", cache=False)
+    assert at(report, keys("x")).source is None
+    assert notes(report)[0] == "the provenance gives 1 of 2 layers lines that are no instruction's: not used"
 
 
 def test_provenance_of_another_state_of_the_file_is_not_used(tmp_path: Path, repo: Path) -> None:
