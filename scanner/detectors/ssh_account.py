@@ -39,7 +39,7 @@ EMPTY = Rule(
 MODE = Rule(
     id="ssh/file-mode",
     name="SSH file that others can write or read",
-    severity=Severity.MEDIUM,
+    severity=Severity.HIGH,
     description="sshd's configuration, a file of authorized keys or a folder above it that others than its owner can write, "
     "or a private key that others can read.",
     help="Whoever can write it plants a key or changes the daemon; whoever can read a key has it. Set 600 for keys and "

@@ -14,7 +14,7 @@ from scanner.model import Confidence, Rule, Severity, capital, printable
 RULE = Rule(
     id="build/remote-script",
     name="Script fetched and run by a build",
-    severity=Severity.MEDIUM,
+    severity=Severity.HIGH,
     description="A RUN, CMD or ENTRYPOINT that hands what it fetches to a shell or an interpreter (`curl … | sh`, "
     '`bash <(curl …)`, `sh -c "$(wget -qO- …)"`), or runs a script that it fetched, without comparing it with a checksum or a signature.',
     help="Whoever holds the other end decides what the image becomes, at each build anew, and can answer a build server otherwise than a "

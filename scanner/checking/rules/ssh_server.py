@@ -13,7 +13,7 @@ from scanner.model import Confidence, Rule, Severity, printable
 RULE = Rule(
     id="build/ssh-server",
     name="SSH server brought by a build",
-    severity=Severity.HIGH,
+    severity=Severity.CRITICAL,
     description="A Dockerfile that installs an ssh server, starts one, lets root or passwords in (PermitRootLogin, PasswordAuthentication, "
     "PermitEmptyPasswords), or gives an account a password for it.",
     help="A sandbox needs no door of its own: the engine's exec goes in without a server, a key or a password. Take the server out; if "

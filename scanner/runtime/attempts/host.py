@@ -12,7 +12,7 @@ from scanner.runtime.attempts.plugin import Watch, Watched, by, listed, said, ti
 HOST = Rule(
     id="observed/host",
     name="Attempt to reach the host",
-    severity=Severity.MEDIUM,
+    severity=Severity.HIGH,
     description="A process of the sandbox tried services of the machine that it runs on, by its gateway's address or by name.",
     help="What listens on the host was seldom meant for the sandbox. Find out what the process named here looks for, bind the host's "
     "services to an address that the sandbox does not reach, or drop what comes from its bridge.",
@@ -90,7 +90,7 @@ def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
             f"The host ({listed(a.target.address for a in rest)}) was tried{by(watched.who(rest))} {times(rest)}, on {shown}.",
             identity=("host",),
             confidence=Confidence.HIGH if len(ports) > 1 else Confidence.MEDIUM,
-            severity=Severity.HIGH if len(ports) >= 10 else HOST.severity,
+            severity=Severity.HIGH if len(ports) >= 10 else Severity.MEDIUM,
             details={"ports": list(ports[:200])},
         )
 

@@ -19,7 +19,7 @@ ICMP_TUNNEL = Rule(
 ODD_PROTOCOL = Rule(
     id="observed/odd-protocol",
     name="Packets of a protocol other than TCP, UDP and ICMP",
-    severity=Severity.MEDIUM,
+    severity=Severity.HIGH,
     description="The sandbox sent packets that only a raw socket, or a kernel's tunnel, makes (GRE, IP in IP, SCTP, frames of its own), or "
     "asked for a socket that leads past its network.",
     help="Rules on TCP and UDP do not see them. Take NET_RAW from the sandbox and drop what is neither TCP nor UDP.",
@@ -63,6 +63,7 @@ def judge(attempts: Sequence[Attempt], watched: Watched) -> Iterable[Finding]:
             f"{protocol} to {listed(target(a) for a in some)}{by(watched.who(some))}, {times(some)}.",
             identity=(protocol,),
             confidence=Confidence.MEDIUM,
+            severity=Severity.MEDIUM,
         )
 
 
