@@ -10,7 +10,7 @@ import click
 from scanner.cli.configured import from_file
 from scanner.errors import UsageError
 from scanner.model import printable
-from scanner.model.egress import Destination
+from scanner.model.destination import Destination
 
 if TYPE_CHECKING:
     from scanner.egressing import EgressOptions

@@ -4,25 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from scanner.model.destination import Destination as Destination  # noqa: PLC0414 (given on from here)
 from scanner.model.evidence import Json
 from scanner.model.launch import Missing, Origin
-
-
-class Destination(StrEnum):
-    """What a sandbox might reach.
-
-    INTERNET public addresses; PRIVATE RFC 1918, 100.64/10, ULA beyond its own networks; METADATA the clouds' services;
-    HOST services of the container's host (Kubernetes: node) bound to 0.0.0.0; ENGINE takeover of the container engine or the
-    host; DNS a resolver that carries names out; SIBLINGS the other containers of the launch.
-    """
-
-    INTERNET = "internet"
-    PRIVATE = "private"
-    METADATA = "metadata"
-    HOST = "host"
-    ENGINE = "engine"
-    DNS = "dns"
-    SIBLINGS = "siblings"
 
 
 class Verdict(StrEnum):

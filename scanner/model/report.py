@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from scanner.model.egress import Egress
 from scanner.model.evidence import Json, Notification
 from scanner.model.finding import Finding
 from scanner.model.image import Image, Target
 from scanner.model.means import Means
 from scanner.model.rule import Rule, Severity
-from scanner.model.run import Run
 from scanner.model.suppressed import Suppressed
+
+if TYPE_CHECKING:  # large, and most reports have neither
+    from scanner.model.egress import Egress
+    from scanner.model.run import Run
 
 SCHEMA_VERSION = "1.4"
 
@@ -44,8 +47,8 @@ class Report:
     started: str
     statistics: Mapping[str, Json] = field(default_factory=dict)
     schema_version: str = SCHEMA_VERSION
-    egress: Egress | None = None
-    run: Run | None = None
+    egress: "Egress | None" = None
+    run: "Run | None" = None
     suppressed: tuple[Suppressed, ...] = ()
 
     @property
