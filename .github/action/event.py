@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-AS_DEFAULT_BRANCH = {"pull_request_target", "workflow_run"}
+AS_DEFAULT_BRANCH = {"issue_comment", "pull_request_target", "workflow_run"}
 """Events that may be about a stranger's pull request and run with the default branch's rights."""
 MAX_EVENT = 50_000_000
 

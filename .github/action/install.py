@@ -9,7 +9,7 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-from workflow import Wrong, output, say, shown, temporary
+from workflow import Wrong, environment, output, say, shown, temporary
 
 RELEASE = re.compile(r"(\d+(?:\.\d+){0,3}(?:(?:a|b|rc)\d+)?(?:\.post\d+)?)@sha256:([0-9a-f]{64})")
 HERE = Path(__file__).parent
@@ -36,7 +36,7 @@ def main() -> int:
     except Wrong as e:
         say("error", str(e), "sandscan: not installed")
         return 2
-    code = digest_of(root) if wanted is None else f"{wanted[0]}-{wanted[1][:16]}"
+    code = digest_of(root) if wanted is None else f"{wanted[0]}-{wanted[1][:16]}-{digest_of(root)}"
     runner = "-".join(os.environ.get(name, "unknown") for name in ("RUNNER_OS", "RUNNER_ARCH"))
     output({"cache-folder": str(folder / "cache"), "cache-prefix": f"sandscan-{runner}-{code}-"})
     return 0
@@ -69,7 +69,7 @@ def digest_of(root: Path) -> str:
         p
         for top in ("rules", "scanner")
         for p in (root / top).rglob("*")
-        if p.suffix in {".py", ".yar", ".yaml", ".json"}
+        if p.suffix in {".py", ".yar", ".yaml", ".json", ".toml"}
     ]
     for file in sorted([*files, root / ".github" / "action" / "requirements.txt"]):
         whole.update(f"{file.relative_to(root)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
@@ -86,7 +86,10 @@ def _pip(folder: Path, *words: str) -> None:
     python = folder / "venv" / "bin" / "python"
     quiet = ("--quiet", "--disable-pip-version-check", "--no-input")
     command: Sequence[str] = (str(python), "-I", "-m", "pip", words[0], *quiet, *words[1:])
-    if subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode:
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+    )
+    if done.returncode:
         reason = (
             "its dependencies are not those of the Action; take the Action of that release"
             if words[0] == "check"

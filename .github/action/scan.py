@@ -13,7 +13,7 @@ from pathlib import Path
 
 import event
 from asked import Asked, Job, asked, command_line, jobs, reports
-from workflow import Wrong, output, say, shown, temporary, unheeded
+from workflow import Wrong, environment, output, say, shown, temporary, unheeded
 
 CLEAN, FINDINGS, USAGE, INCOMPLETE = 0, 1, 2, 3
 TAIL = 4_000
@@ -98,12 +98,11 @@ def _scanned(inputs: Asked, job: Job, folder: Path, work: Path, kept: Path) -> O
     """Runs sandscan on one target. Its report for people goes to the log, where nothing in it is obeyed."""
     files = reports(inputs, job, folder)
     files.update({form: work / files[form].name for form in PRIVATE})
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("INPUT_")}
-    environment |= {"SANDSCAN_CACHE_DIR": str(kept), "COLUMNS": environment.get("COLUMNS", "120")}
+    own = {"COLUMNS": "120", **environment(), "SANDSCAN_CACHE_DIR": str(kept)}
     program = temporary() / "venv" / "bin" / "sandscan"
     with unheeded():
         print(f"sandscan {job.command}: {job.title}", flush=True)
-        code, said = _run((str(program), *command_line(job, files)), environment)
+        code, said = _run((str(program), *command_line(job, files)), own)
     reported = files["json"].is_file() and code in {CLEAN, FINDINGS, INCOMPLETE}
     if not reported:
         # 130, a signal, a fault of ours: nothing is known, which is never clean
@@ -121,9 +120,9 @@ def _scanned(inputs: Asked, job: Job, folder: Path, work: Path, kept: Path) -> O
     )
 
 
-def _run(words: Sequence[str], environment: dict[str, str]) -> tuple[int, bytes]:
+def _run(words: Sequence[str], own: dict[str, str]) -> tuple[int, bytes]:
     """The exit code, and the end of what was said on standard error. Both streams are shown as they come."""
-    with subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(words, env=own, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         said = b""
         while chunk := os.read(process.stderr.fileno(), 65_536):

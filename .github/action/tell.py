@@ -52,7 +52,7 @@ def _not_uploaded(outcomes: Sequence[dict[str, Any]], why_not: str) -> Iterator[
 
 
 def _commands(one: dict[str, Any]) -> list[str]:
-    text = Path(one["commands"]).read_text("utf-8")
+    text = Path(one["commands"]).read_bytes().decode("utf-8", "replace")  # no line but the runner's is one
     return [line for line in text.split("\n") if COMMAND.fullmatch(line)]
 
 
@@ -71,14 +71,14 @@ def _annotate(targets: Sequence[list[str]]) -> None:
 def summary(outcomes: Sequence[dict[str, Any]], why_not: str) -> str:
     """Each target's report in Markdown, in the order of the inputs; a report that no longer fits gives way to a line."""
     parts = []
-    room = SUMMARY - 4_096 - sum(len(_line(one).encode()) for one in outcomes)
+    end = "".join(f"\n{_code(reason)}\n" for reason in list(_not_uploaded(outcomes, why_not))[:5])
+    room = SUMMARY - len(end.encode()) - sum(len(_line(one).encode()) for one in outcomes)
     for one in outcomes:
         whole = Path(one["summary"]).read_text("utf-8") + "\n" if one["reported"] else _failed(one)
         size = len(whole.encode())
         parts.append(whole if size <= room else _line(one))
         room -= size if size <= room else 0
-    parts += [f"\n{_code(reason)}\n" for reason in list(_not_uploaded(outcomes, why_not))[:5]]
-    return "".join(parts)
+    return "".join([*parts, end])
 
 
 def _failed(one: dict[str, Any]) -> str:

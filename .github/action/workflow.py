@@ -31,6 +31,11 @@ def _data(value: str) -> str:
     return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
+def environment() -> dict[str, str]:
+    """The step's own, without the inputs, and without what would let Python take the workspace's files for modules."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("INPUT_", "PYTHON"))}
+
+
 @contextmanager
 def unheeded() -> Iterator[None]:
     """Between its ends the runner obeys no command that it finds in the log: what is printed there quotes images."""

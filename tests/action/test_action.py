@@ -386,9 +386,10 @@ def test_no_word_of_an_image_is_a_command_to_the_runner(runner: Runner):
 def test_a_file_of_the_workspace_is_never_taken_for_a_module(runner: Runner):
     for name in ("json", "venv", "ensurepip", "workflow", "click", "scanner", "sitecustomize", "encodings"):
         (runner.workspace / f"{name}.py").write_text("raise SystemExit('taken from the workspace')\n")
+    runner.environment = {"PYTHONPATH": str(runner.workspace), "PYTHONHOME": str(runner.workspace)}
     ran = runner.run(input="clean.tar")
 
-    assert not ran.failed
+    assert not ran.failed, ran.log
     assert "taken from the workspace" not in ran.log
 
 

@@ -115,6 +115,7 @@ def test_no_text_becomes_an_option_of_its_own(inputs):
         ("pull_request_review", pull_request("stranger/app"), False),
         ("pull_request_target", pull_request("team/app"), False),
         ("workflow_run", {"repository": {"full_name": "team/app"}}, False),
+        ("issue_comment", {"issue": {"pull_request": {}}, "repository": {"full_name": "team/app"}}, False),
         ("push", "no JSON", False),
         ("push", [1], False),
     ],
@@ -129,7 +130,7 @@ def test_only_what_the_token_may_write_is_uploaded(tmp_path: Path, name: str, co
     assert (event.why_not_uploaded("auto", environment) == "") is uploads
     assert event.why_not_uploaded("true", environment) == ""
     assert event.why_not_uploaded("false", environment) != ""
-    assert event.may_keep(environment) is (name not in {"pull_request_target", "workflow_run"})
+    assert event.may_keep(environment) is (name not in {"issue_comment", "pull_request_target", "workflow_run"})
 
 
 def test_without_an_event_nothing_is_uploaded():
@@ -189,10 +190,24 @@ def test_a_summary_that_does_not_fit_gives_way_to_a_line(tmp_path: Path):
     assert "x" * 900_000 in page
 
 
+def test_the_reasons_at_the_end_have_room_too(tmp_path: Path):
+    """Twenty images with names as long as names can be, none of which is uploaded, behind a report that just fits."""
+    wide = "\N{GRINNING FACE}" * 300
+    ones = [outcome(tmp_path, f"{n}", size=1 << 10) | {"title": wide, "code": 3, "sarif": ""} for n in range(20)]
+    for size in range(1_000_000, 1 << 20, 4_000):
+        big = outcome(tmp_path, "big", size=size) | {"title": wide, "code": 3, "sarif": ""}
+        assert len(tell.summary([big, *ones], "").encode()) <= 1 << 20
+
+
+def test_a_carriage_return_begins_no_other_command(tmp_path: Path):
+    found = tell._commands(outcome(tmp_path, "a", lines=("::error title=a::b\r::warning title=c::d",)))
+    assert found == []
+
+
 def test_annotations_are_shared_among_targets_and_nothing_else_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    many = tuple(f"::error file=a,line={n},title=t::m{n}" for n in range(9))
+    many = tuple(f"::error file=a,line={n},title=t::m{n}" for n in range(10))
     strange = ("::add-mask::x", "plain", "::error file=a,line=1,title=t,col=9::x", "::error title=t::x\r::debug::y")
     tell._annotate(
         [
