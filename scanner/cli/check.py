@@ -10,22 +10,27 @@ from scanner.model import Limits
 
 EPILOG = """\b
 What is looked at:
-  Dockerfiles         what an image built from them would contain, stage by stage, COPYs put where they land
-  launch files        Compose projects, Kubernetes manifests, devcontainers and the other formats of egress
-  workflows           what the steps of GitHub's run
-  everything else     scripts, crontabs, units, keys, ssh configurations, programs: as in an image
-  A folder is walked as git sees it: what is committed or could be, and nothing that .gitignore names. Without
-  git, everything but node_modules and virtual environments. A file that is named is looked at in any case.
-  No link is followed, nothing is fetched, nothing is run.
+  Dockerfiles       what an image built from them would contain, stage by
+                    stage, COPYs put where they land
+  launch files      Compose projects, Kubernetes manifests, devcontainers and
+                    the other formats of egress
+  workflows         what the steps of GitHub's run
+  everything else   scripts, crontabs, units, keys, ssh configurations,
+                    programs: as in an image
+A folder is walked as git sees it: what is committed or could be, and nothing
+that .gitignore names. Without git, everything but node_modules and virtual
+environments. A file that is named is looked at in any case. No link is
+followed, nothing is fetched, nothing is run.
 
 \b
 Examples:
   sandscan check
   sandscan check Dockerfile compose.yaml scripts/ --fail-on medium
-  sandscan check . -o sarif=check.sarif -o text --baseline sandscan-baseline.json
+  sandscan check -o sarif=check.sarif -o text --baseline known.json
 
 \b
-Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or nothing to look at, 3 incomplete."""
+Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or
+nothing to look at, 3 incomplete."""
 
 
 @click.command(epilog=EPILOG)

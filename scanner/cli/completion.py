@@ -8,9 +8,9 @@ SCRIPTS = Path(__file__).with_name("completions")
 
 EPILOG = """\b
 Examples:
-  source <(sandscan completion bash)            for this shell; in ~/.bashrc for every one
-  source <(sandscan completion zsh)             in ~/.zshrc, after compinit
-  sandscan completion fish | source             in ~/.config/fish/config.fish"""
+  source <(sandscan completion bash)   here; in ~/.bashrc for every shell
+  source <(sandscan completion zsh)    in ~/.zshrc, after compinit
+  sandscan completion fish | source    in ~/.config/fish/config.fish"""
 
 
 @click.command(epilog=EPILOG)

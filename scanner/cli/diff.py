@@ -13,7 +13,8 @@ from scanner.model import Limits, printable
 
 EPILOG = """\b
 AFTER, what the run left:
-  container:ID           a container of the local engine, running or stopped; BEFORE is its own image if left out
+  container:ID           a container of the local engine, running or stopped;
+                         BEFORE is its own image if left out
   upper:DIR              an overlay's upper directory
   rootfs:DIR|FILE        a tree, or docker export
   anything scan takes    an image, such as one that docker commit made
@@ -31,16 +32,18 @@ Examples:
 \b
 A policy file:
   expect:
-    - path: /work/**                  * and ? stay within a folder, ** does not
-      change: [added, modified]       also metadata, deleted; all if left out
+    - path: /work/**              * and ? stay within a folder, ** does not
+      change: [added, modified]   also metadata, deleted; all if left out
       reason: the task's own folder
-      rules: [drift/*]                what is not reported there; drift/* if left out
-Set-user-id bits, capabilities, accounts, keys, preloading and the rules on images stay unless an entry
-names the rule in full. What is expected stays in the report's list of changes, with the reason.
+      rules: [drift/*]            not reported there; drift/* if left out
+Set-user-id bits, capabilities, accounts, keys, preloading and the rules on
+images stay unless an entry names the rule in full. What is expected stays in
+the report's list of changes, with the reason.
 
 \b
-Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no such target,
-3 incomplete (something could not be read: never taken for clean)."""
+Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no
+such target, 3 incomplete (something could not be read: never taken for
+clean)."""
 
 
 @click.command(epilog=EPILOG)

@@ -16,25 +16,29 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 FILE is any of these, recognised by its content:
-  a Compose file, a devcontainer.json, docker inspect's JSON, Kubernetes manifests, Helm values and
-  task files of evaluation harnesses, policies of hosted sandboxes
-  a folder            a Compose project as docker compose reads it, else every manifest in it
+  a Compose file, a devcontainer.json, docker inspect's JSON, Kubernetes
+  manifests, Helm values and task files of evaluation harnesses, policies of
+  hosted sandboxes
+  a folder            a Compose project as docker compose reads it, else every
+                      manifest in it
   container:NAME      a container of the local engine, as it runs
   -                   standard input
 
 \b
 Examples:
   sandscan egress compose.yaml
-  sandscan egress compose.yaml --image agent=archive:agent.tar -o html=reach.html -o text
+  sandscan egress compose.yaml --image agent=archive:agent.tar
+  sandscan egress compose.yaml -o html=reach.html -o text
   sandscan egress k8s/ --assume cni.enforces=true --keep api.example.com:443
   sandscan egress compose.yaml --explain deny
   sandscan egress compose.yaml --sandbox agent --fix | git apply
   sandscan egress --diff old/compose.yaml compose.yaml
-  sandscan egress --command 'docker run --network none -v /var/run/docker.sock:/s agent'
+  sandscan egress --command 'docker run --network none -v /:/host agent'
 
 \b
-Exit codes: 0 nothing at or above --fail-on, 1 findings (with --diff: something opens; with --fix: the
-patch does not close everything), 2 wrong usage or no such file, 3 incomplete: never taken for closed."""
+Exit codes: 0 nothing at or above --fail-on, 1 findings (with --diff:
+something opens; with --fix: the patch does not close everything), 2 wrong
+usage or no such file, 3 incomplete: never taken for closed."""
 
 
 @click.command(epilog=EPILOG)

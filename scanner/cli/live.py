@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from scanner.model import Report
 
 EPILOG = """\b
-CONTAINER is a name or an id of the local engine, or of the one in DOCKER_HOST (Podman too).
-Nothing is executed in it: processes, programs and sockets are read from this machine's /proc. Root
-sees all of it; whatever could not be seen is named, and the report is then incomplete. Where the
-engine runs on another machine, it tells command lines alone.
+CONTAINER is a name or an id of the local engine, or of the one in DOCKER_HOST
+(Podman too). Nothing is executed in it: processes, programs and sockets are
+read from this machine's /proc. Root sees all of it; whatever could not be
+seen is named, and the report is then incomplete. Where the engine runs on
+another machine, it tells command lines alone.
 
 \b
 Examples:
@@ -34,12 +35,14 @@ Examples:
   sudo sandscan live agent --watch --interval 1 -o jsonl
 
 \b
-With --watch new findings are shown as they come, on standard error, and -o jsonl writes each line when
-it is known. Ctrl-C ends it, with the report on all that was seen; a second one ends it at once.
+With --watch new findings are shown as they come, on standard error, and
+-o jsonl writes each line when it is known. Ctrl-C ends it, with the report on
+all that was seen; a second one ends it at once.
 
 \b
-Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no such container,
-3 incomplete (something could not be seen: never taken for clean)."""
+Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no
+such container, 3 incomplete (something could not be seen: never taken for
+clean)."""
 
 
 @click.command(epilog=EPILOG)

@@ -27,20 +27,21 @@ CLEAN, FINDINGS, USAGE, INCOMPLETE = 0, 1, 2, 3
 
 EPILOG = """\b
 Examples:
-  sandscan scan myimage:latest                  an image of the local engine
+  sandscan scan myimage:latest             an image of the local engine
   sandscan scan archive:app.tar -o sarif=a.sarif -o text
   sandscan scan registry:localhost:5000/app:1 --platform linux/arm64
   sandscan scan rootfs:/mnt/tree --fail-on medium
-  sandscan check .                              a repository: what would it build, launch, run?
-  sandscan egress compose.yaml                  what its sandboxes reach, and what closes it
-  sudo sandscan observe myimage -- pytest       run it where nothing can leave: what does it try?
-  sudo sandscan live mycontainer                what runs in it now, with whom it speaks
-  sandscan diff container:mycontainer           what its run changed
+  sandscan check .                         what a repository would build, run
+  sandscan egress compose.yaml             what it reaches, and what closes it
+  sudo sandscan observe myimage -- pytest  what it tries, shut in
+  sudo sandscan live mycontainer           what runs now, with whom it speaks
+  sandscan diff container:mycontainer      what its run changed
   sandscan explain miner/binary
 
 \b
-Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no such target,
-3 incomplete (something could not be read: never taken for clean), 130 interrupted."""
+Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no
+such target, 3 incomplete (something could not be read: never taken for
+clean), 130 interrupted."""
 
 
 def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:

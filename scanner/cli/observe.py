@@ -25,20 +25,26 @@ _LEAST = 8 << 20
 """Bytes of memory or disk: with less no program starts."""
 
 EPILOG = """\b
-The guest has an address, a resolver and a route, and every address and every port answers it: nothing it sends
-leaves. It runs with Docker's default capabilities less NET_RAW, within the limits, and is removed afterwards,
-whatever ends the observation. A first Ctrl-C while it runs ends the run and gives the report. Needs root and an engine on this machine (Docker; Podman's socket).
+The guest has an address, a resolver and a route, and every address and every
+port answers it: nothing it sends leaves. It runs with Docker's default
+capabilities less NET_RAW, within the limits, and is removed afterwards,
+whatever ends the observation. A first Ctrl-C while it runs ends the run and
+gives the report. Needs root and an engine on this machine (Docker; Podman's
+socket).
 
 \b
 Examples:
   sudo sandscan observe agent:latest
-  sudo sandscan observe agent:latest --seconds 300 --pcap agent.pcap -o text -o json=agent.json -- python main.py
-  sudo sandscan observe agent:latest --launch compose.yaml --sandbox agent -o html=agent.html
-  sudo sandscan observe --clean                 remove what a killed observation left, and the pause image
+  sudo sandscan observe agent:latest --seconds 300 -- python main.py
+  sudo sandscan observe agent:latest --pcap agent.pcap -o json=agent.json
+  sudo sandscan observe agent:latest --launch compose.yaml --sandbox agent
+  sudo sandscan observe --clean      remove what a killed observation left,
+                                     and the pause image
 
 \b
-Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no such image,
-3 incomplete (something could not be seen: never taken for clean), 130 interrupted."""
+Exit codes: 0 nothing at or above --fail-on, 1 findings, 2 wrong usage or no
+such image, 3 incomplete (something could not be seen: never taken for clean),
+130 interrupted."""
 
 
 def _bytes(_: click.Context, __: click.Parameter, value: str) -> int:

@@ -12,12 +12,15 @@ from scanner.model import Limits
 
 EPILOG = """\b
 Targets:
-  docker:NAME[:TAG]             the local engine, or the one DOCKER_HOST names (Podman too)
-  archive:FILE[:NAME|@DIGEST]   docker save, podman save; plain, gzip or zstd; - for standard input
+  docker:NAME[:TAG]             the local engine, or the one DOCKER_HOST names
+                                (Podman too)
+  archive:FILE[:NAME|@DIGEST]   docker save, podman save; plain, gzip or zstd;
+                                - for standard input
   oci:DIR[:TAG|@DIGEST]         an OCI image layout
   registry:HOST/NAME[:TAG]      straight from a registry, without an engine
   rootfs:DIR or rootfs:FILE     a tree, or docker export
-  anything else                 a path is recognised by its content, else an image of the engine
+  anything else                 a path is recognised by its content, else an
+                                image of the engine
 
 \b
 Examples:

@@ -161,6 +161,15 @@ def test_help_shows_examples_and_exit_codes(tmp_path: Path):
     assert run("scan", "--help", cwd=tmp_path).returncode == 0
 
 
+def test_help_fits_a_terminal_of_80_columns(tmp_path: Path):
+    top = run("--help", cwd=tmp_path, COLUMNS="80").stdout
+    commands = re.findall(r"^  (\w+) {2,}", top.partition("Commands:")[2].partition("Examples:")[0], re.MULTILINE)
+    assert {"check", "scan", "observe"} <= set(commands)
+    for words in ((), *((one,) for one in commands)):
+        said = run(*words, "--help", cwd=tmp_path, COLUMNS="80").stdout
+        assert [line for line in said.splitlines() if len(line) > 80] == [], words
+
+
 def test_help_loads_none_of_the_heavy_libraries(tmp_path: Path):
     code = (
         "import sys; sys.argv = ['sandscan', '--help']\n"
