@@ -22,8 +22,11 @@ def explain(rule: str, rules: tuple[str, ...]) -> None:
     traits = {r.rule.id: r for r in ruleset.rules if r.evidence}
     found = known.get(rule) or (traits[rule].rule if rule in traits else None)
     if found is None:
+        within = [one for one in known if one.startswith(f"{rule.rstrip('/*')}/")]
         close = difflib.get_close_matches(rule, [*known, *traits], 1)
         hint = f"did you mean {close[0]}?" if close else "sandscan rules list shows all of them"
+        if within:
+            hint = f"there are {', '.join(within)}"
         raise UsageError(f"there is no rule {rule!r}; {hint}")
     kind = f"evidence of class {traits[rule].evidence}" if rule in traits else f"severity up to {found.severity.value}"
     lines = [f"{found.id}: {found.name} ({kind})", "", found.description, "", found.help]

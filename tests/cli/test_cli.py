@@ -138,6 +138,8 @@ def test_explain_and_list_say_what_rules_mean(tmp_path: Path):
         explained = run("explain", rule, cwd=tmp_path)
         assert explained.returncode == 0
         assert len(explained.stdout.splitlines()) >= 5
+    group = run("explain", "miner/*", cwd=tmp_path)
+    assert (group.returncode, "there are miner/binary, " in group.stderr) == (2, True)
 
 
 def test_our_own_rules_are_sound(tmp_path: Path):
