@@ -30,13 +30,12 @@ from scanner.checking.every import every  # noqa: E402
 from scanner.cli import configured  # noqa: E402
 from scanner.cli.main import command  # noqa: E402
 from scanner.egressing import reach  # noqa: E402
-from scanner.model import Confidence, Finding, LaunchLocation, Report, Rule, Severity  # noqa: E402
+from scanner.model import Confidence, Finding, LaunchLocation, Report, Rule, Severity, never_aside  # noqa: E402
 from scanner.pipeline import Options, scan  # noqa: E402
 from scanner.reports.output import formats  # noqa: E402
 from scanner.ruleset import Ruleset, YaraRule, load  # noqa: E402
 from scanner.runtime.diff import DiffOptions, diff  # noqa: E402
 from scanner.settings.keys import Key, Kind  # noqa: E402
-from scanner.suppression import never  # noqa: E402
 
 SPLIT = "\N{ZERO WIDTH SPACE}"
 WORDS: Mapping[str, str] = {
@@ -331,7 +330,7 @@ def _aside(rule: Rule) -> Iterator[str]:
 def _is_kept(rule: Rule, confidence: Confidence) -> bool:
     """Whether nothing sets a finding of that confidence aside."""
     at = LaunchLocation("example", 1)
-    return never(Finding(rule.id, rule.severity, confidence, "", (at,), (), "0" * 64)) is not None
+    return never_aside(Finding(rule.id, rule.severity, confidence, "", (at,), (), "0" * 64)) is not None
 
 
 def _links(rule: Rule) -> str:

@@ -418,7 +418,7 @@ def folded(findings: Iterable[Finding]) -> list[Finding]:
             best[key] = one
     for rule, file, line in list(best):
         by = best.get((_COVERED.get(rule, ""), file, line))
-        if by is not None and by.severity.rank >= best[rule, file, line].severity.rank:
+        if by is not None and all(a >= b for a, b in zip(_weight(by), _weight(best[rule, file, line]), strict=True)):
             del best[rule, file, line]
     return list(best.values())
 

@@ -1,5 +1,6 @@
 """`--baseline`, `--write-baseline` and the configuration's entries: what a command reads before it works, and does with its report."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,8 +35,9 @@ def known(context: click.Context, file: str) -> "Baseline | None":
     held: Baseline | None = context.meta.get(_KNOWN)
     if held is not None and held.file == name:
         return held
-    try:
-        with Path(file).open("rb") as opened:
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    try:  # a pipe that a repository puts there is not waited for, one that the user names is
+        with os.fdopen(os.open(file, flags | os.O_NONBLOCK if configured else flags), "rb") as opened:
             data = opened.read(BYTES + 1)
     except (OSError, ValueError) as e:
         place = f"{current().options[context.info_name or '']['baseline'].place}: " if configured else ""
@@ -70,9 +72,9 @@ def apart(baseline: str | None) -> Callable[[Report], Report]:
 
 
 def write(report: Report, file: str, baseline: str | None, *, quiet: bool) -> bool:
-    """Write the baseline of a report, as it was before anything was set aside; whether the report may then pass.
+    """Write the baseline of a report, as it was before anything was set aside; whether its findings are accepted.
 
-    Without a baseline before, all findings are in it, and the report passes. With one, it is what is still there of that, and the
+    Without a baseline before, all findings are in it that may be set aside. With one, it is what is still there of that, and the
     report has to pass by itself. An incomplete report writes none: what was not read would not be in it. Raises ReportError.
     """
     from scanner.reports.output import write as write_file

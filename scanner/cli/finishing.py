@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scanner.cli.options import use_color, width
-from scanner.model import Report, Severity
+from scanner.model import Level, Notification, Report, Severity, never_aside
 
 if TYPE_CHECKING:
     from scanner.reports.plugin import Format
@@ -51,10 +51,9 @@ def finish(report: Report, ending: Ending) -> int:
     )
     if not ending.quiet:
         warn(report)
-    passes = False
-    if ending.write_baseline is not None:
-        passes = write(report, ending.write_baseline, ending.baseline, quiet=ending.quiet)
-    return 0 if passes else exit_code(judged, ending.fail_on)
+    if ending.write_baseline is not None and write(report, ending.write_baseline, ending.baseline, quiet=ending.quiet):
+        judged = replace(judged, findings=tuple(f for f in judged.findings if never_aside(f) is not None))
+    return exit_code(judged, ending.fail_on)
 
 
 def exit_code(report: Report, fail_on: str) -> int:
@@ -66,12 +65,18 @@ def exit_code(report: Report, fail_on: str) -> int:
 
 
 def only(report: Report, least: Severity) -> Report:
-    """The report without what is less severe; how many were left out stays in its statistics."""
-    kept = tuple(f for f in report.findings if f.severity.rank >= least.rank)
-    if len(kept) == len(report.findings):
-        return report
+    """The report without what is less severe, but for what nothing sets aside; it says how many were left out."""
+    kept = tuple(f for f in report.findings if f.severity.rank >= least.rank or never_aside(f) is not None)
     left_out = len(report.findings) - len(kept)
-    return replace(report, findings=kept, statistics={**report.statistics, "left_out_by_severity": left_out})
+    if not left_out:
+        return report
+    what = f"{left_out:,} finding{'s' * (left_out != 1)} less severe than {least.value} left out (--severity)"
+    return replace(
+        report,
+        findings=kept,
+        notifications=(*report.notifications, Notification("severity", Level.NOTE, what)),
+        statistics={**report.statistics, "left_out_by_severity": left_out},
+    )
 
 
 def warn(report: Report) -> None:

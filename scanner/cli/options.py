@@ -66,6 +66,8 @@ def _to_be_written(_: click.Context, __: click.Parameter, file: str | None) -> s
     if file is not None:
         from pathlib import Path
 
+        if Path(file).is_dir():
+            raise click.BadParameter(f"{printable(file)} is a folder; name a file in it")
         folder = Path(file).absolute().parent
         if not folder.is_dir():
             raise click.BadParameter(f"the folder does not exist: {printable(str(folder))}")
@@ -109,7 +111,7 @@ _BASELINES = (
         "--write-baseline",
         metavar="FILE",
         callback=_to_be_written,
-        help="Write all findings to FILE, for the next --baseline, and end with 0 or 3. With --baseline: write what is still there "
+        help="Write all findings to FILE, for the next --baseline, and end as if it held already. With --baseline: write what is still there "
         "of it, add nothing, and end as usual.",
     ),
 )

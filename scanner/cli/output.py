@@ -1,8 +1,11 @@
 """Reports out, saved reports in: what `scan` and `convert` share."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import click
 
 from scanner.errors import ReportError, UsageError
 from scanner.model import Report, printable
@@ -27,12 +30,25 @@ def check(outputs: Sequence[str], *, launched: bool = True) -> list[tuple[Format
     if drawn := [one.name for one, _ in wanted if one.draws and not one.draws & there]:
         raise UsageError(f"{drawn[0]} draws what the sandboxes of a launch reach; name one with --launch FILE")
     files = [file.absolute() for _, file in wanted if file is not None]
-    if len(set(files)) < len(files):
+    places = [
+        os.path.realpath(file) for file in files if not file.exists() or file.is_file()
+    ]  # to a device both may go
+    if len(set(places)) < len(places):
         raise UsageError("two reports would be written to the same file")
+    for option in ("baseline", "write_baseline"):
+        named = _given(option)
+        if named is not None and os.path.realpath(named) in places:
+            raise UsageError(f"a report would be written over the baseline {printable(named)}; give it another name")
     for file in files:
         if not file.parent.is_dir():
             raise UsageError(f"the folder of the report does not exist: {printable(str(file.parent))}")
     return wanted
+
+
+def _given(parameter: str) -> str | None:
+    """What the command that runs was told of an option, by the command line or the configuration."""
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.params.get(parameter)
 
 
 def emit(

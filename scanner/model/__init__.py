@@ -50,6 +50,7 @@ from scanner.model.means import Kept, Means, MeansKind
 from scanner.model.report import SCHEMA_VERSION, Report, Tool
 from scanner.model.rule import Confidence, Rule, Severity
 from scanner.model.source import SourceLine, Traced
+from scanner.model.standing import never_aside
 from scanner.model.suppressed import Aside, Ignore, Suppressed
 from scanner.model.text import capital, printable
 
@@ -122,5 +123,6 @@ __all__ = [
     "Verb",
     "capital",
     "fingerprint",
+    "never_aside",
     "printable",
 ]

@@ -5,44 +5,35 @@ import re
 from datetime import date, timedelta
 
 from scanner import globs
-from scanner.model import Confidence, Finding, Location, ProcessLocation, Report
+from scanner.model import Finding, Location, ProcessLocation, Report, capital, never_aside
 
 DAYS = 90
 """How long an entry that is copied from the page holds, from the day of the report."""
 _WORD = re.compile(r"[A-Za-z][\w./-]{0,199}", re.ASCII)
-_SEEN_AT_WORK = frozenset(
-    (
-        "live/tunnel-process",
-        "observed/dns-tunnel",
-        "observed/icmp-tunnel",
-        "observed/reverse-tunnel",
-        "observed/tunnel",
-    )
-)
-_MINERS = frozenset(("live/miner-process", "observed/pool"))
 
 
 def never(finding: Finding) -> str:
-    """Why no entry sets the finding aside, empty where one may: what `scanner.suppression.never` decides, in the page's words."""
-    if finding.rule_id in _SEEN_AT_WORK:
-        return "A tunnel that was seen at work is never set aside."
-    if finding.confidence is Confidence.HIGH and (finding.rule_id.startswith("miner/") or finding.rule_id in _MINERS):
-        return "A confirmed miner is never set aside."
-    return ""
+    """Why no entry sets the finding aside, as a sentence; empty where one may."""
+    why = never_aside(finding)
+    return "" if why is None else f"{capital(why)}."
 
 
 def entry(finding: Finding, report: Report) -> str:
     """One item of `ignore:` in .sandscan.yaml, as YAML: rule, path and image, with the fingerprint as a comment.
 
-    A path that YAML or a glob cannot say (bytes that are no text, control characters, too long) is left out, and the fingerprint
-    takes its place.
+    Where YAML or a glob cannot say one of them (bytes that are no text, control characters, too long), it is left out, and the
+    fingerprint holds, so that the entry is never about more than the whole would be. Empty where that is none (a report of others).
     """
-    image, path = _pattern(report.target.repository), _path(finding.locations[0])
+    rule, path = _pattern(finding.rule_id), _path(finding.locations[0])
+    image = _pattern(report.target.repository)
+    whole = rule is not None and path is not None and (image is not None or not report.target.repository)
     digits = finding.fingerprint if re.fullmatch(r"[0-9a-f]{64}", finding.fingerprint) else None
-    said = (("rule", _pattern(finding.rule_id)), ("path", path), ("image", image))
+    if digits is None and not whole:
+        return ""
+    said = (("rule", rule), ("path", path), ("image", image))
     lines = [f"{key}: {_scalar(value)}" for key, value in said if value is not None]
     if digits is not None:
-        lines.append(f'{"" if path is None else "# "}fingerprint: "{digits}"')
+        lines.append(f'{"# " if whole else ""}fingerprint: "{digits}"')
     lines += ['reason: "TODO"', f"expires: {until(report)}"]
     return "- " + "\n  ".join(lines) + "\n"
 

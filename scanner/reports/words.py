@@ -381,6 +381,8 @@ def incomplete(report: Report) -> str:
 def nothing_found(report: Report) -> str:
     """The sentence, without its full stop, of a report without findings: what was looked for, and in what."""
     what = "Nothing found" if report.complete else "Nothing found in what could be read"
+    if report.statistics.get("left_out_by_severity"):
+        what = what.replace("Nothing found", "Nothing as severe as asked for found")
     if report.suppressed:
         what += ", but for what is set aside"
     files = ", overwritten and deleted files included" if has_image(report) and report.run is None else ""

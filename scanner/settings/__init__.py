@@ -4,7 +4,7 @@ A file that was found, and not named by the user, comes with the repository that
 
 - set findings aside, lower the gate (`fail-on: never`), narrow what is judged (`sandbox`), take facts for granted (`assume`), expect
   changes: that is what it is for. The report says which options hold and counts and names what is set aside; confirmed miners and tunnels
-  at work stay (scanner.suppression.never);
+  at work stay (scanner.model.never_aside);
 - lower a limit: what is then not read makes the scan incomplete, as ever;
 - make a scan slow, within the limits of rules and files.
 

@@ -16,8 +16,8 @@ ENTRIES = 1000
 KEYS = ("rule", "path", "image", "fingerprint", "reason", "expires")
 FINGERPRINT = "[0-9a-f]{16,64}"
 DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_SOMETHING = re.compile(r"[^*?/]")
-"""What a glob has to hold so that it names anything."""
+ANYTHING = r"^(?:[*?/]|\[(?:[!^][\s\S][^\]]*|[^!^][^\]-]*-[^\]]*)\])*(?![\s\S])"
+"""Globs that name nothing: signs for whatever stands there, and sets of whatever is outside of them or lies in a range."""
 
 
 def ignores(node: "Node", scalar: "Callable[[Node], object]") -> tuple[Ignore, ...]:
@@ -58,7 +58,7 @@ def _entry(node: "Node", scalar: "Callable[[Node], object]") -> Ignore:
         raise wrong(node, "an entry ends: expires is missing (the last day on which it holds, such as 2027-06-30)")
     if not any(key in said for key in ("rule", "path", "fingerprint")):
         raise wrong(node, "an entry names a rule, a path or a fingerprint")
-    if "fingerprint" not in said and not any(_SOMETHING.search(said.get(key, "")) for key in ("rule", "path")):
+    if "fingerprint" not in said and all(re.match(ANYTHING, said.get(key, "")) for key in ("rule", "path")):
         raise wrong(node, "an entry that names everything would hide everything; name a rule, a path or a fingerprint")
     place = f"{node.file}:{node.line}"
     return Ignore(said.pop("reason").strip(), _date(expires), place, **said)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from scanner import globs
 from scanner.model import Json
-from scanner.settings.ignoring import DATE, ENTRIES, FINGERPRINT
+from scanner.settings.ignoring import ANYTHING, DATE, ENTRIES, FINGERPRINT
 from scanner.settings.keys import Key, Kind
 
 Schema = dict[str, Json]
@@ -87,7 +87,7 @@ def _one(key: Key) -> Schema:
 
 def _ignores() -> Schema:
     glob: Schema = {"type": "string", "minLength": 1, "maxLength": globs.LONGEST, "pattern": "\\S"}
-    names_something: Schema = {"pattern": "[^*?/]"}
+    names_something: Schema = {"not": {"pattern": ANYTHING}}
     entry: Schema = {
         "type": "object",
         "additionalProperties": False,

@@ -15,10 +15,10 @@ from scanner.model import (
     Report,
     Severity,
     Suppressed,
+    never_aside,
     printable,
 )
 from scanner.suppression.baseline import Baseline
-from scanner.suppression.never import never
 
 FAR = timedelta(days=2 * 366)
 """An entry that lasts longer is followed, and said: nobody will look at it again."""
@@ -63,7 +63,7 @@ def set_aside(report: Report, ignores: Sequence[Ignore], baseline: Baseline | No
             of_rule[finding.rule_id] = [e for e in entries if e.rule is None or e.rule.matches(finding.rule_id)]
         met = _met(of_rule[finding.rule_id], finding)
         named = next((e for e in met if e.holds), None)
-        why = never(finding)
+        why = never_aside(finding)
         if why is not None:
             if named is not None:
                 unfollowed.append((finding, f"the entry at {named.ignore.place}", why))

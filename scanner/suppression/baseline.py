@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scanner.errors import LimitError, ParseError
-from scanner.model import Finding, Json, Report, Severity, printable
-from scanner.suppression.never import never
+from scanner.model import Finding, Json, Report, Severity, never_aside, printable
 
 VERSION = 1
 BYTES = 64 << 20
@@ -54,8 +53,8 @@ class Written:
 
 def made(report: Report, file: str) -> Written:
     """The baseline of all findings of a report that may be set aside; those that the report sets aside already are not among them."""
-    left_out = tuple(finding for finding in report.findings if never(finding) is not None)
-    entries = [_known(finding) for finding in report.findings if never(finding) is None]
+    left_out = tuple(finding for finding in report.findings if never_aside(finding) is not None)
+    entries = [_known(finding) for finding in report.findings if never_aside(finding) is None]
     return Written(_of(report, file, entries), left_out)
 
 
@@ -68,7 +67,7 @@ def pruned(before: Baseline, report: Report, file: str) -> Written:
     entries: list[Known] = []
     new = 0
     for finding in sorted(report.findings, key=lambda f: -f.severity.rank):
-        if never(finding) is not None:
+        if never_aside(finding) is not None:
             continue
         if not left.get(finding.fingerprint):
             new += 1

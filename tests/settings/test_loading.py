@@ -161,6 +161,8 @@ WRONG = [
     ("ignore:\n  - {image: app, reason: x, expires: 2027-01-01}", "names a rule, a path or a fingerprint"),
     ("ignore:\n  - {rule: '*', reason: x, expires: 2027-01-01}", "would hide everything"),
     ("ignore:\n  - {rule: '**/*', path: '**', reason: x, expires: 2027-01-01}", "would hide everything"),
+    ("ignore:\n  - {rule: '[!~]**', reason: x, expires: 2027-01-01}", "would hide everything"),
+    ("ignore:\n  - {rule: '[a-z]*/[!]~]*', path: '[ -z]**', reason: x, expires: 2027-01-01}", "would hide everything"),
     ("ignore:\n  - {rule: 'a[z-a]', reason: x, expires: 2027-01-01}", "'rule': the range z-a is empty"),
     ("ignore:\n  - {fingerprint: abc, reason: x, expires: 2027-01-01}", "first 16 digits"),
     ("ignore:\n  - {rule: a/b, until: 2027-01-01, reason: x}", "2:17: an entry has no key 'until'"),

@@ -122,7 +122,7 @@ TYPED = (
 )
 OPTIONS = st.dictionaries(st.sampled_from((*FREE, *TYPED)), VALUE, max_size=4)
 PARTS = {
-    "rule": st.sampled_from(["ssh/*", "*", "**/*", "?", "a", 3, None, ""]),
+    "rule": st.sampled_from(["ssh/*", "*", "**/*", "?", "[!~]**", "[ms]*", "[*]", "a", 3, None, ""]),
     "path": st.sampled_from(["**", "opt/**", "/", "x", True]),
     "image": st.sampled_from(["app", "*", 3]),
     "fingerprint": st.sampled_from(["ab" * 8, "ab" * 32, "AB" * 8, "ab", "ab" * 33]),

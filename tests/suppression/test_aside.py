@@ -109,6 +109,7 @@ def test_nothing_said_changes_nothing() -> None:
         finding("miner/launch", confidence=Confidence.HIGH),
         finding("live/miner-process", confidence=Confidence.HIGH),
         finding("observed/pool", confidence=Confidence.HIGH),
+        finding("build/miner", confidence=Confidence.HIGH),
         *(
             finding(rule, confidence=confidence)
             for confidence in Confidence
@@ -133,6 +134,7 @@ def test_miners_and_tunnels_at_work_count_whatever_is_said(one: Finding) -> None
     [
         finding("miner/binary", confidence=Confidence.MEDIUM),
         finding("observed/pool", confidence=Confidence.LOW),
+        finding("build/miner", confidence=Confidence.MEDIUM),
         finding("tunnel/reverse-ssh", confidence=Confidence.HIGH),
         finding("observed/connection", confidence=Confidence.HIGH),
     ],

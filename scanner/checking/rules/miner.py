@@ -9,7 +9,7 @@ from scanner.checking.rules.plugin import Check, Hit, Seen, Sign
 from scanner.credentials import mask
 from scanner.detectors.launchers.shell import Command
 from scanner.detectors.mining.families import COMMON_WORDS, PROGRAMS, program_family
-from scanner.detectors.mining.startup import assess
+from scanner.detectors.mining.startup import Startup, assess
 from scanner.detectors.mining.wallets import Purse
 from scanner.model import Confidence, Rule, Severity, printable
 
@@ -26,13 +26,13 @@ RULE = Rule(
 
 
 def judge(seen: Seen) -> Iterator[Hit]:
-    """One hit for a stage: its signs together say how sure it is."""
+    """One hit for a stage: its signs together say how sure it is, or one command that says enough by itself."""
     signs: list[Sign] = []
-    severity = Severity.HIGH
+    started: list[Startup] = []
     purse = Purse()
     for order in seen.orders:
         if not order.command.remote:
-            signs += _of_order(seen, order, purse)
+            signs += _of_order(seen, order, purse, started)
     for copy in seen.stage.copies:
         for source in copy.sources:
             if copy.keyword == "ADD" and is_url(source) and _is_miner(source):
@@ -43,7 +43,8 @@ def judge(seen: Seen) -> Iterator[Hit]:
     kinds = list(dict.fromkeys(sign.kind for sign in signs))
     if not signs or kinds == ["name"]:
         return
-    sure = Confidence.HIGH if len(kinds) > 1 else Confidence.MEDIUM
+    certain = any((verdict := one.verdict()) is not None and verdict[1] is Confidence.HIGH for one in started)
+    sure = Confidence.HIGH if certain or len(kinds) > 1 else Confidence.MEDIUM
     first = next(sign for sign in signs if sign.kind != "name")
     ordered = (first, *(sign for sign in signs if sign is not first))
     said = {
@@ -53,10 +54,11 @@ def judge(seen: Seen) -> Iterator[Hit]:
         "launch": "starts a miner",
     }
     message = f"The build {' and '.join(said[k] for k in kinds if k in said)}: {first.shown}."
-    yield Hit(severity, sure, message, ordered[:10], (seen.stage.name,), {"kinds": kinds})
+    yield Hit(Severity.HIGH, sure, message, ordered[:10], (seen.stage.name,), {"kinds": kinds})
 
 
-def _of_order(seen: Seen, order: Order, purse: Purse) -> Iterator[Sign]:
+def _of_order(seen: Seen, order: Order, purse: Purse, started: list[Startup]) -> Iterator[Sign]:
+    """The signs in a command; one that starts a miner is added to `started`."""
     shown = printable(mask(" ".join(order.command.argv)), 200)
     for url in urls(order.command):
         if _is_miner(url):
@@ -69,6 +71,7 @@ def _of_order(seen: Seen, order: Order, purse: Purse) -> Iterator[Sign]:
             )
     startup = assess(order.command, purse)
     if startup is not None and not startup.fetches and startup.verdict() is not None:
+        started.append(startup)
         kind = "name" if startup.kinds == ("name",) else "launch"
         yield Sign(kind, shown, order.file, seen.line_of(order, order.command.name))
 

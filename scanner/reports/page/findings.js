@@ -221,6 +221,7 @@
   }
 
   function aside(one, i) {
+    if (!one.never && !one.ignore) return null;
     if (one.never) return el("p", { class: "quiet" }, one.never);
     const box = el("textarea", { id: `ignore-${i}`, readonly: "", rows: one.ignore.split("\n").length - 1, spellcheck: "false" });
     box.value = one.ignore;
