@@ -7,9 +7,11 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from threading import Thread
 
@@ -90,14 +92,16 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
             layers.add(one)
             size += one.size
             if one.data is None:
-                if launches.is_candidate(name) or is_dockerfile(name):
-                    what = f"larger than {KEPT >> 20} MiB: not looked at as a launch file or a Dockerfile"
-                    notes.append(Notification("source", Level.NOTE, what, os.fsencode(name)))
+                what = f"larger than {KEPT >> 20} MiB"
+                if is_dockerfile(name):
+                    notes.append(_unread(name, f"{what}: not looked at as a Dockerfile"))
+                elif launches.is_candidate(name):
+                    notes.append(launches.unread(name, what))
                 continue
             is_build = is_dockerfile(name, one.data if one.picked.named else b"")
+            if launches.is_candidate(name) and not _is_utf8(one.data):
+                notes.append(launches.unread(name, "no text in UTF-8", one.data))
             if b"\0" in one.data[:4096] and not is_build:
-                if launches.is_candidate(name):
-                    notes.append(_binary(name))
                 continue
             if kept + one.size > AT_HAND:
                 if is_build or launches.is_candidate(name):
@@ -109,14 +113,18 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
                 building.append(name)
         tree = Tree(tuple(sorted(p.name for p in picked)))
         worker = resources.enter_context(closing(Worker(options.limits)))
-        if building:  # its process starts while launches are judged
+        if building:  # its process starts meanwhile
             starting = Thread(target=_start, args=(worker,))
             starting.start()
             resources.callback(starting.join)
-        launched = launches.judge({n: (where[n], f.data) for n, f in files.items() if launches.is_candidate(n)})
+        # most of the rest waits for the rules to compile and for the worker
+        beside = resources.enter_context(ThreadPoolExecutor(1, "sandscan-launches"))
+        texts = {n: (where[n], f.data) for n, f in files.items() if launches.is_candidate(n)}
+        launching = beside.submit(launches.judge, texts)
         made = [build for name in building if (build := _build(files[name], notes)) is not None]
         found, rules, digest = _judged(layers, made, files, tree, options, worker, notes)
-    findings = [masked.finding(one) for one in (*judging.folded(found), *map(_given, launched.findings))]
+        launched = launching.result()
+    findings = [*map(masked.finding, judging.folded(found)), *map(_given, launched.findings)]
     statistics = {
         "files": len(picked),
         "bytes": size,
@@ -179,11 +187,12 @@ def _judged(
 ) -> tuple[list[Finding], tuple[Rule, ...], str]:
     """What is found but for the launches, the rules looked for, and their digest."""
     names = Names(p for d in detectors() for p in (*d.wants.paths, *d.wants.keeps))
+    wanted = cache(lambda path: names.search(os.fsencode(path)))  # stages copy the same to the same places
     rules, digest = judging.rules(), ""
     found: list[Finding] = []
     for build in made:
         found += judging.built(build, files, tree, worker, notes)
-    images = list(judging.pictured(layers, made, files, tree, lambda path: names.search(os.fsencode(path)), notes))
+    images = list(judging.pictured(layers, made, files, tree, wanted, notes))
     scanning = Options(rules=options.rules, limits=options.limits)
     reports = judging.scanned(images, scanning, worker)
     for number, (one, report) in enumerate(zip(images, reports, strict=True)):
@@ -209,8 +218,12 @@ def _build(file: File, notes: list[Notification]) -> Build | None:
     return builds.read(read, text) if read.stages else None
 
 
-def _binary(name: str) -> Notification:
-    return Notification("source", Level.NOTE, "no text: not looked at as a launch file", os.fsencode(name))
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in data
 
 
 def _unread(name: str, why: str) -> Notification:

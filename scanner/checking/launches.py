@@ -47,6 +47,18 @@ def is_candidate(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and posixpath.basename(name) not in _NEVER
 
 
+def unread(name: str, why: str, data: bytes = b"") -> Notification:
+    """Says that a candidate was not looked at: a warning where it is a launch file by its name, or YAML in UTF-16, which docker and
+    kubectl read (YAML 1.2, 5.2); of all other data that nobody launches a note."""
+    from scanner.launch.compose import NAMES, OVERRIDES
+
+    base = posixpath.basename(name)
+    matters = base in (*NAMES, *OVERRIDES, "devcontainer.json", ".devcontainer.json")
+    matters = matters or (base.lower().endswith((".yaml", ".yml")) and data.startswith((b"\xff\xfe", b"\xfe\xff")))
+    level = Level.WARNING if matters else Level.NOTE
+    return Notification("source", level, f"{why}: not looked at as a launch file", os.fsencode(name))
+
+
 def judge(texts: Mapping[str, tuple[Path, bytes]]) -> Judged:
     """Every launch in the files, by name. One that cannot be read is a notification, and the others are judged all the same."""
     kinds = dict(_kinds(texts))
@@ -82,8 +94,8 @@ def judge(texts: Mapping[str, tuple[Path, bytes]]) -> Judged:
 
 def _kinds(texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[str, str]]:
     """(name, format) of what a format recognises; a repository is full of others."""
+    from scanner.checking.texts import Text
     from scanner.launch.compose import NAMES, OVERRIDES
-    from scanner.launch.plugin import Input
     from scanner.launch.recognise import format_of
 
     for name, (path, data) in texts.items():
@@ -91,7 +103,7 @@ def _kinds(texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[str, str]]
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             continue
-        given = Input(name, text, path)
+        given = Text(name, text, path)
         kind = format_of(given)
         if kind is not None and kind.name != "docker-run" and not _networks_alone(kind.name, given):
             yield name, kind.name

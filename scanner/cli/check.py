@@ -57,12 +57,12 @@ def check(
     PATH is a file or a folder, the current one if none is named.
     """
     del no_progress  # it is over before a bar would be there
+    gc.set_threshold(200_000, 50, 100)  # frozen values hold no cycles; looking for some all the time costs a tenth
     from scanner.checking import CheckOptions
     from scanner.checking import check as run
     from scanner.cli.finishing import Ending, finish
     from scanner.cli.output import check as wanted_of
 
-    gc.set_threshold(200_000, 50, 100)  # frozen values hold no cycles; looking for some all the time costs a tenth
     wanted = wanted_of(outputs, launched=False)
     options = CheckOptions(rules=tuple(Path(r) for r in rules), limits=limits)
     report = run([Path(p) for p in paths or (".",)], options)
