@@ -155,3 +155,24 @@ def test_folders_that_a_walk_leaves_out_are_told(tmp_path: Path) -> None:
     assert note.path is not None
     assert note.path.endswith(b"/venv")
     assert "and 1 more such folders" in note.message
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "incomplete"),
+    [
+        ("Dockerfile", b"FROM a\n" + b"# padding\n" * 110_000 + b"RUN apt-get install autossh\n", True),
+        ("compose.yaml", b"services:\n" + b"# padding\n" * 110_000 + b"  a: {image: x, privileged: true}\n", True),
+        ("compose.yaml", "services:\n  a: {image: x, privileged: true}\n".encode("utf-16"), True),
+        ("k8s/pod.yml", "kind: Pod\napiVersion: v1\n".encode("utf-16"), True),
+        ("docker-compose.yml", b"# \xff\nservices:\n  a: {image: x}\n", True),
+        ("data.json", b"[" + b" " * (1 << 20) + b"]", False),
+        ("data.yaml", b"\x00\x01\x02", False),
+    ],
+    ids=["large build", "large project", "wide project", "wide manifest", "broken project", "large data", "data"],
+)
+def test_nothing_that_builds_or_launches_is_passed_by_in_silence(
+    tmp_path: Path, name: str, data: bytes, incomplete: bool
+) -> None:
+    report = check([written(tmp_path, {".git/HEAD": "", name: data, "x.sh": "true\n"})])
+    assert report.complete != incomplete
+    assert [note.path for note in report.notifications] == [name.encode()]
