@@ -7,9 +7,11 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from threading import Thread
 
@@ -111,14 +113,18 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
                 building.append(name)
         tree = Tree(tuple(sorted(p.name for p in picked)))
         worker = resources.enter_context(closing(Worker(options.limits)))
-        if building:  # its process starts while launches are judged
+        if building:  # its process starts meanwhile
             starting = Thread(target=_start, args=(worker,))
             starting.start()
             resources.callback(starting.join)
-        launched = launches.judge({n: (where[n], f.data) for n, f in files.items() if launches.is_candidate(n)})
+        # most of the rest waits for the rules to compile and for the worker
+        beside = resources.enter_context(ThreadPoolExecutor(1, "sandscan-launches"))
+        texts = {n: (where[n], f.data) for n, f in files.items() if launches.is_candidate(n)}
+        launching = beside.submit(launches.judge, texts)
         made = [build for name in building if (build := _build(files[name], notes)) is not None]
         found, rules, digest = _judged(layers, made, files, tree, options, worker, notes)
-    findings = [masked.finding(one) for one in (*judging.folded(found), *map(_given, launched.findings))]
+        launched = launching.result()
+    findings = [*map(masked.finding, judging.folded(found)), *map(_given, launched.findings)]
     statistics = {
         "files": len(picked),
         "bytes": size,
@@ -181,11 +187,12 @@ def _judged(
 ) -> tuple[list[Finding], tuple[Rule, ...], str]:
     """What is found but for the launches, the rules looked for, and their digest."""
     names = Names(p for d in detectors() for p in (*d.wants.paths, *d.wants.keeps))
+    wanted = cache(lambda path: names.search(os.fsencode(path)))  # stages copy the same to the same places
     rules, digest = judging.rules(), ""
     found: list[Finding] = []
     for build in made:
         found += judging.built(build, files, tree, worker, notes)
-    images = list(judging.pictured(layers, made, files, tree, lambda path: names.search(os.fsencode(path)), notes))
+    images = list(judging.pictured(layers, made, files, tree, wanted, notes))
     scanning = Options(rules=options.rules, limits=options.limits)
     reports = judging.scanned(images, scanning, worker)
     for number, (one, report) in enumerate(zip(images, reports, strict=True)):

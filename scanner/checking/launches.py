@@ -94,8 +94,8 @@ def judge(texts: Mapping[str, tuple[Path, bytes]]) -> Judged:
 
 def _kinds(texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[str, str]]:
     """(name, format) of what a format recognises; a repository is full of others."""
+    from scanner.checking.texts import Text
     from scanner.launch.compose import NAMES, OVERRIDES
-    from scanner.launch.plugin import Input
     from scanner.launch.recognise import format_of
 
     for name, (path, data) in texts.items():
@@ -103,7 +103,7 @@ def _kinds(texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[str, str]]
             text = data.decode("utf-8")
         except UnicodeDecodeError:
             continue
-        given = Input(name, text, path)
+        given = Text(name, text, path)
         kind = format_of(given)
         if kind is not None and kind.name != "docker-run" and not _networks_alone(kind.name, given):
             yield name, kind.name
