@@ -30,6 +30,8 @@ LINES = 4 << 20
 _SECRETS = frozenset({("credentials", "credential"), ("ssh_private_key", "key"), ("tunnel_tool", "config")})
 """Evidence (its detector, its kind) of a file that is there to hold secrets, in forms that only its reader knows."""
 _NAMES = re.compile(b"|".join((rb"(?:^|/)(?:g?shadow|opasswd)-?$", *(path for _, path in credentials.PATHS))))
+_WIDE = re.compile(rb"(?:[\t\n\r -~]\0){8,}")
+"""Text in UTF-16, of either order."""
 _KEY = re.compile(
     rb"-----(?:BEGIN|END) (?!CERTIFICATE|PUBLIC KEY|RSA PUBLIC KEY)|Private-Lines:|b3BlbnNzaC1rZXktdjE|LS0tLS1CRUdJTi"
 )
@@ -165,11 +167,16 @@ def _shown(content: Content, spans: Mapping[int, tuple[int, int]]) -> Iterator[t
         left -= len(data)
         if left < 0:
             return
-        if not _KEY.search(data):
+        if not _KEY.search(data) and not _is_secret(b"\n".join(run[::2] for run in _WIDE.findall(data))):
             clean = masked.octets(data, strings=not content.is_text)
             for place in places:
                 first, last = spans[place]
                 yield place, Context(first, clean[first - start : last - start])
+
+
+def _is_secret(wide: bytes) -> bool:
+    """Whether text that stands in UTF-16 holds a secret; it is not cut out of there, and nothing near it is kept."""
+    return _KEY.search(wide) is not None or masked.octets(wide) != wide
 
 
 def _windows(size: int, spans: Mapping[int, tuple[int, int]]) -> list[tuple[int, int, list[int]]]:

@@ -423,7 +423,7 @@ def _always(name: str) -> bool:
     return name.lower() in ("_auth", "sshpass", "pgpass")
 
 
-_GAP = r"(?:[ \t]+|=|\\*[\"'][ \t]*,[ \t]*(?=\\*[\"']))"
+_GAP = r"(?:(?:[ \t]++|\\\r?\n)++|=|\\*[\"'][ \t]*,[ \t]*(?=\\*[\"']))"
 _FLAG = re.compile(
     rf"(?<![\w-])(--[A-Za-z][\w-]++|-(?:pw|pass\w*|token|secret|auth-?key|auth-?token|api-?key)){_GAP}(?=[^\s])"
 )

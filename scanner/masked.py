@@ -40,13 +40,18 @@ def _after(program: str, option: str) -> str:
     return rf"\b(?:{program})\b[^|;&\n]{{0,300}}?\s(?:{option})[\s=]?"
 
 
-_TOOLS = re.compile(
+_MORE = re.compile(
     r"(?P<before>"
     + "|".join(
         (
             r"\b(?:add-)?authtoken\s+",
             r"--(?:auth|setup-key|proxy-auth|proxy-creds|pre-shared-key)[\s=]",
             r"\bsecret_access_key\s+",
+            r"\b(?:requirepass|masterauth)\s+",
+            r"[\"'](?i:auth)[\"']\s{0,9}:\s{0,9}",
+            r"<(?i:[\w.:-]{0,40}(?:password|passwd|secret|token|api-?key))>\s{0,9}",
+            r"\b(?i:define)\s{0,9}\(\s{0,9}[\"'](?i:\w{0,60}(?:password|passwd|secret|token|_key))[\"']\s{0,9},\s{0,9}",
+            r"(?<![\w$])(?=\$(?:1|2[abxy]|5|6|7|g?y|sha1|argon2\w{1,2})\$)",
             _after(r"frp[cs]", r"-t"),
             _after(r"gs-(?:netcat|sftp|mount|full-pipe)", r"-s"),
             _after(r"ss-(?:local|server|tunnel|redir|nat)|sslocal|ssserver|edge|supernode|tmate|netbird", r"-k"),
@@ -56,25 +61,26 @@ _TOOLS = re.compile(
     )
     + r")(?P<quote>[\"']?)(?P<secret>[^\s\"'@]+)"
 )
-"""Options of tunnel tools whose value is a password, by the manual of each; general names are `mask`'s."""
+"""Options of tunnel tools whose value is a password, by the manual of each; secrets in the forms of some configurations, and
+passwords as crypt(5) writes them. General names are `mask`'s."""
 
 
 def text(value: str) -> str:
-    """The text without secrets; what `mask` does, and the options of tunnel tools."""
-    return _of_tools(mask(value))
+    """The text without secrets; what `mask` does, and what has forms of its own."""
+    return _of_more(mask(value))
 
 
 def words(items: Sequence[str]) -> tuple[str, ...]:
     """The same for words that belong together: a secret may be the one after its option."""
     masked = mask_items(items)
     if any(_BETWEEN in item for item in masked):
-        return tuple(map(_of_tools, masked))
-    joined = tuple(_of_tools(_BETWEEN.join(masked)).split(_BETWEEN))
+        return tuple(map(_of_more, masked))
+    joined = tuple(_of_more(_BETWEEN.join(masked)).split(_BETWEEN))
     return joined if items else ()
 
 
-def _of_tools(value: str) -> str:
-    return _TOOLS.sub(lambda m: m["before"] + m["quote"] + "*" * min(3, len(m["secret"])), value)
+def _of_more(value: str) -> str:
+    return _MORE.sub(lambda m: m["before"] + m["quote"] + "*" * min(3, len(m["secret"])), value)
 
 
 def octets(value: bytes, strings: bool = False) -> bytes:
@@ -105,7 +111,7 @@ def _spans(whole: str) -> Iterator[tuple[int, int]]:
         for at, (begin, end) in enumerate(pairwise(places)):
             if end - begin != 1 or masked[at] != whole[begin]:
                 yield begin, end
-    for found in _TOOLS.finditer(masked):
+    for found in _MORE.finditer(masked):
         yield places[found.start("secret")], places[found.end("secret")]
 
 

@@ -324,3 +324,37 @@ def test_a_scan_tells_what_stands_around_its_evidence():
     assert all(one.context is not None for one in config.evidence if one.line)
     again = scanner.scan(f"archive:{FIXTURE}", cache=False)
     assert again.findings == cold.findings
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "https://user:HIDDEN@h.example/x",
+        "export GITHUB_TOKEN=HIDDEN",
+        '{"auths": {"r.example": {"auth": "HIDDEN"}}}',
+        "root:$6$salt$HIDDEN:19000:0:99999:7:::",
+        "admin:$2y$10$HIDDEN",
+        "<password>HIDDEN</password>",
+        "define('DB_PASSWORD', 'HIDDEN');",
+        "requirepass HIDDEN",
+        "tool --password \\\n  HIDDEN",
+        "machine h\n login me\n password HIDDEN",
+        'API_KEY="first\nHIDDEN"',
+        "PrivateKey = HIDDEN=",
+    ],
+)
+def test_no_secret_stands_around_whatever_its_form_and_its_coding(secret: str, coding: str) -> None:
+    hidden = "hunter2" * 4
+    text = secret.replace("HIDDEN", hidden) + "\nneedle\n"
+    data = text.encode(coding)
+    at = data.find("needle".encode("utf-16-le" if coding == "utf-16" else coding))
+    around = kept(data, offset=at, excerpt="needle")
+    assert around is None or b"hunter2" not in around.data.replace(b"\0", b"")
+
+
+def test_wide_text_without_secrets_keeps_what_stands_around() -> None:
+    data = "one\r\nneedle\r\nthree\r\n".encode("utf-16")
+    around = kept(data, offset=data.find(b"n\0e\0e\0d"), excerpt="needle")
+    assert around is not None
+    assert around.data == data
