@@ -229,18 +229,15 @@ def _severities(rule: Rule, note: Mapping[str, Any]) -> str:
     least, most = _bounds(rule, note)
     if least is most:
         return str(note["weighs"])
-    usual = f", **{rule.severity}** as a rule" if most is not rule.severity else ""
-    return f"From **{least}** to **{most}**{usual}. {note['weighs']}"
+    return f"From **{least}** to **{most}**. {note['weighs']}"
 
 
 def _bounds(rule: Rule, note: Mapping[str, Any]) -> tuple[Severity, Severity]:
-    """The lowest and the highest severity. Raises ValueError where the rule's own does not lie between them."""
-    least, most = Severity(note["least"]), Severity(note.get("most", rule.severity.value))
-    if not least.rank <= rule.severity.rank <= most.rank:
-        raise ValueError(
-            f"docs/rules.toml: {rule.id}: {rule.severity}, the rule's own, is not within {least} to {most}"
-        )
-    return least, most
+    """The lowest and the highest severity, which is the rule's own. Raises ValueError where they stand the wrong way round."""
+    least = Severity(note["least"])
+    if least.rank > rule.severity.rank:
+        raise ValueError(f"docs/rules.toml: {rule.id}: {rule.severity}, the rule's own, is less than {least}")
+    return least, rule.severity
 
 
 def _traits(rule: Rule, traits: Sequence[YaraRule]) -> Iterator[str]:
