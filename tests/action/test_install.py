@@ -1,20 +1,19 @@
 """What the Action installs: its own commit and the lock's dependencies, by their hashes, and nothing that nobody hashed."""
 
 import hashlib
-import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.action.composite import ROOT, Runner, modules
+from tests.action.composite import COMPOSE, REPLAY, ROOT, Runner, modules
 
 export, install, workflow = modules("export", "install", "workflow")
 HERE = ROOT / ".github" / "action"
-SANDSCAN = Path(sys.executable).parent / "sandscan"
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ; [^\\]+)? \\$", re.MULTILINE)
 
 
@@ -108,51 +107,43 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> None:
 def repository(folder: Path) -> Path:
     workspace = folder / "work" / "app"
     workspace.mkdir(parents=True)
-    (workspace / "replay.tar").symlink_to(ROOT / "fixtures" / "rome-replay.tar")
+    (workspace / "replay.tar").symlink_to(REPLAY)
+    (workspace / "compose.yaml").write_bytes(COMPOSE.read_bytes())
     # what a pull request may bring along, in the folder where every step begins
-    (workspace / "pip.py").write_text("raise SystemExit('taken from the workspace')\n")
+    for name in ("pip", "hatchling", "json"):
+        (workspace / f"{name}.py").write_text("raise SystemExit('taken from the workspace')\n")
     return workspace
 
 
-def test_the_installed_action_finds_what_the_terminal_finds(index: None, tmp_path: Path):
-    runner = Runner(repository(tmp_path), tmp_path / "temp")
-    ran = runner.run(input="replay.tar")
-    file = tmp_path / "terminal.sarif"
-    subprocess.run(
-        (SANDSCAN, "scan", "archive:replay.tar", f"-osarif={file}"),
-        cwd=runner.workspace,
-        env={**os.environ, "SANDSCAN_CACHE_DIR": str(tmp_path / "cache")},
-        check=False,
-    )
+def test_the_installed_action_finds_what_the_terminal_finds(index: None, terminal: dict[str, Any], tmp_path: Path):
+    workspace = repository(tmp_path)
+    runner = Runner(workspace, tmp_path / "temp", environment={"PYTHONPATH": str(workspace)})
+    ran = runner.run(input="replay.tar", launch="compose.yaml")
 
-    assert ran.outcomes["install"] == "success", ran.log
+    assert ran.outcomes["python"] == ran.outcomes["install"] == "success", ran.log
     assert ran.answers["exit-code"] == "1", ran.log
     [log] = ran.sarif()
-    terminal = json.loads(file.read_bytes())
-    assert log["runs"][0]["results"] == terminal["runs"][0]["results"]
+    assert log["runs"][0]["results"] == terminal["sarif"]["runs"][0]["results"]
     assert len(log["runs"][0]["results"]) > 10
     installed = runner.temporary / "sandscan" / "venv" / "lib"
     assert list(installed.rglob("site-packages/scanner/cli/main.py")), "installed, not linked to"
     assert not list(installed.rglob("pytest"))
 
-    released(runner, tmp_path)
+    released(runner.temporary / "sandscan", tmp_path)
 
 
-def released(runner: Runner, folder: Path) -> None:
-    """A wheel that an index offers is installed if it has the hash, and only then."""
-    python = runner.temporary / "sandscan" / "venv" / "bin" / "python"
+def released(folder: Path, elsewhere: Path) -> None:
+    """A wheel that an index offers is installed if it has the hash, and only then. `folder` is where the Action has installed itself."""
+    python, program = (folder / "venv" / "bin" / name for name in ("python", "sandscan"))
     words = ("-I", "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", str(ROOT))
-    subprocess.run((python, *words, f"--wheel-dir={folder / 'index'}"), check=True)
-    [wheel] = (folder / "index").glob("sandscan-*.whl")
+    subprocess.run((python, *words, f"--wheel-dir={elsewhere / 'index'}"), check=True)
+    [wheel] = (elsewhere / "index").glob("sandscan-*.whl")
     version, digest = wheel.name.split("-")[1], hashlib.sha256(wheel.read_bytes()).hexdigest()
-    bad = Runner(runner.workspace, folder / "bad", environment={"PIP_FIND_LINKS": str(folder / "index")})
-    ran = bad.run(input="replay.tar", version=f"{version}@sha256:{'0' * 64}")
-    assert ran.failed
-    assert ran.answers["exit-code"] == "3"
-    assert not (bad.temporary / "sandscan" / "venv" / "bin" / "sandscan").exists()
-
-    named = install.pinned(bad.temporary / "sandscan", version, digest)
+    subprocess.run((python, "-I", "-m", "pip", "uninstall", "--quiet", "--yes", "sandscan"), check=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIP_FIND_LINKS", str(folder / "index"))
-        install.hashed(bad.temporary / "sandscan", "--requirement", str(named))
-    assert (bad.temporary / "sandscan" / "venv" / "bin" / "sandscan").exists()
+        patch.setenv("PIP_FIND_LINKS", str(elsewhere / "index"))
+        with pytest.raises(workflow.Wrong, match="pip install failed"):
+            install.hashed(folder, "--requirement", str(install.pinned(folder, version, "0" * 64)))
+        assert not program.exists()
+        install.hashed(folder, "--requirement", str(install.pinned(folder, version, digest)))
+    assert program.exists()
