@@ -137,7 +137,10 @@ def read_yaml(text: str, file: str) -> Iterator[Node]:
     except yaml.MarkedYAMLError as e:
         mark = e.problem_mark or e.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        raise ParseError(f"{file}:{line}:{column}: no YAML: {printable(str(e.problem or e.context or e))}") from e
+        what = printable(str(e.problem or e.context or e))
+        if "".join(text.split("\n")[line - 1 : line])[column - 1 : column] == "\t":
+            what = "a tab stands where YAML takes spaces alone"
+        raise ParseError(f"{file}:{line}:{column}: no YAML: {what}") from e
     except yaml.YAMLError as e:
         raise ParseError(f"{file}:1:1: no YAML: {printable(str(e))}") from e
 

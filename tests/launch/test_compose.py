@@ -228,6 +228,7 @@ def test_an_external_network_is_made_elsewhere(said: str, name: str) -> None:
         ),
         ("services:\n  a: {extends: nobody}\n", "compose.yaml:2:16: there is no service nobody to extend"),
         ("services: {a: {image: x}\n", "compose.yaml:2:1: no YAML: did not find expected ',' or '}'"),
+        ("services:\n\ta: {image: x}\n", "compose.yaml:2:1: no YAML: a tab stands where YAML takes spaces alone"),
         ("web:\n  image: x\ndb:\n  image: y\n", None),
     ],
 )  # fmt: skip
