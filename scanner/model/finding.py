@@ -35,7 +35,7 @@ class ConfigLocation:
 
     @property
     def display(self) -> bytes:
-        return self.field.encode()
+        return _encoded(self.field)
 
 
 def _encoded(text: str) -> bytes:

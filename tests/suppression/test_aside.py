@@ -236,3 +236,8 @@ def test_no_finding_is_lost_and_no_miner_or_tunnel_leaves(
         assert (one.finding.rule_id, one.finding.confidence) != ("miner/b", Confidence.HIGH)
     again = set_aside(given, [], made(given, "b").baseline, TODAY)
     assert {f.rule_id for f in again.findings} <= {"observed/tunnel", "miner/b"}
+
+
+def test_a_field_that_is_no_text_has_a_place_too() -> None:
+    one = finding("ssh/private-key", ConfigLocation("Labels[\ud800]"))
+    assert aside(report(one), ignore(path="opt/**"))[:2] == ([one], [])
