@@ -35,9 +35,9 @@ MOST_ALIKE = 200
 """Files with the same bytes that are told apart."""
 MOST_TRIED = 8 << 20
 """Bytes of Dockerfiles that are tried where none is named."""
-SURE_ENDING = 2
-"""Parts that two paths have in common at their ends where a file is known by its place: its name alone says little. One more where
-several files have the bytes."""
+SURE_ENDING = 3
+"""Parts that two paths have in common at their ends where a file is known by its place alone: every account has a
+`.ssh/authorized_keys`. A whole path in the image is as good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,10 +331,11 @@ class _Tracing:
             if origin is not None and (origin.certain or expected is not None):
                 return None
             most = max(_ending(path, place.path) for path in alike)
-            if origin is not None and most < SURE_ENDING:
+            sure = min(SURE_ENDING, place.path.count(b"/") + 1)
+            if origin is not None and most < sure:
                 return None
             best = [path for path in alike if _ending(path, place.path) == most]
-            certain = most >= SURE_ENDING + (len(alike) > 1)
+            certain = most >= sure
         elif len(best) > 1:
             most = max(_ending(path, place.path) for path in best)
             best = [path for path in best if _ending(path, place.path) == most]

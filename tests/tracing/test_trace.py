@@ -67,11 +67,16 @@ def test_a_finding_names_the_digest_of_its_file(tmp_path: Path) -> None:
 
 def test_a_file_with_the_same_bytes_at_such_a_place_is_named_with_the_findings_line(tmp_path: Path, repo: Path) -> None:
     text = f"# one\n\n{key('one')}\n"
-    write(repo, {"deploy/.ssh/authorized_keys": text, "other": text + "\n"})
+    write(repo, {"deploy/one/.ssh/authorized_keys": text, "other": text + "\n"})
     target = saved(tmp_path, BASE, Step("COPY . /srv # buildkit", (planted("one", text),)))
     report = scan(target, repo=repo, cache=False)
     assert at(report, keys("one")).source == SourceLine(
-        "deploy/.ssh/authorized_keys", 3, 3, Traced.CONTENT, True, "the file has the same bytes as the one in the image"
+        "deploy/one/.ssh/authorized_keys",
+        3,
+        3,
+        Traced.CONTENT,
+        True,
+        "the file has the same bytes as the one in the image",
     )
     assert notes(report) == []
 
@@ -88,12 +93,13 @@ def test_of_equal_files_the_one_that_ends_alike_is_named_and_else_a_doubt(tmp_pa
     assert (two.file, two.certain) == (f"a/{keys('one')}", False), "as much as .ssh/authorized_keys has every one"
 
 
-def test_a_file_that_is_only_called_alike_is_a_doubt(tmp_path: Path, repo: Path) -> None:
-    write(repo, {"tests/data/authorized_keys": f"{key('one')}\n"})
+@pytest.mark.parametrize("name", ["tests/data/authorized_keys", "tests/.ssh/authorized_keys", "k"])
+def test_a_file_that_is_only_called_alike_is_a_doubt(tmp_path: Path, repo: Path, name: str) -> None:
+    write(repo, {name: f"{key('one')}\n"})
     target = saved(tmp_path, BASE, Step("RUN plant", (planted("one"),)))
     source = at(scan(target, repo=repo, cache=False), keys("one")).source
     assert source is not None
-    assert (source.file, source.certain) == ("tests/data/authorized_keys", False)
+    assert (source.file, source.certain) == (name, False)
 
 
 @pytest.mark.parametrize(
