@@ -87,7 +87,7 @@ outputs = click.option(
     "outputs",
     multiple=True,
     metavar="FORMAT[=FILE]",
-    help="text, html, json, jsonl, sarif, markdown; of a launch also svg, dot, graphml, mermaid: to a file or standard output. "
+    help="text, html, json, jsonl, sarif, markdown, github; of a launch also svg, dot, graphml, mermaid: to a file or standard output. "
     "Repeatable.  [default: text]",
 )
 user_rules = click.option(
