@@ -33,7 +33,7 @@ class Repository:
 
     root: Path
     problems: list[str] = field(default_factory=list)
-    _digests: dict[str, str | None] = field(default_factory=dict)
+    _digests: dict[int, dict[str, tuple[str, ...]]] = field(default_factory=dict)
     _hashed: int = 0
 
     @cached_property
@@ -76,23 +76,27 @@ class Repository:
                 self._say(f"{printable(folder) or 'the folder'} cannot be read: {e.strerror or e}")
 
     def same(self, sha256: str, size: int) -> tuple[str, ...]:
-        """The files with these bytes, by path; only files of that size are read."""
-        return tuple(path for path in self._by_size.get(size, ()) if self._digest(path, size) == sha256)
+        """The files with these bytes, by path; only files of that size are read, and those once."""
+        if size not in self._digests:
+            made: dict[str, list[str]] = {}
+            for path in self._by_size.get(size, ()):
+                if (digest := self._digest(path, size)) is not None:
+                    made.setdefault(digest, []).append(path)
+            self._digests[size] = {digest: tuple(paths) for digest, paths in made.items()}
+        return self._digests[size].get(sha256, ())
 
     def _digest(self, path: str, size: int) -> str | None:
-        if path not in self._digests:
-            self._digests[path] = None
-            if self._hashed + size > MOST_HASHED:
-                self._say(f"more than {MOST_HASHED >> 20} MiB to compare: not every file was compared")
-                return None
-            self._hashed += size
-            try:
-                with self._open(path) as file:
-                    found = _hashed(file, size)
-                    self._digests[path] = None if file.read(1) else found
-            except OSError as e:
-                self._say(f"{printable(path)} cannot be read: {e.strerror or e}")
-        return self._digests[path]
+        if self._hashed + size > MOST_HASHED:
+            self._say(f"more than {MOST_HASHED >> 20} MiB to compare: not every file was compared")
+            return None
+        self._hashed += size
+        try:
+            with self._open(path) as file:
+                found = _hashed(file, size)
+                return None if file.read(1) else found
+        except OSError as e:
+            self._say(f"{printable(path)} cannot be read: {e.strerror or e}")
+            return None
 
     def _say(self, problem: str) -> None:
         if problem not in self.problems and len(self.problems) <= MOST_PROBLEMS:
