@@ -224,7 +224,7 @@ class _Tracing:
         for problem in self.repository.problems:
             self.say(problem)
         if self.effort.spent:
-            self.say("the Dockerfile and the history are too large to be compared to the end: some lines are not known")
+            self.say("there is more to compare than is compared for one report: some lines are not known")
         notes = (*self.report.notifications, *self.notes)
         return replace(self.report, findings=findings, notifications=notes)
 
