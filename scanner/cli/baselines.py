@@ -16,6 +16,8 @@ from scanner.model import Level, Notification, Report, printable
 if TYPE_CHECKING:
     from scanner.suppression import Baseline, Written
 
+CONFIGURATION = "configuration"
+"""The stage of notifications that say what the configuration decides."""
 _KNOWN = "scanner.cli.baselines.known"
 _JUDGES_NOTHING = ("clean", "diff", "fix", "list_assumptions")
 
@@ -61,7 +63,7 @@ def apart(baseline: str | None) -> Callable[[Report], Report]:
     said = list(settings.notes)
     if options:
         said.append(f"options of {settings.file} hold: {', '.join(map(words, options))}")
-    notes = tuple(Notification("configuration", Level.NOTE, one) for one in said)
+    notes = tuple(Notification(CONFIGURATION, Level.NOTE, one) for one in said)
 
     def settle(report: Report) -> Report:
         today = datetime.now(UTC).date()

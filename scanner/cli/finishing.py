@@ -50,10 +50,21 @@ def finish(report: Report, ending: Ending) -> int:
         explain=ending.explain,
     )
     if not ending.quiet:
+        if all(file is not None for _, file in ending.wanted):
+            _tell_options(judged)
         warn(report)
     if ending.write_baseline is not None and write(report, ending.write_baseline, ending.baseline, quiet=ending.quiet):
         judged = replace(judged, findings=tuple(f for f in judged.findings if never_aside(f) is not None))
     return exit_code(judged, ending.fail_on)
+
+
+def _tell_options(report: Report) -> None:
+    """What the configuration decides, on standard error where no report is in sight: it may say that nothing fails."""
+    from scanner.cli.baselines import CONFIGURATION
+
+    for note in report.notifications:
+        if note.stage == CONFIGURATION:
+            click.echo(f"sandscan: {note.message}", err=True)
 
 
 def exit_code(report: Report, fail_on: str) -> int:

@@ -109,9 +109,10 @@ def test_it_is_found_from_below_and_its_paths_begin_where_it_lies(project: Path)
     below.mkdir(parents=True)
     (below / "compose.yaml").write_text(COMPOSE)
     done = run("egress", "compose.yaml", cwd=below)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     report = json.loads((project / "out/report.json").read_text())
-    assert notes(report)[-1] == "options of ../../.sandscan.yaml hold: fail-on=never, output=json=../../out/report.json"
+    said = "options of ../../.sandscan.yaml hold: fail-on=never, output=json=../../out/report.json"
+    assert notes(report)[-1] == said
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"sandscan: {said}\n")
 
 
 def test_the_projects_table_holds_where_nothing_else_does_and_the_report_says_which(project: Path) -> None:
@@ -345,3 +346,13 @@ def test_a_watch_tells_nothing_of_what_is_set_aside(engine: Engine, guest: Any, 
     assert [s["finding"]["rule_id"] for s in report["suppressed"]] == ["live/deleted-executable"]
     assert "live/deleted-executable" not in errors.read_text()
     assert not [line for line in map(json.loads, lines.read_text().splitlines()) if line["type"] == "finding"]
+
+
+def test_a_file_that_lets_everything_pass_does_not_do_so_unseen(project: Path) -> None:
+    (project / ".sandscan.yaml").write_text("fail-on: never\noutput: [json=out.json]\n")
+    (project / "Dockerfile").write_text("FROM a\nRUN apt-get install autossh\n")
+    done = run("check", "Dockerfile", cwd=project)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "options of .sandscan.yaml hold: " in done.stderr
+    assert "fail-on=never" in done.stderr
+    assert "hold" not in run("check", "Dockerfile", "-o", "text", cwd=project).stderr  # it stands in the report
