@@ -76,8 +76,8 @@ def apart(baseline: str | None) -> Callable[[Report], Report]:
 def write(report: Report, file: str, baseline: str | None, *, quiet: bool) -> bool:
     """Write the baseline of a report, as it was before anything was set aside; whether its findings are accepted.
 
-    Without a baseline before, all findings are in it that may be set aside. With one, it is what is still there of that, and the
-    report has to pass by itself. An incomplete report writes none: what was not read would not be in it. Raises ReportError.
+    Without a baseline before, all findings are in it that may be set aside, beside what the file there knows of other targets. With
+    one, it is what is still there of that, and the report has to pass by itself. An incomplete report writes none: what was not read would not be in it. Raises ReportError.
     """
     from scanner.reports.output import write as write_file
     from scanner.suppression import made, pruned, render, set_aside
@@ -93,21 +93,37 @@ def write(report: Report, file: str, baseline: str | None, *, quiet: bool) -> bo
     rest = set_aside(report, current().ignores, None, datetime.now(UTC).date())
     context = click.get_current_context(silent=True)
     before = known(context, baseline) if baseline is not None and context is not None else None
-    done = made(rest, name) if before is None else pruned(before, rest, name)
+    done = made(rest, name, _there(Path(file), name)) if before is None else pruned(before, rest, name)
     write_file(render(done.baseline), Path(file))
     for one in _told(done, before, len(rest.suppressed) - len(report.suppressed), name):
         tell(one)
     return before is None
 
 
+def _there(file: Path, name: str) -> "Baseline | None":
+    """The baseline that lies where one is to be written; None for an empty place. Raises UsageError for any other file."""
+    from scanner.suppression import read
+    from scanner.suppression.baseline import BYTES
+
+    if not file.is_file():
+        return None
+    try:
+        with file.open("rb") as opened:
+            return read(opened.read(BYTES + 1), name)
+    except (OSError, ScannerError) as e:
+        raise UsageError(f"{name} is there and no baseline that could be written anew; remove it first: {e}") from e
+
+
 def _told(done: "Written", before: "Baseline | None", ignored: int, name: str) -> list[str]:
-    held = len(done.baseline.entries)
+    held = len(done.baseline.entries) - done.others
     if before is None:
         said = [f"{held} finding{'s' * (held != 1)} written to the baseline {name}"]
     else:
-        said = [f"{held} of {len(before.entries)} findings of {before.file} are still there, {done.gone} gone: {name}"]
+        said = [f"{held} of {held + done.gone} findings of {before.file} are still there, {done.gone} gone: {name}"]
         if done.new:
             said.append(f"{done.new} that the baseline does not know {'were' if done.new > 1 else 'was'} not added")
+    if done.others:
+        said.append(f"{done.others} of other targets in {name} stay as they are")
     if ignored:
         said.append(f"{ignored} that the configuration ignores {'are' if ignored > 1 else 'is'} not in it")
     if done.left_out:

@@ -1,10 +1,12 @@
 """`sandscan config`: what the configuration says, and where each of it stands."""
 
+import difflib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
+from scanner import globs
 from scanner.model import printable
 
 if TYPE_CHECKING:
@@ -36,8 +38,21 @@ def config(context: click.Context) -> None:
         click.echo(line)
     if settings.ignores:
         click.echo("\nignore")
+        known = _rules()
         for entry in settings.ignores:
             click.echo(_entry(entry))
+            if entry.rule is not None and not any(map(globs.of(entry.rule).matches, known)):
+                close = difflib.get_close_matches(entry.rule, known, 1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                click.echo(f"    no rule of ours is called {printable(entry.rule, 80)}{hint}")
+
+
+def _rules() -> list[str]:
+    """The ids of all rules; those of rules that a user brings are not among them."""
+    from scanner.checking.every import every
+    from scanner.ruleset import load
+
+    return [rule.id for rule in every(load(()))]
 
 
 def _options(settings: "Settings") -> list[str]:

@@ -83,7 +83,7 @@ def set_aside(report: Report, ignores: Sequence[Ignore], baseline: Baseline | No
         *_unfollowed(unfollowed),
         *(_expired(e) for e in entries if not e.holds),
         *(_far(e) for e in entries if e.holds and e.ignore.expires - today > FAR),
-        *_idle([e for e in entries if e.holds and not e.met]),
+        *_idle([e for e in entries if e.holds and not e.met and _was_looked_for(e, report)]),
         *book.notes(),
     ]
     if not aside and not notes:
@@ -197,6 +197,12 @@ def _expired(entry: _Entry) -> Notification:
 def _far(entry: _Entry) -> Notification:
     ignore = entry.ignore
     return _note(f"the entry at {ignore.place} holds until {ignore.expires.isoformat()}, which is more than two years")
+
+
+def _was_looked_for(entry: _Entry, report: Report) -> bool:
+    """Whether the report could have had a finding that the entry names: a scan knows nothing of rules on launches. An entry whose
+    rule is none at all, a slip of the pen, is told by `sandscan config`."""
+    return entry.rule is None or any(entry.rule.matches(rule.id) for rule in report.rules)
 
 
 def _idle(entries: Sequence[_Entry]) -> Iterable[Notification]:

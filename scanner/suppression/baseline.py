@@ -1,7 +1,7 @@
 """The baseline: the findings that were there when somebody decided to live with them, by fingerprint.
 
-A JSON file with the same bytes for the same findings, one finding to a line, so that a change of it can be reviewed. Fingerprints hold
-the repository of the image already, and several images may share one file.
+A JSON file with the same bytes for the same findings, one finding to a line, so that a change of it can be reviewed. Several targets
+may share one file: each entry says what it was found in, and writing one target's findings leaves the others' alone.
 """
 
 import json
@@ -20,50 +20,60 @@ _ORDER = {severity.value: -severity.rank for severity in Severity}
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One finding of the baseline. `fingerprint` and `severity` decide; `rule`, `path` and `message` are for whoever reads the file."""
+    """One finding of the baseline. `fingerprint` and `severity` decide; `rule`, `path` and `message` are for whoever reads the file.
+    `repository` is what it was found in, by `Target.repository`: who writes that one's findings anew replaces these."""
 
     fingerprint: str
     severity: Severity
     rule: str
     path: str
     message: str
+    repository: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What a file knows. `file` is its name for people; `tool`, `ruleset` and `repository` say what it was made of."""
+    """What a file knows. `file` is its name for people; `tool` and `ruleset` say what wrote it last."""
 
     file: str
     entries: tuple[Known, ...]
     tool: str = ""
     ruleset: str = ""
-    repository: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """A baseline to be written; `left_out` are findings of the report that it does not hold, because nothing sets them aside,
-    `gone` and `new` how many entries of the one before are no longer found, and how many findings it does not know."""
+    `gone` and `new` how many entries of the one before are no longer found, and how many findings it does not know. `others` of its
+    entries are other targets'."""
 
     baseline: Baseline
     left_out: tuple[Finding, ...] = ()
     gone: int = 0
     new: int = 0
+    others: int = 0
 
 
-def made(report: Report, file: str) -> Written:
-    """The baseline of all findings of a report that may be set aside; those that the report sets aside already are not among them."""
+def made(report: Report, file: str, before: Baseline | None = None) -> Written:
+    """The baseline of all findings of a report that may be set aside; those that the report sets aside already are not among them.
+    What `before` knows of other targets stays."""
     left_out = tuple(finding for finding in report.findings if never_aside(finding) is not None)
-    entries = [_known(finding) for finding in report.findings if never_aside(finding) is None]
-    return Written(_of(report, file, entries), left_out)
+    repository = _repository(report)
+    entries = [_known(finding, repository) for finding in report.findings if never_aside(finding) is None]
+    others = _of_others(before, repository)
+    return Written(_of(report, file, [*entries, *others]), left_out, others=len(others))
 
 
 def pruned(before: Baseline, report: Report, file: str) -> Written:
     """The baseline without what a report no longer has, for one that knows what it has: a finding that `before` does not know is not
-    added, and one that has become milder is known as that. `report` is what was found, before anything was set aside."""
+    added, and one that has become milder is known as that; what it knows of other targets stays. `report` is what was found, before
+    anything was set aside."""
+    repository = _repository(report)
     left: dict[str, list[Severity]] = {}
     for known in before.entries:
-        left.setdefault(known.fingerprint, []).append(known.severity)
+        if known.repository == repository:
+            left.setdefault(known.fingerprint, []).append(known.severity)
+    others = _of_others(before, repository)
     entries: list[Known] = []
     new = 0
     for finding in sorted(report.findings, key=lambda f: -f.severity.rank):
@@ -75,37 +85,45 @@ def pruned(before: Baseline, report: Report, file: str) -> Written:
         then = max(left[finding.fingerprint], key=lambda s: s.rank)
         left[finding.fingerprint].remove(then)
         milder = min(then, finding.severity, key=lambda s: s.rank)
-        entries.append(Known(finding.fingerprint, milder, *_words(finding)))
-    return Written(_of(report, file, entries), gone=sum(map(len, left.values())), new=new)
+        entries.append(Known(finding.fingerprint, milder, *_words(finding), repository))
+    gone = sum(map(len, left.values()))
+    return Written(_of(report, file, [*entries, *others]), gone=gone, new=new, others=len(others))
 
 
 def _of(report: Report, file: str, entries: Iterable[Known]) -> Baseline:
     tool = f"{report.tool.name} {report.tool.version}"
-    return Baseline(file, tuple(sorted(entries, key=_key)), tool, report.tool.ruleset, report.target.repository)
+    return Baseline(file, tuple(sorted(entries, key=_key)), tool, report.tool.ruleset)
 
 
-def _known(finding: Finding) -> Known:
-    return Known(finding.fingerprint, finding.severity, *_words(finding))
+def _repository(report: Report) -> str:
+    return printable(report.target.repository, 500)
+
+
+def _of_others(before: Baseline | None, repository: str) -> list[Known]:
+    return [] if before is None else [known for known in before.entries if known.repository != repository]
+
+
+def _known(finding: Finding, repository: str) -> Known:
+    return Known(finding.fingerprint, finding.severity, *_words(finding), repository)
 
 
 def _words(finding: Finding) -> tuple[str, str, str]:
     return finding.rule_id, printable(finding.locations[0].display, 500), printable(finding.message, 500)
 
 
-def _key(known: Known) -> tuple[str, str, str, int, str]:
-    return known.rule, known.path, known.fingerprint, _ORDER[known.severity.value], known.message
+def _key(known: Known) -> tuple[str, str, str, str, int, str]:
+    return known.repository, known.rule, known.path, known.fingerprint, _ORDER[known.severity.value], known.message
 
 
 # ---- as text
 
 
 def render(baseline: Baseline) -> str:
-    """The file's text: the same bytes for the same entries, one entry to a line, sorted by rule and path."""
+    """The file's text: the same bytes for the same entries, one entry to a line, sorted by what it was found in, rule and path."""
     head: dict[str, Json] = {
         "version": VERSION,
         "tool": baseline.tool,
         "ruleset": baseline.ruleset,
-        "repository": printable(baseline.repository, 500),
     }
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]
     entries = [
@@ -117,6 +135,7 @@ def render(baseline: Baseline) -> str:
                 "rule": known.rule,
                 "path": known.path,
                 "message": known.message,
+                "repository": known.repository,
             },
             ensure_ascii=False,
         )
@@ -159,7 +178,7 @@ def read(data: bytes, file: str) -> Baseline:
         column = e.start - data.rfind(b"\n", 0, e.start)
         raise ParseError(f"{file}:{line}:{column}: no baseline: no text in UTF-8") from e
     root = read_json(text, file)
-    allowed(root, ("version", "tool", "ruleset", "repository", "findings"))
+    allowed(root, ("version", "tool", "ruleset", "findings"))
     version = root.get("version")
     if version is None or version.quoted or version.text != str(VERSION):
         raise wrong(version or root, f"this sandscan reads version {VERSION}; write it anew with --write-baseline")
@@ -170,15 +189,15 @@ def read(data: bytes, file: str) -> Baseline:
         raise LimitError(f"{file} holds more than {ENTRIES:,} findings")
     entries = []
     for node in listed.elements:
-        allowed(node, ("fingerprint", "severity", "rule", "path", "message"))
+        allowed(node, ("fingerprint", "severity", "rule", "path", "message", "repository"))
         fingerprint, severity = word(node, "fingerprint"), word(node, "severity")
         if len(fingerprint) != 64 or not _HEX.issuperset(fingerprint):
             raise wrong(node.get("fingerprint") or node, "a fingerprint is 64 hexadecimal digits")
         if severity not in _ORDER:
             raise wrong(node.get("severity") or node, f"a severity is one of {', '.join(_ORDER)}")
-        words = (word(node, "rule"), word(node, "path"), word(node, "message"))
+        words = (word(node, "rule"), word(node, "path"), word(node, "message"), word(node, "repository"))
         entries.append(Known(fingerprint, Severity(severity), *words))
-    about = (word(root, key, needed=False) for key in ("tool", "ruleset", "repository"))
+    about = (word(root, key, needed=False) for key in ("tool", "ruleset"))
     return Baseline(file, tuple(entries), *about)
 
 
@@ -188,13 +207,14 @@ def schema() -> dict[str, Json]:
     entry: dict[str, Json] = {
         "type": "object",
         "additionalProperties": False,
-        "required": ["fingerprint", "severity", "rule", "path", "message"],
+        "required": ["fingerprint", "severity", "rule", "path", "message", "repository"],
         "properties": {
             "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
             "severity": {"enum": list(_ORDER)},
             "rule": text,
             "path": text,
             "message": text,
+            "repository": {**text, "description": "The image, the launch file or the check that it was found in."},
         },
     }
     return {
@@ -208,7 +228,6 @@ def schema() -> dict[str, Json]:
             "version": {"const": VERSION},
             "tool": {**text, "description": "What wrote it."},
             "ruleset": {**text, "description": "The digest of the rules that were looked for."},
-            "repository": {**text, "description": "The image, or the launch file, that it was last written for."},
             "findings": {"type": "array", "maxItems": ENTRIES, "items": entry},
         },
     }

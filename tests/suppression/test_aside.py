@@ -1,12 +1,13 @@
 """Which findings are set aside, which are not whatever is said, and what the report says of it."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.model import Aside, Confidence, Finding, Ignore, Report, Severity
+from scanner.model import Aside, Confidence, Finding, Ignore, Report, Rule, Severity
 from scanner.suppression import Baseline, Known, made, set_aside
 from tests.suppression.reports import TODAY, ConfigLocation, LaunchLocation, finding, ignore, report
 
@@ -173,10 +174,14 @@ def test_an_entry_for_years_is_followed_and_said() -> None:
 
 
 def test_an_entry_that_matches_nothing_is_said_unless_it_is_about_another_image() -> None:
+    looked_for = Rule("ssh/private-key", "Private key", Severity.HIGH, "It is there.", "Remove it.")
     notes = aside(
-        report(KEY), ignore(place="a:1", rule="ssh/private-key"), ignore(place="a:2", rule="x/y", image="other/*"),
+        replace(report(KEY), rules=(looked_for,)),
+        ignore(place="a:1", rule="ssh/private-key"),
+        ignore(place="a:2", rule="x/y", image="other/*"),
         ignore(place="a:3", path="nowhere/**"),
-    )[2]  # fmt: skip
+        ignore(place="a:4", rule="egress/dns"),  # no scan without a launch looks for it
+    )[2]
     assert notes == "2 entries match nothing here: a:1 (rule ssh/private-key), a:3 (path nowhere/**)"
 
 

@@ -27,9 +27,8 @@ def test_a_written_baseline_is_read_again_and_keeps_its_schema_and_its_bytes() -
     validator = jsonschema.Draft202012Validator(schema())
     validator.check_schema(schema())
     validator.validate(json.loads(text))
-    assert (done.baseline.tool, done.baseline.ruleset, done.baseline.repository) == (
-        "sandscan 1", "abc", "ghcr.io/acme/agent",
-    )  # fmt: skip
+    assert (done.baseline.tool, done.baseline.ruleset) == ("sandscan 1", "abc")
+    assert {known.repository for known in done.baseline.entries} == {"ghcr.io/acme/agent"}
     assert "\x1b" not in text
     lines = [line for line in text.splitlines() if "fingerprint" in line]
     assert [json.loads(line.rstrip(","))["rule"] for line in lines] == ["ssh/authorized-key", "tunnel/tool"]
@@ -56,7 +55,22 @@ def test_an_update_accepts_nothing_that_became_worse() -> None:
     assert [k.severity for k in done.baseline.entries] == [Severity.LOW]
 
 
-ENTRY = {"fingerprint": "a" * 64, "severity": "high", "rule": "a/b", "path": "x", "message": "m"}
+def test_targets_share_a_file_and_each_writes_its_own_findings() -> None:
+    first = made(report(KEY, TOOL), "b").baseline
+    both = made(report(KEY, repository="other"), "b", first)
+    assert [k.repository for k in both.baseline.entries] == ["ghcr.io/acme/agent"] * 2 + ["other"]
+    assert both.others == 2
+    again = made(report(TOOL), "b", both.baseline)
+    assert [(k.rule, k.repository) for k in again.baseline.entries] == [
+        ("tunnel/tool", "ghcr.io/acme/agent"),
+        ("ssh/authorized-key", "other"),
+    ]
+    cut = pruned(both.baseline, report(repository="other"), "b")
+    assert [k.repository for k in cut.baseline.entries] == ["ghcr.io/acme/agent"] * 2
+    assert (cut.gone, cut.others) == (1, 2)
+
+
+ENTRY = {"repository": "r", "fingerprint": "a" * 64, "severity": "high", "rule": "a/b", "path": "x", "message": "m"}
 
 
 @pytest.mark.parametrize(
@@ -104,10 +118,10 @@ def test_no_bytes_are_answered_with_anything_but_a_baseline_or_words(data: bytes
     Known,
     st.text("0123456789abcdef", min_size=64, max_size=64),
     st.sampled_from(Severity),
-    st.text(max_size=20), st.text(max_size=20), st.text(max_size=20),
+    st.text(max_size=20), st.text(max_size=20), st.text(max_size=20), st.text(max_size=20),
 ), max_size=5))  # fmt: skip
 def test_whatever_is_written_is_read(entries: list[Known]) -> None:
-    text = render(Baseline("b", tuple(entries), "t", "r", "x"))
+    text = render(Baseline("b", tuple(entries), "t", "r"))
     back = read(text.encode("utf-8", "backslashreplace"), "b")
     assert sorted((k.fingerprint, k.severity) for k in back.entries) == sorted(
         (k.fingerprint, k.severity) for k in entries
