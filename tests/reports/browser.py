@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, ViewportSize, sync_playwright
 
 from tests.engine_fixture import missing, program
 
@@ -15,6 +15,7 @@ MODULES = Path(__file__).parents[2] / ".ci" / "node_modules"
 # as root there is no sandbox of Chromium's; nothing of it may speak to the network by itself
 ARGUMENTS = """--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --disable-component-update
 --disable-sync --no-first-run --disable-default-apps""".split()
+SIZE: ViewportSize = {"width": 1400, "height": 1000}
 
 
 @contextmanager
@@ -28,31 +29,54 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
+class Tab:
+    """A page that shows one file after the other: most of a page's time is the start of its process."""
+
+    def __init__(self, page: Page) -> None:
+        self._page, self._uri = page, ""
+        self._said: list[str] = []
+        said = self._said
+        page.set_default_timeout(15_000)
+        page.on("console", lambda message: said.append(f"console {message.type}: {message.text}"))
+        page.on("pageerror", lambda error: said.append(f"error: {error}"))
+        page.on("request", self._asked)
+        page.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+    def _asked(self, request: Request) -> None:
+        if request.url != self._uri and not request.url.startswith("data:"):
+            self._said.append(f"request: {request.url}")
+
+    @contextmanager
+    def shows(self, file: Path) -> Iterator[Page]:
+        """The page on the file, as if it were new. Every word in its console, every error and every request beyond the file
+        fails the test."""
+        if self._uri:
+            self._uri = "about:blank"
+            self._page.goto(self._uri)
+            self._page.emulate_media(media="null", color_scheme="light")
+            self._page.set_viewport_size(SIZE)
+        self._said.clear()
+        self._uri = file.as_uri()
+        self._page.goto(self._uri)
+        yield self._page
+        if self._said:
+            raise AssertionError("; ".join(self._said))
+
+
 @contextmanager
-def opened(browser: Browser, file: Path, **how: object) -> Iterator[Page]:
-    """A page on the file. Every word in its console, every error and every request beyond the file fails the test."""
-    context = browser.new_context(**{"viewport": {"width": 1400, "height": 1000}, **how})  # type: ignore[arg-type]
-    said: list[str] = []
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    page.on("console", lambda message: said.append(f"console {message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(f"error: {error}"))
-    page.on(
-        "request",
-        lambda request: (
-            said.append(f"request: {request.url}")
-            if request.url != file.as_uri() and not request.url.startswith("data:")
-            else None
-        ),
-    )
-    page.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+def tab(browser: Browser, **how: object) -> Iterator[Tab]:
+    context = browser.new_context(**{"viewport": SIZE, **how})  # type: ignore[arg-type]
     try:
-        page.goto(file.as_uri())
-        yield page
-        if said:
-            raise AssertionError("; ".join(said))
+        yield Tab(context.new_page())
     finally:
         context.close()
+
+
+@contextmanager
+def opened(browser: Browser, file: Path, **how: object) -> Iterator[Page]:
+    """A page on the file that shows no other."""
+    with tab(browser, **how) as one, one.shows(file) as page:
+        yield page
 
 
 def module(path: str) -> Path:

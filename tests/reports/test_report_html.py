@@ -13,7 +13,7 @@ import pytest
 
 from scanner.reports import html
 from scanner.reports.plugin import RenderOptions
-from tests.reports.browser import chromium, module, opened
+from tests.reports.browser import Tab, chromium, module, opened, tab
 from tests.reports.samples_egress import EGRESS, LAUNCHED, hostile, many
 
 PLAIN = RenderOptions()
@@ -34,9 +34,15 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def shared(browser: Any) -> Iterator[Tab]:
+    with tab(browser) as one:
+        yield one
+
+
 @pytest.fixture
-def page(browser: Any, file: Path) -> Iterator[Any]:
-    with opened(browser, file) as one:
+def page(shared: Tab, file: Path) -> Iterator[Any]:
+    with shared.shows(file) as one:
         yield one
 
 

@@ -36,7 +36,7 @@ from scanner.reports.plugin import RenderOptions
 from scanner.settings import Settings
 from scanner.suppression import set_aside
 from tests.reports import runs, samples, samples_egress, strategies
-from tests.reports.browser import chromium, module, opened
+from tests.reports.browser import Tab, chromium, module, opened, tab
 from tests.settings import commands
 
 PLAIN = RenderOptions()
@@ -130,9 +130,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in reports}
 
 
+@pytest.fixture(scope="module")
+def shared(browser: Any) -> Iterator[Tab]:
+    with tab(browser) as one:
+        yield one
+
+
 @pytest.fixture
-def page(browser: Any, files: dict[str, Path]) -> Iterator[Any]:
-    with opened(browser, files["shown"]) as one:
+def page(shared: Tab, files: dict[str, Path]) -> Iterator[Any]:
+    with shared.shows(files["shown"]) as one:
         yield one
 
 

@@ -16,7 +16,7 @@ from scanner.model.run import Attempt, Endpoint, Process
 from scanner.reports import html
 from scanner.reports.plugin import RenderOptions
 from tests.reports import runs, strategies
-from tests.reports.browser import chromium, module, opened
+from tests.reports.browser import Tab, chromium, module, opened, tab
 
 PLAIN = RenderOptions()
 SPITE = '</script><script>document.title="taken"</script><!--<img src=x onerror="document.title=1">\u2028\u202e\x1b[2J'
@@ -38,9 +38,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+@pytest.fixture(scope="module")
+def shared(browser: Any) -> Iterator[Tab]:
+    with tab(browser) as one:
+        yield one
+
+
 @pytest.fixture
-def page(browser: Any, files: dict[str, Path]) -> Iterator[Any]:
-    with opened(browser, files["rome"]) as one:
+def page(shared: Tab, files: dict[str, Path]) -> Iterator[Any]:
+    with shared.shows(files["rome"]) as one:
         yield one
 
 
