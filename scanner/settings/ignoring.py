@@ -48,11 +48,6 @@ def _entry(node: "Node", scalar: "Callable[[Node], object]") -> Ignore:
                 globs.of(text)
             except ValueError as e:
                 raise wrong(value, f"{name!r}: {e}") from e
-            if name == "image" and re.search(r":[^/:\]]*$|@", text):
-                raise wrong(
-                    value,
-                    "'image' is the image's name without its tag and digest: findings are known again under a new one",
-                )
         elif name == "fingerprint" and not re.fullmatch(FINGERPRINT, text):
             raise wrong(value, "'fingerprint' is the fingerprint of a finding, or its first 16 digits or more")
         said[name] = text

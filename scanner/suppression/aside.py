@@ -1,5 +1,6 @@
 """A report with the findings that are known set apart from those that count."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -83,6 +84,7 @@ def set_aside(report: Report, ignores: Sequence[Ignore], baseline: Baseline | No
         *_unfollowed(unfollowed),
         *(_expired(e) for e in entries if not e.holds),
         *(_far(e) for e in entries if e.holds and e.ignore.expires - today > FAR),
+        *(_tagged(one, image) for one in ignores if one not in here and _is_of(one.image, image)),
         *_idle([e for e in entries if e.holds and not e.met and _was_looked_for(e, report)]),
         *book.notes(),
     ]
@@ -197,6 +199,24 @@ def _expired(entry: _Entry) -> Notification:
 def _far(entry: _Entry) -> Notification:
     ignore = entry.ignore
     return _note(f"the entry at {ignore.place} holds until {ignore.expires.isoformat()}, which is more than two years")
+
+
+_TAG = re.compile(r"(?::[\w][\w.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]+)?$")
+"""What may follow an image's name (distribution/reference: tag and digest)."""
+
+
+def _is_of(image: str | None, repository: str) -> bool:
+    """Whether a glob that does not match names the image with its tag or digest, which no repository has."""
+    name = _TAG.sub("", image or "", count=1)
+    return bool(name) and name != image and globs.of(name).matches(repository)
+
+
+def _tagged(ignore: Ignore, repository: str) -> Notification:
+    named = printable(ignore.image or "", 60)
+    return _note(
+        f"the entry at {ignore.place} names the image {named} with its tag, and matches nothing: write {printable(repository, 100)}, for "
+        "findings are known again under a new tag"
+    )
 
 
 def _was_looked_for(entry: _Entry, report: Report) -> bool:

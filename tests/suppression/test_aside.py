@@ -185,6 +185,16 @@ def test_an_entry_that_matches_nothing_is_said_unless_it_is_about_another_image(
     assert notes == "2 entries match nothing here: a:1 (rule ssh/private-key), a:3 (path nowhere/**)"
 
 
+@pytest.mark.parametrize(
+    "image", ["ghcr.io/acme/agent:dev", "ghcr.io/acme/*:1.0", "ghcr.io/acme/agent@sha256:" + "0" * 64]
+)
+def test_an_image_with_its_tag_matches_nothing_and_that_is_said(image: str) -> None:
+    counts, _, notes = aside(report(KEY), ignore(place="a:1", rule="ssh/*", image=image))
+    assert counts == [KEY]
+    assert notes.startswith("the entry at a:1 names the image ghcr.io/acme/")
+    assert "write ghcr.io/acme/agent, for findings are known again under a new tag" in notes
+
+
 # ---- baseline
 
 
