@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from scanner import globs
 from scanner.model import printable
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ def config(context: click.Context) -> None:
         click.echo(line)
     if settings.ignores:
         click.echo("\nignore")
+        from scanner import globs
+
         known = _rules()
         for entry in settings.ignores:
             click.echo(_entry(entry))
