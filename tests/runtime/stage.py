@@ -41,7 +41,7 @@ ACTORS = {
     "mapped": f"import socket\nc = socket.socket(socket.AF_INET6)\nc.connect(('::ffff:{OUTSIDE4}', 443))\n" + _WAIT,
     "asker": f"import socket\nu = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nu.connect(('{OUTSIDE4}', 53))\n"
     + _WAIT,
-    "busy": "import time\nend = time.monotonic() + 600\nwhile time.monotonic() < end: pass\n",
+    "busy": "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass\n" + _WAIT,
     "memory": "import os\nfd = os.memfd_create('payload')\nos.write(fd, open('/usr/bin/sleep', 'rb').read())\n"
     "os.execve(f'/proc/self/fd/{fd}', ['[kworker/0:1-events]', '600'], {})\n",
     "gone": "import os, shutil\nshutil.copy('/usr/bin/sleep', '/tmp/gone')\npid = os.posix_spawn('/tmp/gone', ['/tmp/gone', '601'], {})\n"
