@@ -69,7 +69,11 @@ def test_severity_leaves_out_and_says_so_but_never_opens_the_gate(tmp_path: Path
     done = run("scan", REPLAY, "--severity", "critical", "-o", "json", cwd=tmp_path)
     report = json.loads(done.stdout)
     milder = {(f["rule_id"], f["confidence"]) for f in report["findings"] if f["severity"] != "critical"}
-    assert milder == {("miner/binary", "high"), ("miner/config", "high"), ("miner/launch", "high")}  # nothing hides them
+    assert milder == {
+        ("miner/binary", "high"),
+        ("miner/config", "high"),
+        ("miner/launch", "high"),
+    }  # nothing hides them
     assert report["statistics"]["left_out_by_severity"] > 0
     assert done.returncode == 1
     high = run("scan", REPLAY, "--severity", "critical", "--fail-on", "high", "-q", cwd=tmp_path)
