@@ -44,6 +44,8 @@ def pages(version: str) -> dict[str, str]:
 
 
 def _contexts(context: click.Context) -> Iterator[click.Context]:
+    # click keeps a command's help option as the first context had it, which may have been one without the group's names
+    context.command._help_option = None
     yield context
     if isinstance(context.command, click.Group):
         for name, inner in sorted(context.command.commands.items()):
