@@ -344,17 +344,18 @@ def contents(opened: OpenImage, known: Mapping[str, LayerRecord], findings: Iter
 
 def _contents(findings: Iterable[Finding], records: Sequence[LayerRecord]) -> Contents:
     """Of a path that a layer has twice, with two contents, nothing is said."""
+    named = {(p.layer.index, p.path) for p in (f.locations[0] for f in findings) if isinstance(p, FileLocation)}
+    seen: dict[tuple[int, bytes], set[tuple[str, int]]] = {key: set() for key in named}
+    for index in {index for index, _ in named}:
+        for carrier in records[index].carriers:  # once for all findings: a layer may be full of both
+            if (index, carrier.path) in seen:
+                seen[index, carrier.path].add((carrier.sha256, carrier.size))
     made: dict[tuple[int, bytes], tuple[str, int]] = {}
-    for place in {f.locations[0] for f in findings}:
-        if not isinstance(place, FileLocation):
-            continue
-        key = place.layer.index, place.path
-        record = records[place.layer.index]
-        seen = {(c.sha256, c.size) for c in record.carriers if c.path == place.path}
-        if not seen and (kept := record.kept().get(place.path)) is not None:
-            seen = {(hashlib.sha256(kept).hexdigest(), len(kept))}
-        if len(seen) == 1 and next(iter(seen))[0]:
-            made[key] = seen.pop()
+    for (index, path), found in seen.items():
+        if not found and (kept := records[index].kept().get(path)) is not None:
+            found.add((hashlib.sha256(kept).hexdigest(), len(kept)))
+        if len(found) == 1 and next(iter(found))[0]:
+            made[index, path] = found.pop()
     return made
 
 
