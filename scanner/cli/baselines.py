@@ -27,9 +27,6 @@ def known(context: click.Context, file: str) -> "Baseline | None":
 
     None for one that a configuration names, where the command line asks to write one or for something that judges nothing.
     """
-    from scanner.suppression import read
-    from scanner.suppression.baseline import BYTES
-
     configured = context.get_parameter_source("baseline") is click.core.ParameterSource.DEFAULT_MAP
     if configured and any(context.params.get(name) for name in ("write_baseline", *_JUDGES_NOTHING)):
         return None
@@ -37,20 +34,25 @@ def known(context: click.Context, file: str) -> "Baseline | None":
     held: Baseline | None = context.meta.get(_KNOWN)
     if held is not None and held.file == name:
         return held
-    flags = os.O_RDONLY | os.O_CLOEXEC
     try:  # a pipe that a repository puts there is not waited for, one that the user names is
-        with os.fdopen(os.open(file, flags | os.O_NONBLOCK if configured else flags), "rb") as opened:
-            data = opened.read(BYTES + 1)
+        held = _read(file, os.O_NONBLOCK if configured else 0)
     except (OSError, ValueError) as e:
         place = f"{current().options[context.info_name or '']['baseline'].place}: " if configured else ""
         reason = getattr(e, "strerror", None) or e
         raise UsageError(f"{place}cannot read the baseline {name}: {reason}; --write-baseline {name} writes one") from e
-    try:
-        held = read(data, name)
     except ScannerError as e:
         raise UsageError(str(e)) from e
     context.meta[_KNOWN] = held
     return held
+
+
+def _read(file: str, flags: int = 0) -> "Baseline":
+    """The baseline in a file that is opened with these flags besides. Raises OSError, ValueError (a name that is none), ScannerError."""
+    from scanner.suppression import read
+    from scanner.suppression.baseline import BYTES
+
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_CLOEXEC | flags), "rb") as opened:
+        return read(opened.read(BYTES + 1), printable(file))
 
 
 def apart(baseline: str | None) -> Callable[[Report], Report]:
@@ -77,7 +79,8 @@ def write(report: Report, file: str, baseline: str | None, *, quiet: bool) -> bo
     """Write the baseline of a report, as it was before anything was set aside; whether its findings are accepted.
 
     Without a baseline before, all findings are in it that may be set aside, beside what the file there knows of other targets. With
-    one, it is what is still there of that, and the report has to pass by itself. An incomplete report writes none: what was not read would not be in it. Raises ReportError.
+    one, it is what is still there of that, and the report has to pass by itself. An incomplete report writes none: what was not read
+    would not be in it. Raises ReportError, and UsageError for a file that is no baseline.
     """
     from scanner.reports.output import write as write_file
     from scanner.suppression import made, pruned, render, set_aside
@@ -93,25 +96,23 @@ def write(report: Report, file: str, baseline: str | None, *, quiet: bool) -> bo
     rest = set_aside(report, current().ignores, None, datetime.now(UTC).date())
     context = click.get_current_context(silent=True)
     before = known(context, baseline) if baseline is not None and context is not None else None
-    done = made(rest, name, _there(Path(file), name)) if before is None else pruned(before, rest, name)
+    done = made(rest, name, _there(file)) if before is None else pruned(before, rest, name)
     write_file(render(done.baseline), Path(file))
     for one in _told(done, before, len(rest.suppressed) - len(report.suppressed), name):
         tell(one)
     return before is None
 
 
-def _there(file: Path, name: str) -> "Baseline | None":
+def _there(file: str) -> "Baseline | None":
     """The baseline that lies where one is to be written; None for an empty place. Raises UsageError for any other file."""
-    from scanner.suppression import read
-    from scanner.suppression.baseline import BYTES
-
-    if not file.is_file():
+    if not Path(file).is_file():
         return None
     try:
-        with file.open("rb") as opened:
-            return read(opened.read(BYTES + 1), name)
+        return _read(file)
     except (OSError, ScannerError) as e:
-        raise UsageError(f"{name} is there and no baseline that could be written anew; remove it first: {e}") from e
+        raise UsageError(
+            f"{printable(file)} is there and no baseline that could be written anew; remove it first: {e}"
+        ) from e
 
 
 def _told(done: "Written", before: "Baseline | None", ignored: int, name: str) -> list[str]:

@@ -52,7 +52,10 @@ def set_aside(report: Report, ignores: Sequence[Ignore], baseline: Baseline | No
     Raises ValueError for an entry whose glob is none.
     """
     image = globs.relative(report.target.repository)
-    here = [one for one in ignores if one.image is None or globs.of(one.image).matches(image)]
+    here: list[Ignore] = []
+    elsewhere: list[Ignore] = []
+    for one in ignores:
+        (here if one.image is None or globs.of(one.image).matches(image) else elsewhere).append(one)
     entries = [_ready(one, today) for one in here]
     book = _Book(baseline)
     kept: list[Finding] = []
@@ -84,7 +87,7 @@ def set_aside(report: Report, ignores: Sequence[Ignore], baseline: Baseline | No
         *_unfollowed(unfollowed),
         *(_expired(e) for e in entries if not e.holds),
         *(_far(e) for e in entries if e.holds and e.ignore.expires - today > FAR),
-        *(_tagged(one, image) for one in ignores if one not in here and _is_of(one.image, image)),
+        *(_tagged(one, image) for one in elsewhere if _is_of(one.image, image)),
         *_idle([e for e in entries if e.holds and not e.met and _was_looked_for(e, report)]),
         *book.notes(),
     ]
