@@ -135,14 +135,13 @@ def pictured(
             last = stage is build.stages[-1]
             yield _image(layers, build, stage, last, told, files, tree, wanted, notes)
             told |= frozenset(stage.lineage)
-    for root, pairs in roots(tree).items():
+    for pairs in roots(tree).values():
         number += 1
         if number > IMAGES:
             break
         some = {path: files[name] for path, name in pairs if name in files and wanted(path)}
         if some:
             origins = {os.fsencode(path): file.name for path, file in some.items()}
-            del root
             yield Pictured(layers.layer(some), origins, frozenset(), ImageConfig())
     if number > IMAGES:
         message = f"more than {IMAGES} images are built here: the rest were not looked at as such; name a part of the repository"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scanner.cli.options import use_color, width
-from scanner.model import Level, Notification, Report, Severity, never_aside
+from scanner.model import Level, Notification, Report, Severity, never_aside, printable
 
 if TYPE_CHECKING:
     from scanner.reports.plugin import Format
@@ -94,15 +94,9 @@ def warn(report: Report) -> None:
     """What could not be read, on standard error too: a report in a file is easily not looked at."""
     unread = [n for n in report.notifications if n.incomplete]
     for note in unread[:5]:
-        where = "" if note.path is None else f"{_shown(note.path, note.inner)}: "
+        where = "" if note.path is None else f"{printable(b'!/'.join((note.path, *note.inner)))}: "
         click.echo(f"sandscan: {note.level.value}: {where}{note.message}", err=True)
     if len(unread) > 5:
         click.echo(f"sandscan: and {len(unread) - 5} more; they are in the report", err=True)
     if unread:
         click.echo("sandscan: the scan is incomplete, so it is not clean whatever it found (exit code 3)", err=True)
-
-
-def _shown(path: bytes, inner: tuple[bytes, ...]) -> str:
-    from scanner.model import printable
-
-    return printable(b"!/".join((path, *inner)))

@@ -7,11 +7,9 @@ Times are medians of N runs. The repository has a hundred files: Dockerfiles, la
 """
 
 import argparse
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +17,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.bench.bench import SANDSCAN, Row, table  # noqa: E402 - the path is set first
 from tests.bench.launches import compose  # noqa: E402
-from tests.bench.measure import Run, run  # noqa: E402
+from tests.bench.measure import median  # noqa: E402
 from tests.checking.ordinary import ORDINARY  # noqa: E402
 
 FLOOR = (
@@ -55,14 +53,6 @@ def repository(root: Path, copies: int) -> tuple[int, int]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     return len(files), sum(len(text.encode()) for text in files.values())
-
-
-def median(command: tuple[str, ...], runs: int) -> Run:
-    timed = [run(command) for _ in range(runs)]
-    if timed[-1].code not in (0, 1):
-        raise SystemExit(f"{command} ended with {timed[-1].code}: {timed[-1].errors.decode(errors='replace')}")
-    seconds, cpu = (statistics.median(getattr(r, name) for r in timed) for name in ("seconds", "cpu"))
-    return replace(run(command, memory=True), seconds=seconds, cpu=cpu)
 
 
 def rows(folder: Path, options: argparse.Namespace) -> Iterator[Row]:

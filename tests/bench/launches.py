@@ -7,18 +7,16 @@ The floor is what Python needs to start and to load the file with PyYAML's C loa
 
 import argparse
 import random
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.bench.bench import SANDSCAN, Row, table  # noqa: E402 - the path is set first
-from tests.bench.measure import Run, run  # noqa: E402
+from tests.bench.measure import median  # noqa: E402
 
 FLOOR = "import sys, yaml\nfor d in yaml.load_all(open(sys.argv[1]), Loader=yaml.CSafeLoader): pass"
 PRIVATE = "except: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16]"
@@ -58,14 +56,6 @@ def cluster(sandboxes: int, policies: int) -> Iterator[str]:
             f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: policy-{n}\n  namespace: ns-{n % 100}\n"
             f"spec:\n  podSelector: {{matchLabels: {{run: r{n % 500}}}}}\n  policyTypes: [Egress]\n  egress:\n  {RULES[n % 4]}\n"
         )
-
-
-def median(command: tuple[str, ...], runs: int) -> Run:
-    timed = [run(command) for _ in range(runs)]
-    if timed[-1].code not in (0, 1):
-        raise SystemExit(f"{command} ended with {timed[-1].code}: {timed[-1].errors.decode(errors='replace')}")
-    seconds, cpu = (statistics.median(getattr(r, name) for r in timed) for name in ("seconds", "cpu"))
-    return replace(run(command, memory=True), seconds=seconds, cpu=cpu)
 
 
 def rows(folder: Path, options: argparse.Namespace) -> Iterator[Row]:

@@ -2,11 +2,12 @@
 
 import os
 import resource
+import statistics
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 EVERY = 0.01
@@ -92,3 +93,12 @@ def pss(pid: int) -> int:
         return 0
     at = text.find(b"\nPss:")
     return int(text[at + 5 : text.index(b"kB", at)]) * 1024 if at >= 0 else 0
+
+
+def median(command: tuple[str, ...], runs: int) -> Run:
+    """A command's run with the medians of its times; that ends with neither 0 nor 1 is an error."""
+    timed = [run(command) for _ in range(runs)]
+    if timed[-1].code not in (0, 1):
+        raise SystemExit(f"{command} ended with {timed[-1].code}: {timed[-1].errors.decode(errors='replace')}")
+    seconds, cpu = (statistics.median(getattr(r, name) for r in timed) for name in ("seconds", "cpu"))
+    return replace(run(command, memory=True), seconds=seconds, cpu=cpu)
