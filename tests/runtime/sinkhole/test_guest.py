@@ -280,10 +280,14 @@ def test_a_guest_dies_with_its_observer(ground: Ground, moment: float) -> None:
     ) as observer:
         time.sleep(moment)
         observer.send_signal(signal.SIGKILL)
-    _until(lambda: not _running(ground), 3)
-    sweep(ground.client, "the engine")
-    _until(lambda: ground.left() == [], 3)
-    assert sweep(ground.client, "the engine") == ()
+    _until(lambda: not _running(ground), 10)
+    # what the observer had asked for when it died, the engine may still make: a start sweeps what there is by then
+    clean = time.monotonic()
+    while time.monotonic() < clean + 2:
+        if sweep(ground.client, "the engine"):
+            clean = time.monotonic()
+        time.sleep(0.1)
+    assert ground.left() == []
 
 
 def _running(ground: Ground) -> list[str]:
