@@ -30,6 +30,7 @@ from scanner.model import (
     Target,
     Tool,
     printable,
+    worst_first,
 )
 from scanner.model.egress import Action, Destination, Egress, Permit, Verdict
 from scanner.model.run import How
@@ -122,10 +123,7 @@ def with_launch(report: Report, paths: Sequence[str], options: EgressOptions) ->
     egress, found, notes = _judged(launch, options, same or {"": held})
     if report.run is not None and report.run.how is How.LIVE:  # what is open now is tried, and did get through
         egress = join(egress, report.run, options.sandboxes or tuple(same) or tuple(s.name for s in egress.sandboxes))
-    merged = sorted(
-        (*report.findings, *found),
-        key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule_id, f.locations[0].display, f.message),
-    )
+    merged = sorted((*report.findings, *found), key=worst_first)
     return replace(
         report,
         findings=tuple(merged),
@@ -297,10 +295,7 @@ def _judged(
             hint = f"did you mean {printable(close[0])}?" if close else f"there are {printable(', '.join(known[:10]))}"
             raise UsageError(f"the launch starts no sandbox {printable(name)}; {hint}")
     egress, remarks, notes = assess(launch, asked)
-    found = sorted(
-        (masked.finding(f) for f in findings(egress, remarks)),
-        key=lambda f: (-f.severity.rank, -f.confidence.rank, f.rule_id, f.locations[0].display, f.message),
-    )
+    found = sorted((masked.finding(f) for f in findings(egress, remarks)), key=worst_first)
     return egress, found, [*launch.notifications, *notes]
 
 

@@ -29,6 +29,7 @@ from scanner.model import (
     Target,
     Tool,
     printable,
+    worst_first,
 )
 from scanner.oci.blob import Blob, TarBlob, TreeBlob
 from scanner.oci.filesystem import Filesystem
@@ -148,12 +149,6 @@ def scan_opened(
         started=started.isoformat(timespec="seconds").replace("+00:00", "Z"),
         statistics=statistics,
     )
-
-
-def worst_first(one: Finding) -> tuple[int, int, str, bytes, str, str]:
-    """What a report's findings are sorted by."""
-    place = one.locations[0].display
-    return -one.severity.rank, -one.confidence.rank, one.rule_id, place, one.message, one.fingerprint
 
 
 def unread_first(note: Notification) -> tuple[int, int, str, bytes, tuple[bytes, ...], str]:

@@ -40,8 +40,9 @@ from scanner.model import (
     Tool,
     Traced,
     printable,
+    worst_first,
 )
-from scanner.pipeline import Options, detectors, unread_first, worst_first
+from scanner.pipeline import Options, detectors, unread_first
 from scanner.prefilter import Names
 from scanner.version import tool_version
 

@@ -11,6 +11,7 @@ from scanner.model.finding import (
     Location,
     ProcessLocation,
     fingerprint,
+    worst_first,
 )
 from scanner.model.image import Descriptor, History, Image, ImageConfig, Layer, Target
 from scanner.model.launch import (
@@ -125,4 +126,5 @@ __all__ = [
     "fingerprint",
     "never_aside",
     "printable",
+    "worst_first",
 ]

@@ -118,6 +118,12 @@ class Finding:
             raise ValueError(f"a finding of {self.rule_id} needs a location")
 
 
+def worst_first(one: Finding) -> tuple[int, int, str, bytes, str, str]:
+    """What a report's findings are sorted by."""
+    place = one.locations[0].display
+    return -one.severity.rank, -one.confidence.rank, one.rule_id, place, one.message, one.fingerprint
+
+
 def fingerprint(rule_id: str, repository: str, *identity: bytes | str) -> str:
     """64 hex digits that survive a rebuild, a new tag and a move to another layer: rule, repository, place and evidence.
 

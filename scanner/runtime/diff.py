@@ -26,12 +26,13 @@ from scanner.model import (
     Report,
     State,
     Target,
+    worst_first,
 )
 from scanner.model.run import ChangeKind, FileChange, How, Run
 from scanner.oci.blob import TarBlob
 from scanner.oci.table import EntryTable
 from scanner.oci.tar import index
-from scanner.pipeline import Options, Step, detectors, rules_of, scan_opened, unread_first, worst_first
+from scanner.pipeline import Options, Step, detectors, rules_of, scan_opened, unread_first
 from scanner.record import LayerRecord
 from scanner.ruleset import load as load_rules
 from scanner.runtime.drift import RULES, Drift, judge

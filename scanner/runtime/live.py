@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scanner import masked
 from scanner.errors import SourceError, TargetError
-from scanner.model import Finding, Image, ImageConfig, Level, Notification, Report, Target, printable
+from scanner.model import Finding, Image, ImageConfig, Level, Notification, Report, Target, printable, worst_first
 from scanner.model.run import How, Namespace, Process, Program, Run, Socket
 from scanner.oci.platforms import host
 from scanner.oci.reference import repository_of
@@ -114,15 +114,11 @@ def judged(
         unseen = (*unseen, f"the command lines of {judging.left} processes: judging the others took too long")
     unseen = (*unseen, *(f"command lines: {note}" for note in judging.notes))
     scene = Scene(subject, repository, seen, miners, tunnels, around.names, around.published)
-    findings = sorted((masked.finding(f) for f in judge(scene, files)), key=_worst_first)
+    findings = sorted((masked.finding(f) for f in judge(scene, files)), key=worst_first)
     told = dict.fromkeys((*notes, *(Notification("unseen", Level.WARNING, text) for text in unseen)))
     return Looked(
         seen.processes, seen.sockets, seen.namespace, tuple(findings), tuple(told), unseen, dict(seen.dropped)
     )
-
-
-def _worst_first(one: Finding) -> tuple[int, int, str, bytes, str]:
-    return -one.severity.rank, -one.confidence.rank, one.rule_id, one.locations[0].display, one.fingerprint
 
 
 def live(name: str, options: LiveOptions, progress: Callable[[Step], None] = lambda _: None) -> Report:
@@ -291,7 +287,7 @@ class _All:
             tuple(sorted(self._processes.values(), key=lambda p: (p.started or 0, p.pid))),
             tuple(self._sockets.values()),
             self._namespace,
-            tuple(sorted(self._findings.values(), key=_worst_first)),
+            tuple(sorted(self._findings.values(), key=worst_first)),
             tuple(self._notes),
             tuple(self._unseen),
             self._dropped,

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from scanner import masked
 from scanner.egress.assess import name_of, sandboxes_of
 from scanner.errors import ScannerError, SourceError, TargetError, UsageError
-from scanner.model import Image, ImageConfig, Launch, Level, Notification, Report, Target, printable
+from scanner.model import Image, ImageConfig, Launch, Level, Notification, Report, Target, printable, worst_first
 from scanner.model.run import Attempt, How, Process, Run, Withheld
 from scanner.oci.reference import repository_of
-from scanner.pipeline import Options, Step, worst_first
+from scanner.pipeline import Options, Step
 from scanner.runtime.drift.policy import Policy
 from scanner.runtime.sinkhole.addresses import GATEWAY4, GATEWAY6
 from scanner.runtime.sinkhole.guest import Ended, Guest, Limits, Moment, Pause, readable
