@@ -5,8 +5,7 @@ from pathlib import Path
 
 import click
 
-from scanner.cli.options import answer, manner, user_rules
-from scanner.model import Limits
+from scanner.cli.options import Common, answer, manner, takes_common, user_rules
 
 EPILOG = """\b
 What is looked at:
@@ -38,32 +37,22 @@ nothing to look at, 3 incomplete."""
 @answer
 @user_rules
 @manner
+@takes_common
 def check(
     paths: tuple[str, ...],
-    outputs: tuple[str, ...],
-    fail_on: str,
-    severity: str,
-    baseline: str | None,
-    write_baseline: str | None,
-    rules: tuple[str, ...],
-    limits: Limits,
-    verbose: bool,
-    quiet: bool,
-    no_progress: bool,
-    color: str,
+    common: Common,
 ) -> int:
     """Look at a repository without any image: what would be built, what would be launched, what would its scripts do?
 
     PATH is a file or a folder, the current one if none is named.
     """
-    del no_progress  # it is over before a bar would be there
     gc.set_threshold(200_000, 50, 100)  # frozen values hold no cycles; looking for some all the time costs a tenth
     from scanner.checking import CheckOptions
     from scanner.checking import check as run
-    from scanner.cli.finishing import Ending, finish
+    from scanner.cli.finishing import finish
     from scanner.cli.output import check as wanted_of
 
-    wanted = wanted_of(outputs, launched=False)
-    options = CheckOptions(rules=tuple(Path(r) for r in rules), limits=limits)
+    wanted = wanted_of(common.outputs, launched=False)
+    options = CheckOptions(rules=common.rule_paths, limits=common.limits)
     report = run([Path(p) for p in paths or (".",)], options)
-    return finish(report, Ending(wanted, fail_on, color, severity, baseline, write_baseline, verbose, quiet))
+    return finish(report, common, wanted)

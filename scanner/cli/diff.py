@@ -1,15 +1,24 @@
 """`sandscan diff`: what a run changed, judged by the rules on images and by those on changes."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from scanner.cli.launching import launch_options, of_launch
-from scanner.cli.options import answer, episode, expectations, manner, no_cache, use_color, user_rules
+from scanner.cli.options import (
+    Common,
+    answer,
+    episode,
+    expectations,
+    manner,
+    no_cache,
+    takes_common,
+    use_color,
+    user_rules,
+)
 from scanner.errors import UsageError
-from scanner.model import Limits, printable
+from scanner.model import printable
 
 EPILOG = """\b
 AFTER, what the run left:
@@ -73,27 +82,18 @@ clean)."""
 @click.option("--insecure-registry", is_flag=True, help="Speak plain HTTP to a registry that is not on this machine.")
 @no_cache
 @manner
+@takes_common
 def diff(
     targets: tuple[str, ...],
-    outputs: tuple[str, ...],
+    common: Common,
     expected: tuple[str, ...],
     policies: tuple[str, ...],
     episode: str | None,
-    fail_on: str,
-    severity: str,
-    baseline: str | None,
-    write_baseline: str | None,
     launches: tuple[str, ...],
-    rules: tuple[str, ...],
     platform: str | None,
     engine_access: str,
     insecure_registry: bool,
     no_cache: bool,
-    limits: Limits,
-    verbose: bool,
-    quiet: bool,
-    no_progress: bool,
-    color: str,
     **launch: Any,
 ) -> int:
     """What did the run change? Files by content, whatever their size and time say, judged as in an image, and for what
@@ -109,7 +109,7 @@ def diff(
         )
 
     from scanner.cache import Cache
-    from scanner.cli.finishing import Ending, finish
+    from scanner.cli.finishing import finish
     from scanner.cli.output import check
     from scanner.cli.progress import bar
     from scanner.pipeline import Options
@@ -118,13 +118,13 @@ def diff(
     from scanner.runtime.drift.policy import gathered
     from scanner.sources.plugin import SourceOptions
 
-    wanted = check(outputs, launched=bool(launches))
+    wanted = check(common.outputs, launched=bool(launches))
     judged = of_launch(launches, launch)
     options = DiffOptions(
         scanning=Options(
-            source=SourceOptions(platform, engine_access, insecure_registry, limits),
-            rules=tuple(Path(r) for r in rules),
-            limits=limits,
+            source=SourceOptions(platform, engine_access, insecure_registry, common.limits),
+            rules=common.rule_paths,
+            limits=common.limits,
             cache=None if no_cache else Cache(),
         ),
         policy=gathered(expected, policies),
@@ -132,7 +132,6 @@ def diff(
         launches=launches,
         egress=judged,
     )
-    shown = sys.stderr.isatty() and not quiet and not no_progress
-    with bar(shown, use_color(color, sys.stderr)) as progress:
+    with bar(common.shows_progress, use_color(common.color, sys.stderr)) as progress:
         report = run(before, after, options, progress)
-    return finish(report, Ending(wanted, fail_on, color, severity, baseline, write_baseline, verbose, quiet))
+    return finish(report, common, wanted)

@@ -8,7 +8,7 @@ import click
 
 from scanner.cli.configured import from_file
 from scanner.cli.launching import egress_options, launch_options
-from scanner.cli.options import answer, color, use_color, width
+from scanner.cli.options import Common, answer, color, takes_common, use_color, width
 from scanner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,20 +72,14 @@ usage or no such file, 3 incomplete: never taken for closed."""
 @click.option("-v", "--verbose", is_flag=True, help="Everything, nothing folded.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings on standard error.")
 @color
+@takes_common
 def egress(
     files: tuple[str, ...],
+    common: Common,
     list_assumptions: bool,
     explain: str | None,
     fix: bool,
     diff: tuple[str, str] | None,
-    outputs: tuple[str, ...],
-    fail_on: str,
-    severity: str,
-    baseline: str | None,
-    write_baseline: str | None,
-    verbose: bool,
-    quiet: bool,
-    color: str,
     **launch: Any,
 ) -> int:
     """Can the sandboxes of a launch get out? By which paths, and what closes them?
@@ -96,41 +90,27 @@ def egress(
         _list()
         return 0
     gc.set_threshold(200_000, 50, 100)  # frozen values hold no cycles; looking for some all the time costs an eighth
-    if (fix or diff) and outputs and not from_file("outputs"):
+    if (fix or diff) and common.outputs and not from_file("outputs"):
         raise UsageError("--fix and --diff print their own; leave -o out")
     if fix and diff:
         raise UsageError("--fix and --diff are two commands; give one of them")
     from scanner.cli.output import check
 
-    wanted = check(outputs)
-    paint = use_color(color, sys.stdout)
+    wanted = check(common.outputs)
     if diff:
         if files or launch["commands"]:
             raise UsageError("--diff takes the old launch and the new one, and no further files")
-        return _diff(*diff, egress_options(**launch, cuts=False), color=paint, verbose=verbose, quiet=quiet)
+        return _diff(*diff, egress_options(**launch, cuts=False), common)
     options = egress_options(**launch)
     if fix:
-        return _fix(files, options, quiet=quiet)
-    from scanner.cli.finishing import Ending, finish
+        return _fix(files, options, common)
+    from scanner.cli.finishing import finish
     from scanner.cli.progress import bar
     from scanner.egressing import judge_launch
 
-    with bar(bool(options.images) and sys.stderr.isatty() and not quiet, use_color(color, sys.stderr)) as progress:
+    with bar(bool(options.images) and common.shows_progress, use_color(common.color, sys.stderr)) as progress:
         report = judge_launch(files, options, _scanning(options), progress)
-    return finish(
-        report,
-        Ending(
-            wanted,
-            fail_on,
-            color,
-            severity,
-            baseline=baseline,
-            write_baseline=write_baseline,
-            verbose=verbose,
-            quiet=quiet,
-            explain=explain,
-        ),
-    )
+    return finish(report, common, wanted, explain)
 
 
 def _scanning(options: "EgressOptions") -> Any:
@@ -151,7 +131,7 @@ def _list() -> None:
         click.echo(f"{one.key:<{room}}  {one.summary}\n{'':<{room}}  {one.values}")
 
 
-def _fix(files: tuple[str, ...], options: "EgressOptions", *, quiet: bool) -> int:
+def _fix(files: tuple[str, ...], options: "EgressOptions", common: Common) -> int:
     """The patch alone on standard output, so that another program can apply it; what it leaves open on standard error."""
     from scanner.cli.finishing import warn
     from scanner.egressing import fix, judge_launch
@@ -164,7 +144,7 @@ def _fix(files: tuple[str, ...], options: "EgressOptions", *, quiet: bool) -> in
     sandboxes = report.egress.sandboxes if report.egress else ()
     left = [reach.cut(cut, one) for one in sandboxes for cut in one.cuts if not cut.possible]
     by_hand = [reach.action(one) for one in made.by_hand]
-    if not quiet:
+    if not common.quiet:
         for action in by_hand:
             click.echo(f"sandscan: to be done by hand: {action}", err=True)
         for sentence in dict.fromkeys(left):
@@ -175,7 +155,7 @@ def _fix(files: tuple[str, ...], options: "EgressOptions", *, quiet: bool) -> in
     return int(bool(left or by_hand))
 
 
-def _diff(old: str, new: str, options: "EgressOptions", *, color: bool, verbose: bool, quiet: bool) -> int:
+def _diff(old: str, new: str, options: "EgressOptions", common: Common) -> int:
     from scanner.cli.finishing import warn
     from scanner.egress.difference import difference
     from scanner.egressing import judge_launch
@@ -186,9 +166,10 @@ def _diff(old: str, new: str, options: "EgressOptions", *, color: bool, verbose:
     if before.egress is None or after.egress is None:
         raise AssertionError("a judged launch has its reach")
     changes = difference(before.egress, after.egress)
-    sys.stdout.write(render(changes, old, new, RenderOptions(width=width(), color=color, verbose=verbose)))
+    shown = RenderOptions(width=width(), color=use_color(common.color, sys.stdout), verbose=common.verbose)
+    sys.stdout.write(render(changes, old, new, shown))
     for report in (before, after):
-        if not quiet:
+        if not common.quiet:
             warn(report)
     if not (before.complete and after.complete):
         return 3

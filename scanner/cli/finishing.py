@@ -2,60 +2,47 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from scanner.cli.options import use_color, width
+from scanner.cli.options import Common, use_color, width
 from scanner.model import Level, Notification, Report, Severity, never_aside, printable
 
 if TYPE_CHECKING:
     from scanner.reports.plugin import Format
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What the user wants to be told, and how: the formats and files that `output.check` gave, and the options of `answer` and `manner`."""
-
-    wanted: "Sequence[tuple[Format, Path | None]]"
-    fail_on: str
-    color: str
-    severity: str = Severity.NOTE.value
-    baseline: str | None = None
-    write_baseline: str | None = None
-    verbose: bool = False
-    quiet: bool = False
-    explain: str | None = None
-
-
-def finish(report: Report, ending: Ending) -> int:
+def finish(
+    report: Report, common: Common, wanted: "Sequence[tuple[Format, Path | None]]", explain: str | None = None
+) -> int:
     """Sets aside what the configuration and the baseline name, writes what was asked for and returns the exit code.
 
-    Raises ReportError, and UsageError for a baseline that cannot be read.
+    `wanted` is what `output.check` made of the command's outputs. Raises ReportError, and UsageError for a baseline that cannot be read.
     """
     from scanner.cli.baselines import apart, write
     from scanner.cli.output import emit
     from scanner.cli.stop import gently
 
     gently()
-    judged = apart(ending.baseline)(report)
+    judged = apart(common.baseline)(report)
     emit(
-        only(judged, Severity(ending.severity)),
-        ending.wanted,
-        color=use_color(ending.color, sys.stdout),
+        only(judged, Severity(common.severity)),
+        wanted,
+        color=use_color(common.color, sys.stdout),
         width=width(),
-        verbose=ending.verbose,
-        explain=ending.explain,
+        verbose=common.verbose,
+        explain=explain,
     )
-    if not ending.quiet:
-        if all(file is not None for _, file in ending.wanted):
+    if not common.quiet:
+        if all(file is not None for _, file in wanted):
             _tell_options(judged)
         warn(report)
-    if ending.write_baseline is not None and write(report, ending.write_baseline, ending.baseline, quiet=ending.quiet):
+    if common.write_baseline is not None and write(report, common.write_baseline, common.baseline, quiet=common.quiet):
         judged = replace(judged, findings=tuple(f for f in judged.findings if never_aside(f) is not None))
-    return exit_code(judged, ending.fail_on)
+    return exit_code(judged, common.fail_on)
 
 
 def _tell_options(report: Report) -> None:

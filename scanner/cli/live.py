@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scanner.cli.launching import launch_options, of_launch
-from scanner.cli.options import answer, episode, manner, use_color, user_rules
-from scanner.model import Limits, Severity
+from scanner.cli.options import Common, answer, episode, manner, takes_common, use_color, user_rules
+from scanner.model import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,29 +68,20 @@ clean)."""
 @launch_options
 @user_rules
 @manner
+@takes_common
 def live(
     container: str,
+    common: Common,
     watch: bool,
     interval: float,
-    outputs: tuple[str, ...],
     episode: str | None,
-    fail_on: str,
-    severity: str,
-    baseline: str | None,
-    write_baseline: str | None,
     launches: tuple[str, ...],
-    rules: tuple[str, ...],
-    limits: Limits,
-    verbose: bool,
-    quiet: bool,
-    no_progress: bool,
-    color: str,
     **launch: Any,
 ) -> int:
     """What runs in the container now? Processes and their programs, deleted ones and ones without a file too; command lines,
     sockets with their other ends, logins, routes and firewall, judged by the rules on miners and tunnels."""
     from scanner.cli.baselines import apart
-    from scanner.cli.finishing import Ending, finish, only
+    from scanner.cli.finishing import finish, only
     from scanner.cli.output import check
     from scanner.cli.progress import bar
     from scanner.pipeline import Options
@@ -98,38 +89,37 @@ def live(
     from scanner.sources.plugin import SourceOptions
 
     container = container.removeprefix("container:")  # as diff has it
-    wanted = check(outputs, launched=bool(launches))
+    wanted = check(common.outputs, launched=bool(launches))
     judged = of_launch(launches, launch)
     options = looking.LiveOptions(
-        scanning=Options(source=SourceOptions(limits=limits), rules=tuple(Path(r) for r in rules), limits=limits),
+        scanning=Options(source=SourceOptions(limits=common.limits), rules=common.rule_paths, limits=common.limits),
         episode=episode,
         launches=launches,
         egress=judged,
     )
-    shown = sys.stderr.isatty() and not quiet and not no_progress
-    least = Severity(severity)
+    least = Severity(common.severity)
     if watch:
         lines = [one for one in wanted if one[0].name == "jsonl"]
         wanted = [one for one in wanted if one[0].name != "jsonl"]
         stop = _stopped_by_signals()
-        if not quiet:
+        if not common.quiet:
             click.echo(f"sandscan: looks every {interval:g} s; Ctrl-C ends it with a report", err=True)
         with _Lines(lines) as writer:
-            settle = apart(baseline)
+            settle = apart(common.baseline)
 
             def told(fresh: "Report") -> None:
                 aside = settle(fresh)  # what it notes is of the whole run, and stands in the report at the end
                 fresh = only(replace(aside, notifications=fresh.notifications), least)
                 writer.write(fresh)
-                if not quiet:
+                if not common.quiet:
                     _tell(fresh)
 
             report = looking.follow(container, options, stop, interval, told)
     else:
-        with bar(shown, use_color(color, sys.stderr)) as progress:
+        with bar(common.shows_progress, use_color(common.color, sys.stderr)) as progress:
             report = looking.live(container, options, progress)
-    code = finish(report, Ending(wanted, fail_on, color, severity, baseline, write_baseline, verbose, quiet))
-    if not quiet and not report.complete and os.geteuid():
+    code = finish(report, common, wanted)
+    if not common.quiet and not report.complete and os.geteuid():
         click.echo(f"sandscan: root sees more of it: sudo sandscan live {container}", err=True)
     return code
 

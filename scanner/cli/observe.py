@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scanner.cli.launching import launch_options, of_launch
-from scanner.cli.options import answer, episode, expectations, manner, no_cache, use_color, user_rules
+from scanner.cli.options import (
+    Common,
+    answer,
+    episode,
+    expectations,
+    manner,
+    no_cache,
+    takes_common,
+    use_color,
+    user_rules,
+)
 from scanner.errors import UsageError
-from scanner.model import Limits, printable
+from scanner.model import printable
 
 if TYPE_CHECKING:
     from scanner.pipeline import Step
@@ -115,8 +125,10 @@ class _Dashed(click.Command):
 )
 @no_cache
 @manner
+@takes_common
 def observe(
     image: str | None,
+    common: Common,
     command: tuple[str, ...],
     seconds: float,
     cpus: float,
@@ -130,20 +142,9 @@ def observe(
     expected: tuple[str, ...],
     policies: tuple[str, ...],
     clean: bool,
-    outputs: tuple[str, ...],
-    fail_on: str,
-    severity: str,
-    baseline: str | None,
-    write_baseline: str | None,
     launches: tuple[str, ...],
-    rules: tuple[str, ...],
     engine_access: str,
     no_cache: bool,
-    limits: Limits,
-    verbose: bool,
-    quiet: bool,
-    no_progress: bool,
-    color: str,
     sandboxes: tuple[str, ...],
     **launch: Any,
 ) -> int:
@@ -154,7 +155,7 @@ def observe(
     if clean:
         return _clean()
     from scanner.cache import Cache
-    from scanner.cli.finishing import Ending, finish
+    from scanner.cli.finishing import finish
     from scanner.cli.output import check
     from scanner.pipeline import Options
     from scanner.runtime import observe as observing
@@ -162,7 +163,7 @@ def observe(
     from scanner.runtime.sinkhole import guest
     from scanner.sources.plugin import SourceOptions
 
-    wanted = check(outputs, launched=bool(launches))
+    wanted = check(common.outputs, launched=bool(launches))
     if image is None and not launches:
         raise UsageError("name an image of the local engine: sandscan observe IMAGE [-- COMMAND]")
     if len(sandboxes) > 1:
@@ -170,9 +171,9 @@ def observe(
     judged = of_launch(launches, {**launch, "sandboxes": sandboxes})
     options = observing.ObserveOptions(
         scanning=Options(
-            source=SourceOptions(None, engine_access, False, limits),
-            rules=tuple(Path(r) for r in rules),
-            limits=limits,
+            source=SourceOptions(None, engine_access, False, common.limits),
+            rules=common.rule_paths,
+            limits=common.limits,
             cache=None if no_cache else Cache(),
         ),
         limits=guest.Limits(seconds, cpus, memory, pids, disk),
@@ -185,11 +186,10 @@ def observe(
         egress=judged,
         sandbox=sandboxes[0] if sandboxes else None,
     )
-    shown = sys.stderr.isatty() and not quiet and not no_progress
-    with _line(shown, use_color(color, sys.stderr)) as (progress, watch):
+    with _line(common.shows_progress, use_color(common.color, sys.stderr)) as (progress, watch):
         interrupt = _Interrupt(watch)
         report = observing.observe(image, command, options, progress, interrupt)
-    return finish(report, Ending(wanted, fail_on, color, severity, baseline, write_baseline, verbose, quiet))
+    return finish(report, common, wanted)
 
 
 class _Interrupt:

@@ -3,7 +3,9 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import wraps
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import click
@@ -12,6 +14,31 @@ from scanner.model import Limits, Severity, printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 LEVELS = [s.value for s in Severity]
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What a judging command was told by the options of `answer`, `user_rules` and `manner`; what it does not take has its default."""
+
+    outputs: tuple[str, ...]
+    fail_on: str
+    severity: str
+    baseline: str | None
+    write_baseline: str | None
+    verbose: bool
+    quiet: bool
+    color: str
+    no_progress: bool = False
+    rules: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def rule_paths(self) -> tuple[Path, ...]:
+        return tuple(map(Path, self.rules))
+
+    @property
+    def shows_progress(self) -> bool:
+        return sys.stderr.isatty() and not self.quiet and not self.no_progress
 
 
 def use_color(choice: str, stream: IO[str]) -> bool:
@@ -64,8 +91,6 @@ def _known(context: click.Context, _: click.Parameter, file: str | None) -> str 
 def _to_be_written(_: click.Context, __: click.Parameter, file: str | None) -> str | None:
     """Refuses a place for --write-baseline where nothing can be written."""
     if file is not None:
-        from pathlib import Path
-
         if Path(file).is_dir():
             raise click.BadParameter(f"{printable(file)} is a folder; name a file in it")
         folder = Path(file).absolute().parent
@@ -157,6 +182,19 @@ _EXPECTED = (
     ),
     click.option("--policy", "policies", multiple=True, metavar="FILE", help="Expected changes as YAML. Repeatable."),
 )
+
+
+def takes_common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives the command the values of those options as one argument, `common`; it stands nearest to the function."""
+    names = {f.name for f in fields(Common)}
+
+    @wraps(command)
+    def run(**given: Any) -> Any:
+        shared = {name: value for name, value in given.items() if name in names}
+        rest = {name: value for name, value in given.items() if name not in names}
+        return command(common=Common(**shared), **rest)
+
+    return run
 
 
 def answer(command: Command) -> Command:

@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from scanner.cli.launching import launch_options, of_launch
-from scanner.cli.options import answer, manner, no_cache, use_color, user_rules
-from scanner.model import Limits
+from scanner.cli.options import Common, answer, manner, no_cache, takes_common, use_color, user_rules
 
 EPILOG = """\b
 Targets:
@@ -67,32 +66,23 @@ Examples:
 @no_cache
 @click.option("--no-prefilter", is_flag=True, help="Match every file against every rule: slow, the same findings.")
 @manner
+@takes_common
 def scan(
     target: str,
-    outputs: tuple[str, ...],
-    fail_on: str,
-    severity: str,
-    baseline: str | None,
-    write_baseline: str | None,
+    common: Common,
     launches: tuple[str, ...],
     dockerfile: str | None,
     repo: str | None,
-    rules: tuple[str, ...],
     platform: str | None,
     engine_access: str,
     insecure_registry: bool,
     no_cache: bool,
     no_prefilter: bool,
-    limits: Limits,
-    verbose: bool,
-    quiet: bool,
-    no_progress: bool,
-    color: str,
     **launch: Any,
 ) -> int:
     """Scan an image, an archive of one, or a tree: does it mine, does it hold a door, does it open a tunnel?"""
     from scanner.cache import Cache
-    from scanner.cli.finishing import Ending, finish
+    from scanner.cli.finishing import finish
     from scanner.cli.output import check
     from scanner.cli.progress import bar
     from scanner.pipeline import Options
@@ -100,21 +90,20 @@ def scan(
     from scanner.tracing import TraceOptions
     from scanner.tracing import scan as run
 
-    wanted = check(outputs, launched=bool(launches))
+    wanted = check(common.outputs, launched=bool(launches))
     judged = of_launch(launches, launch)
     options = Options(
-        source=SourceOptions(platform, engine_access, insecure_registry, limits),
-        rules=tuple(Path(r) for r in rules),
-        limits=limits,
+        source=SourceOptions(platform, engine_access, insecure_registry, common.limits),
+        rules=common.rule_paths,
+        limits=common.limits,
         cache=None if no_cache else Cache(),
         use_prefilter=not no_prefilter,
     )
     asked = TraceOptions(Path(dockerfile) if dockerfile else None, Path(repo) if repo else None)
-    shown = sys.stderr.isatty() and not quiet and not no_progress
-    with bar(shown, use_color(color, sys.stderr)) as progress:
+    with bar(common.shows_progress, use_color(common.color, sys.stderr)) as progress:
         report = run(target, options, asked, progress)
     if judged is not None:
         from scanner.egressing import with_launch
 
         report = with_launch(report, launches, judged)
-    return finish(report, Ending(wanted, fail_on, color, severity, baseline, write_baseline, verbose, quiet))
+    return finish(report, common, wanted)
