@@ -37,6 +37,17 @@ def exists(path: str) -> bool:
         return False
 
 
+def absent(path: str) -> str:
+    """Says that nothing is seen by that name: it is not there, or this user may not look."""
+    try:
+        Path(path).stat()
+    except PermissionError as e:
+        return f"cannot open {printable(path)}: {e.strerror}"
+    except (OSError, ValueError):
+        pass
+    return f"{printable(path)}: no such file or directory"
+
+
 def split(argument: str) -> tuple[str, str | None]:
     """`PATH`, `PATH:NAME`, `PATH@DIGEST` or `PATH:NAME@DIGEST` as a path and a selector: the longest part that exists is the path.
 
@@ -47,7 +58,7 @@ def split(argument: str) -> tuple[str, str | None]:
     for at in range(len(argument) - 1, 0, -1):
         if argument[at] in ":@" and exists(argument[:at]):
             return argument[:at], argument[at:].removeprefix(":")
-    raise TargetError(f"{printable(argument)}: no such file or directory")
+    raise TargetError(absent(argument))
 
 
 def stem(path: str) -> str:

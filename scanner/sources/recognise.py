@@ -6,7 +6,7 @@ from pathlib import Path
 from scanner.errors import ScannerError, SourceError, TargetError
 from scanner.model import printable
 from scanner.plugins import plugins
-from scanner.sources.paths import exists, split
+from scanner.sources.paths import absent, exists, split
 from scanner.sources.plugin import OpenImage, Source, SourceOptions
 
 ENGINE = "docker"
@@ -51,9 +51,7 @@ def open_target(argument: str, options: SourceOptions) -> OpenImage:
     if exists(argument):
         return _recognised(argument).open(argument, options)
     if _looks_like_path(argument):
-        raise TargetError(
-            _joined(f"{printable(argument)}: no such file or directory", _suggestion(argument, by_scheme))
-        )
+        raise TargetError(_joined(absent(argument), _suggestion(argument, by_scheme)))
     try:
         return by_scheme[ENGINE].open(argument, options)
     except (TargetError, SourceError) as e:

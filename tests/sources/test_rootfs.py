@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -128,26 +129,30 @@ def test_wrong_targets_are_told_what_to_write(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
-def test_what_may_not_be_read_is_no_target(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    (tmp_path / "tree").mkdir(mode=0o700)
-    (tmp_path / "app.tar").write_bytes(forms.legacy(forms.make([TREE])))
-    (tmp_path / "app.tar").chmod(0o600)
-    sources()  # the modules are loaded while they can be
-    os.seteuid(65534)
-    try:
-        for scheme, name in (
-            ("rootfs:", "tree"),
-            ("", "tree"),
-            ("archive:", "app.tar"),
-            ("", "app.tar"),
-            ("rootfs:", "app.tar"),
-        ):
-            with pytest.raises(TargetError, match=f"cannot (read|open) {tmp_path}/{name}: Permission denied"):
-                opened(f"{scheme}{tmp_path}/{name}")
-    finally:
-        os.seteuid(0)
+def test_what_may_not_be_read_is_no_target() -> None:
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        (place / "tree").mkdir(mode=0o700)
+        (place / "app.tar").write_bytes(forms.legacy(forms.make([TREE])))
+        (place / "app.tar").chmod(0o600)
+        sources()  # the modules are loaded while they can be
+        os.seteuid(65534)
+        try:
+            for scheme, name in (
+                ("rootfs:", "tree"),
+                ("", "tree"),
+                ("archive:", "app.tar"),
+                ("", "app.tar"),
+                ("rootfs:", "app.tar"),
+                ("", "tree/deeper"),
+                ("archive:", "tree/deeper.tar"),
+                ("rootfs:", "tree/deeper"),
+            ):
+                with pytest.raises(TargetError, match=f"cannot (read|open) {place}/{name}: Permission denied"):
+                    opened(f"{scheme}{place}/{name}")
+        finally:
+            os.seteuid(0)
 
 
 def test_sources_are_asked_from_the_most_particular_to_the_least() -> None:
