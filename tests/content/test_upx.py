@@ -119,11 +119,11 @@ def test_hostile_chains_take_no_time() -> None:
     """Blocks of one byte for ever, and a b_info at every byte behind them."""
     packed = bytearray(pack(ORIGINAL, "2b", ALL_TAMPERED))
     packed += struct.pack("<2I4B", 5, 1, 2, 0, 0, 0) * 400_000
-    began = time.monotonic()
+    began = time.process_time()
     upx.look(memoryview(packed))
     with suppress(ParseError):
         upx.unpack(bytes(packed))
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @settings(max_examples=150, deadline=None)

@@ -34,7 +34,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until_gone(pid: int, seconds: float = 5) -> bool:
+def wait_until_gone(pid: int, seconds: float = 25) -> bool:
     end = time.monotonic() + seconds
     while alive(pid) and time.monotonic() < end:
         time.sleep(0.02)
@@ -72,7 +72,7 @@ def test_what_goes_wrong_costs_one_call(worker: Worker, task: object, error: typ
     with pytest.raises(error) as caught:
         worker.call(task, NOTHING, {})  # type: ignore[arg-type]
     assert words in str(caught.value)
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 30
     assert worker.call(tasks.measure, memoryview(b"abc"), {})["size"] == 3
 
 

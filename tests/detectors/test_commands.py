@@ -137,14 +137,14 @@ def test_other_files_are_no_launch_points(path: str) -> None:
     ],
 )
 def test_no_text_takes_long(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
 
     for place in points.POINTS:
         if place.read in (points.system_crontab, points.unit):
             by_lines(place, text)
     list(shell.commands(text))
 
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 @given(st.text(alphabet=st.sampled_from(" \n\t'\"\\$`(){};&|<>#=-/.abc%*@:"), max_size=300))

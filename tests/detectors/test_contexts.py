@@ -87,12 +87,12 @@ def test_a_place_to_connect_to_is_not(line: bytes) -> None:
 )
 def test_no_line_takes_long(filler: bytes) -> None:
     data = filler * 200 + HOST + filler * 200
-    started = time.perf_counter()
+    started = time.process_time()
 
     in_rule(*around(data, HOST))
     in_list(*around(data, HOST))
 
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 1
 
 
 @given(st.binary(max_size=900), st.binary(max_size=900))

@@ -18,6 +18,8 @@ SANDBOX, SIBLING, GATEWAY, HOST, WORLD = "172.30.5.2", "172.30.5.3", "172.30.5.1
 ELSEWHERE = ("203.0.113.10", "203.0.113.77", "10.77.0.1")
 TCP, UDP = (22, 80, 443, 8080), (53, 9999)
 WAIT = 0.15
+NETNS = "sandscan-test-"
+"""How the names of its namespaces begin: they are the machine's, and other tests look whether names are left there."""
 
 SERVER = r"""
 import json, select, socket, sys, threading
@@ -140,7 +142,7 @@ def packet_lab() -> Iterator[Lab]:
     if os.geteuid() != 0:
         missing("root, for network namespaces")
     ip = program("ip")
-    prefix = f"st{os.getpid()}"
+    prefix = f"{NETNS}{os.getpid()}-"
     names = {n: f"{prefix}{n}" for n in ("sandbox", "sibling", "host", "world")}
 
     def do(*words: str) -> None:

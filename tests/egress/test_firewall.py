@@ -526,12 +526,12 @@ def test_sets_of_numbers(a, b):
 
 def test_long_lists_are_followed_and_entangled_ones_are_given_up():
     addresses = [f"{1 + i % 199}.{i // 199 % 256}.{i % 251}.7" for i in range(800)]
-    begun = time.monotonic()
+    begun = time.process_time()
     outcome = out(*(f"DOCKER-USER -d {a}/32 -j DROP" for a in addresses))
     assert "like it after it" in outcome.dropped[0].why
     assert not outcome.undecided
     assert len({h for p in outcome.dropped[0].permits for h in p.hosts}) > 400
-    assert time.monotonic() - begun < 10
+    assert time.process_time() - begun < 10
     entangled = [f"DOCKER-USER -d {a}/32 -p tcp -m tcp --dport {i + 1} -j DROP" for i, a in enumerate(addresses)]
     assert "too many or too entangled" in out(*entangled).undecided[0].why
     with pytest.raises(LimitError):

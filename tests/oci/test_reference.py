@@ -52,7 +52,7 @@ def test_what_is_no_reference_is_told_why(text: str, message: str) -> None:
         parse(text)
 
 
-@settings(max_examples=200, deadline=200)
+@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=40) | st.text("a.-_:/@", max_size=300))
 def test_no_text_raises_anything_else(text: str) -> None:
     try:

@@ -474,6 +474,8 @@ def memory() -> str:
 
 
 def _stays(program: int | str, words: list[str]) -> int:
+    """Its number, once it is that program: then the kernel closes what is not inherited."""
+    over, held = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.setsid()
@@ -483,13 +485,21 @@ def _stays(program: int | str, words: list[str]) -> int:
         if isinstance(program, int):
             os.execve(f"/proc/self/fd/{program}", words, {})
         os.execv(program, words)
+    os.close(held)
+    os.read(over, 1)
+    os.close(over)
     return pid
+
+
+def _until(table: str, entry: str) -> None:
+    """Until the network namespace has such a socket, as /proc/net/TABLE writes its ends and its state."""
+    while entry not in open(f"/proc/net/{table}").read():
+        time.sleep(0.02)
 
 
 def deleted() -> str:
     shutil.copy("/usr/bin/sleep", "/tmp/.gone")
     _stays("/tmp/.gone", ["/tmp/.gone", str(STAY + 1)])
-    time.sleep(0.5)
     os.unlink("/tmp/.gone")
     return "deleted"
 
@@ -539,20 +549,24 @@ def renamed() -> str:
 
 def daemon() -> str:
     """Out of its session, and away from its parent."""
+    over, held = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            time.sleep(0.3)
+            while os.getppid() != 1:
+                time.sleep(0.01)
             tcp("203.0.113.62", 3333, LOGIN)
             os._exit(0)
         os._exit(0)
-    time.sleep(2.5)
+    os.close(held)
+    os.read(over, 1)  # until the daemon has ended
     return "left"
 
 
 def listens() -> str:
     """A door that waits for somebody."""
     _stays(sys.executable, ["python3", "/evade", "door"])
+    _until("tcp", ":115C 00000000:0000 0A")
     return "waits"
 
 
@@ -709,7 +723,7 @@ def pool_server() -> None:
 
 def mapped_stays() -> str:
     _stays(sys.executable, ["python3", "/evade", "mapping"])
-    time.sleep(0.5)
+    _until("tcp6", ":0D05 01")
     return "started"
 
 
@@ -723,7 +737,7 @@ def nested() -> None:
     """A process in a PID namespace within the container's, and in a network of its own."""
     print("unshare", _LIBC.unshare(0x60000000), flush=True)
     pid = _stays(sys.executable, ["python3", "/evade", "inner"])
-    time.sleep(1)
+    _until("tcp", ":115D 00000000:0000 0A")
     print("nested:", pid, flush=True)
     time.sleep(STAY)
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -23,7 +24,8 @@ from tests.engine_fixture import Engine, program
 OUTSIDE4, OUTSIDE6 = "203.0.113.7", "2001:db8::7"
 POOL = "stratum+tcp://pool.example:3333"
 
-_WAIT = "import time\nwhile True: time.sleep(60)\n"
+_WAIT = "import os, time\nopen(__file__.replace('/actors/', '/tmp/at-') + f'-{os.getpid()}', 'w').close()\nwhile True: time.sleep(60)\n"
+"""An actor in its place says so."""
 ACTORS = {
     "server": "import socket, time\n"
     "held = []\n"
@@ -41,13 +43,14 @@ ACTORS = {
     "mapped": f"import socket\nc = socket.socket(socket.AF_INET6)\nc.connect(('::ffff:{OUTSIDE4}', 443))\n" + _WAIT,
     "asker": f"import socket\nu = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nu.connect(('{OUTSIDE4}', 53))\n"
     + _WAIT,
-    "busy": "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass\n" + _WAIT,
+    "busy": "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass\ntime.sleep(600)\n",
     "memory": "import os\nfd = os.memfd_create('payload')\nos.write(fd, open('/usr/bin/sleep', 'rb').read())\n"
     "os.execve(f'/proc/self/fd/{fd}', ['[kworker/0:1-events]', '600'], {})\n",
     "gone": "import os, shutil\nshutil.copy('/usr/bin/sleep', '/tmp/gone')\npid = os.posix_spawn('/tmp/gone', ['/tmp/gone', '601'], {})\n"
-    "import time\ntime.sleep(0.3)\nos.unlink('/tmp/gone')\n" + _WAIT,
+    "while b'601' not in open(f'/proc/{pid}/cmdline', 'rb').read(): pass\nos.unlink('/tmp/gone')\n" + _WAIT,
     "updated": "import os, shutil\nshutil.copy('/usr/bin/sleep', '/usr/bin/daemon')\npid = os.posix_spawn('/usr/bin/daemon', ['daemon', '602'], {})\n"
-    "import time\ntime.sleep(0.3)\nshutil.copy('/usr/bin/sleep', '/usr/bin/daemon.new')\nos.rename('/usr/bin/daemon.new', '/usr/bin/daemon')\n"
+    "while b'602' not in open(f'/proc/{pid}/cmdline', 'rb').read(): pass\n"
+    "shutil.copy('/usr/bin/sleep', '/usr/bin/daemon.new')\nos.rename('/usr/bin/daemon.new', '/usr/bin/daemon')\n"
     + _WAIT,
     "packet": "import socket\ns = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))\n" + _WAIT,
     "raw": "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n" + _WAIT,
@@ -79,7 +82,7 @@ start("sh", "-c", "sleep 603; true")
 start("python3", "/actors/worker", "--password", "hunter2secret", env={**os.environ, "NGROK_AUTHTOKEN": "2abcSECRETtoken", "HTTPS_PROXY": "http://u:pw@proxy:3128"})
 os.makedirs("/run/sshd", exist_ok=True)
 start("/usr/bin/sshd", "-f", "/etc/ssh/sshd_config")
-time.sleep(0.7)
+while ":07E6 00000000" not in open("/proc/net/tcp").read(): time.sleep(0.02)
 start("sh", "-c", "ssh -F /dev/null -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -i /root/id -N -R 2222:127.0.0.1:443 -D 1080 -p 2022 root@OUTSIDE; true")
 time.sleep(600)
 """
@@ -194,13 +197,18 @@ def _own_networks(pid: int) -> None:
 
 
 def _wait(stage: Stage) -> None:
-    """Until the last actors stand: the tunnel's far end listens, and what hides has hidden."""
-    end = time.monotonic() + 15
-    while time.monotonic() < end:
+    """Until all actors stand: the tunnel's far end listens, those that wait have said so, and the others are what they become."""
+    end = time.monotonic() + 60
+    places = Counter(name for name, text in ACTORS.items() if text.endswith(_WAIT))
+    places.update(("echo", "worker"))  # each is played twice
+    become = {"[kworker/0:1-events]", "/usr/lib/.cache/kworker", "/actors/busy", "/actors/test", "sh -i", "sleep 603"}
+    while True:
         tcp = Path(f"/proc/{stage.pid}/net/tcp").read_text()
-        names = " ".join(row[-1] for row in stage.container.top(ps_args="-eo pid,args")["Processes"])
-        if ":08AE 00000000" in tcp and ":0438 00000000" in tcp and "kworker/0:1-events" in names:
-            time.sleep(0.4)
+        there = Counter(path.name.split("-")[1] for path in Path(f"/proc/{stage.pid}/root/tmp").glob("at-*"))
+        names = "\n".join(row[-1] for row in stage.container.top(ps_args="-ww -eo pid,args")["Processes"])
+        missing = [*(places - there), *(one for one in become if one not in names)]
+        missing += [one for one in ("08AE", "0438") if f":{one} 00000000" not in tcp]
+        if not missing:
             return
+        assert time.monotonic() < end, f"the actors are not in their places: {missing}"
         time.sleep(0.1)
-    raise AssertionError("the actors are not in their places: " + names)

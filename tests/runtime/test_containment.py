@@ -249,7 +249,6 @@ def test_the_canary_sees_what_leaves(contained: Contained, ground: Ground) -> No
         f"s.sendto({MARK!r}, ('{OUTSIDE4}', 9)); socket.create_connection(('127.0.0.1', 8080), 2).sendall({MARK!r})"
     )
     subprocess.run([*ground.within, "python3", "-c", send], check=True)
-    time.sleep(0.2)
     seen = contained.canary.seen()
     assert contained.canary.visitors() == 1
     assert [f for f in seen if MARK in f and socket.inet_aton(OUTSIDE4) in f]
@@ -315,7 +314,7 @@ def test_the_host_is_as_it_was(contained: Contained) -> None:
 
 def test_no_namespace_is_left(contained: Contained) -> None:
     assert len(contained.spaces) >= 2, contained.spaces  # the pause's and the sink's
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while left := held(contained.spaces):
         assert time.monotonic() < end, left
         time.sleep(0.1)

@@ -247,10 +247,14 @@ def test_what_the_first_process_does_not_see_is_read_all_the_same_or_said(docker
     """It goes to a root of its own, where the volume does not show, and a child takes a mount namespace for itself."""
     script = (
         "echo hidden > /data/new; mkdir -p /jail; cp -r /usr /lib* /jail; touch /ready; "
-        "unshare -m sleep 600 & sleep 0.3; exec unshare --root=/jail /usr/bin/sleep 600"
+        "unshare -m sleep 600 & exec unshare --root=/jail /usr/bin/sleep 600"
     )
     docker.keep("jail", script, "-v", "hidden:/data", "--cap-add", "SYS_ADMIN", "--security-opt", "apparmor=unconfined")
-    time.sleep(0.6)
+    first = int(docker("inspect", "-f", "{{.State.Pid}}", "jail"))
+    end = time.monotonic() + 60
+    while _programs(first) != ["sleep", "sleep"]:
+        assert time.monotonic() < end, _programs(first)
+        time.sleep(0.02)
     with ExitStack() as resources:
         found = compared("container:jail", resources)
 
@@ -259,6 +263,12 @@ def test_what_the_first_process_does_not_see_is_read_all_the_same_or_said(docker
         assert len(said) == 2
         assert "another root" in said[0]
         assert "have 1 mount namespaces" in said[1]
+
+
+def _programs(first: int) -> list[str]:
+    """What a process and its children are, by the names that the kernel has for them."""
+    children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+    return [Path(f"/proc/{pid}/comm").read_text().strip() for pid in (first, *children)]
 
 
 def test_a_link_in_a_mounts_way_leads_nowhere(docker: Docker, tmp_path: Path) -> None:

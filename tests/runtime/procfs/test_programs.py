@@ -36,7 +36,9 @@ def running(path: Path, *, unlinked: bool = False) -> Iterator[Seen]:
     path.chmod(0o755)
     with subprocess.Popen([path], stdin=subprocess.DEVNULL) as process:
         try:
-            time.sleep(0.1)
+            words = Path(f"/proc/{process.pid}/cmdline")
+            while process.poll() is None and not words.read_bytes():  # they come a moment after the program
+                time.sleep(0.001)
             if unlinked:
                 path.unlink()
             yield look(process.pid)

@@ -176,7 +176,7 @@ def outer() -> Iterator[Outer]:
     made.close()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 5) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> bool:
     """Whether it came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -186,13 +186,23 @@ def wait_for(condition: Callable[[], bool], seconds: float = 5) -> bool:
     return True
 
 
-def namespaces() -> set[int]:
-    """The inodes of all network namespaces that a process lives in."""
-    found = set()
+def inhabitants(inode: int) -> list[int]:
+    """The processes that live in that network namespace. The kernel gives the number of one that is gone to the next that anybody
+    makes, so that it says nothing afterwards: whether these have ended does."""
+    found = []
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended meanwhile
-            found.add((place / "ns/net").stat().st_ino)
+            if (place / "ns/net").stat().st_ino == inode:
+                found.append(int(place.name))
     return found
+
+
+def ended(pid: int) -> bool:
+    """It is gone, or waits for its new parent to notice."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
 
 
 def ethernet(payload: bytes, kind: int = 0x0800) -> bytes:

@@ -20,10 +20,10 @@ from scanner.runtime.sinkhole.attached import OUTPUT, Frames
 from scanner.runtime.sinkhole.disk import usage
 from scanner.runtime.sinkhole.guest import Guest, Limits, Moment, Pause, runtime
 from scanner.runtime.sinkhole.inside import halt, inside
-from scanner.runtime.sinkhole.sweep import remove_images, sweep
+from scanner.runtime.sinkhole.sweep import remove_images
 from scanner.runtime.sinkhole.withheld import Settings
 from scanner.sources.engine import connect
-from tests.runtime.sinkhole.guests import VOLUME, Ground, engine, ground
+from tests.runtime.sinkhole.guests import VOLUME, Ground, engine, ground, swept
 
 __all__ = ["engine", "ground"]
 
@@ -138,10 +138,9 @@ def test_what_cannot_be_started_is_said(ground: Ground, command: tuple[str, ...]
 
 @pytest.mark.engine
 def test_time_is_limited(ground: Ground) -> None:
-    clock = time.monotonic()
     ended = ground.run("sleep", "60", seconds=1)
     assert (ended.exit_code, ended.stopped) == (None, "time limit of 1 s")
-    assert time.monotonic() - clock < 6
+    assert 0.9 < ended.ended - ended.started < 20
 
 
 @pytest.mark.engine
@@ -210,13 +209,11 @@ def test_all_of_a_guest_is_stopped_and_the_pause_is_not(ground: Ground) -> None:
 
 @pytest.mark.engine
 def test_output_is_read_kept_a_little_and_counted(ground: Ground) -> None:
-    clock = time.monotonic()
-    ended = ground.run("sh", "-c", "echo first; head -c 1000000000 /dev/zero")
+    ended = ground.run("sh", "-c", "echo first; head -c 300000000 /dev/zero")
     assert (ended.exit_code, ended.stopped) == (0, "")
     assert ended.output[:6] == b"first\n"
     assert len(ended.output) == OUTPUT
-    assert ended.output_lost == 1_000_000_006 - OUTPUT
-    assert time.monotonic() - clock < 20
+    assert ended.output_lost == 300_000_006 - OUTPUT
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.binary(max_size=300))), st.lists(st.integers(1, 64), min_size=1))
@@ -272,21 +269,16 @@ Ground(SimpleNamespace(client=None), sys.argv[1]).run("sh", "-c", "while :; do s
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("moment", [0.35, 0.6, 1.0])
-def test_a_guest_dies_with_its_observer(ground: Ground, moment: float) -> None:
+def test_a_guest_dies_with_its_observer(ground: Ground) -> None:
     """Killed while the pause starts, while the guest starts, while it runs: the kernel ends it, the next start removes the rest."""
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, ground.image], env={**os.environ, "PYTHONPATH": "."}
-    ) as observer:
-        time.sleep(moment)
-        observer.send_signal(signal.SIGKILL)
-    _until(lambda: not _running(ground), 10)
-    # what the observer had asked for when it died, the engine may still make: a start sweeps what there is by then
-    clean = time.monotonic()
-    while time.monotonic() < clean + 2:
-        if sweep(ground.client, "the engine"):
-            clean = time.monotonic()
-        time.sleep(0.1)
+    for moment in (0.35, 0.6, 1.0):
+        with subprocess.Popen(
+            [sys.executable, "-c", CHILD, ground.image], env={**os.environ, "PYTHONPATH": "."}
+        ) as observer:
+            time.sleep(moment)
+            observer.send_signal(signal.SIGKILL)
+        _until(lambda: not _running(ground), 30)
+    swept(ground)
     assert ground.left() == []
 
 

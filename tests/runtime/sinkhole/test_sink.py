@@ -13,7 +13,7 @@ import pytest
 
 from scanner.runtime.sinkhole import netlink, privileges
 from scanner.runtime.sinkhole.sink import Sink, SinkError, SinkOptions, check
-from tests.runtime.sinkhole.lab import Canary, Outer, namespaces, needs_root, outer, paused, wait_for  # noqa: F401
+from tests.runtime.sinkhole.lab import Canary, Outer, ended, inhabitants, needs_root, outer, paused, wait_for  # noqa: F401
 
 EVERYTHING = """
 def attempt(do, *arguments):
@@ -140,17 +140,17 @@ def test_after_the_end_nothing_is_left(outer: Outer) -> None:  # noqa: F811
     before = outer.do(lambda: (Path("/proc/thread-self/net/dev").read_text().count("\n"), netlink.links_up()))
     with paused() as pause:
 
-        def run() -> int:
+        def run() -> list[int]:
             with Sink(pause.process.pid) as sink:
-                inode = Path(f"/proc/{sink.pid}/ns/net").stat().st_ino
-                assert inode in namespaces()
+                within = inhabitants(Path(f"/proc/{sink.pid}/ns/net").stat().st_ino)
+                assert sink.pid in within
                 assert "eth0" in netlink.in_namespace(pause.namespace, netlink.links_up)
                 sink.finish()
-            return inode
+            return within
 
-        inode = outer.do(run)
+        within = outer.do(run)
         assert netlink.in_namespace(pause.namespace, netlink.links_up) == ("lo",)
-        assert inode not in namespaces()
+        assert all(map(ended, within))
     after = outer.do(lambda: (Path("/proc/thread-self/net/dev").read_text().count("\n"), netlink.links_up()))
     assert after == before
 
@@ -177,8 +177,8 @@ with Sink(int(sys.argv[1])) as sink:
         parent.send_signal(signal.SIGKILL)
         parent.communicate()
         gone = lambda: netlink.in_namespace(pause.namespace, netlink.links_up) == ("lo",)  # noqa: E731
-        assert wait_for(gone, 2)
-        assert wait_for(lambda: not _children_of(parent.pid), 2)
+        assert wait_for(gone)
+        assert wait_for(lambda: not _children_of(parent.pid))
 
 
 def test_killed_while_it_answers_it_takes_all_along() -> None:
@@ -196,16 +196,15 @@ with Sink(int(sys.argv[1])) as sink:
         )
         assert parent.stdout is not None
         sink = int(parent.stdout.readline())
-        inode = Path(f"/proc/{sink}/ns/net").stat().st_ino
+        within = inhabitants(Path(f"/proc/{sink}/ns/net").stat().st_ino)
+        assert sink in within
         assert "eth0" in netlink.in_namespace(pause.namespace, netlink.links_up)
-        began = time.monotonic()
         parent.kill()
         parent.communicate()
 
-        assert wait_for(lambda: netlink.in_namespace(pause.namespace, netlink.links_up) == ("lo",), 2)
-        assert time.monotonic() - began < 1
-        assert wait_for(lambda: _ended(sink), 2)
-        assert inode not in namespaces()
+        # the parent would have slept for 60 seconds
+        assert wait_for(lambda: netlink.in_namespace(pause.namespace, netlink.links_up) == ("lo",))
+        assert wait_for(lambda: all(map(ended, within)))
 
 
 def test_a_dead_child_makes_the_observation_incomplete_and_says_what_was_seen(outer: Outer) -> None:  # noqa: F811
@@ -238,7 +237,7 @@ def test_a_child_that_hangs_is_not_waited_for(outer: Outer, monkeypatch: pytest.
                     sink.finish()
                 return time.monotonic() - began
 
-        assert outer.do(run) < 3
+        assert outer.do(run) < 15  # the child sleeps until it is killed
 
 
 def test_only_a_namespace_without_a_network_is_led_into_the_sinkhole(outer: Outer) -> None:  # noqa: F811
@@ -310,14 +309,6 @@ def test_the_check_builds_one_and_leaves_nothing() -> None:
     check()
     assert len(list(Path("/proc/self/fd").iterdir())) == before[1]
     assert Path("/proc/net/dev").read_text().count("\n") == before[0]
-
-
-def _ended(pid: int) -> bool:
-    """It is gone, or waits for its new parent to notice."""
-    try:
-        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
 
 
 def _children_of(pid: int) -> list[int]:

@@ -171,9 +171,9 @@ def test_a_relative_path_is_told_whole_while_the_process_is_there(tmp_path):
             open("named", "wb").write(open("/bin/sleep", "rb").read())
             os.chmod("named", 0o755)
             fd = os.open("named", os.O_RDONLY)
-            first = os.posix_spawn("./named", ["./named", "0.3"], {{}})
+            first = os.posix_spawn("./named", ["./named", "1"], {{}})
             second = os.fork()
-            if not second: os.execve(fd, ["by its number", "0.3"], {{}})
+            if not second: os.execve(fd, ["by its number", "1"], {{}})
             for pid in (first, second): os.waitpid(pid, 0)
             tell([first, second])
         """)
@@ -261,7 +261,7 @@ def test_a_fork_bomb_is_counted_and_hides_nothing_that_is_different():
         took = time.monotonic() - began
         processes = tracer.processes()
 
-    assert took < 45
+    assert took < 55  # the sandbox waits for 60
     assert len(processes) <= 200
     assert ("/bin/echo", "in the middle") in [p.command for p in processes]
     assert tracer.dropped == 2002 - len(processes), "2,000 forks, one program, and who began it all"
@@ -317,13 +317,13 @@ def test_the_proc_connector_serves_and_says_what_it_is():
             def waited(*words):
                 pid = os.posix_spawn(words[0], words, {})
                 return pid, os.waitpid(pid, 0)[0]
-            tell([waited("/bin/sleep", "0.05")[0], waited("/bin/sh", "-c", "sleep 0.05; exit 3")[0]])
+            tell([waited("/bin/sleep", "0.5")[0], waited("/bin/sh", "-c", "sleep 0.1; exit 3")[0]])
         """)
         found = {p.pid: p for p in tracer.processes()}
 
     assert tracer.method is Method.CONNECTOR
     assert any("proc connector" in p for p in tracer.problems)
-    assert found[pids[0]].command == ("/bin/sleep", "0.05")
+    assert found[pids[0]].command == ("/bin/sleep", "0.5")
     assert found[pids[0]].parent == box.pid
     assert [found[pid].exit_code for pid in pids] == [0, 3]
 
@@ -331,15 +331,14 @@ def test_the_proc_connector_serves_and_says_what_it_is():
 def test_looking_at_proc_serves_and_says_what_it_is():
     with sandbox() as box, Tracer(box.inode, method=Method.POLLING) as tracer:
         pid = box.run("""
-            pid = os.posix_spawn("/bin/sh", ["sh", "-c", "sleep 0.3; exec sleep 0.3"], {})
+            pid = os.posix_spawn("/bin/sh", ["sh", "-c", "sleep 0.7; exec sleep 0.7"], {})
             os.waitpid(pid, 0)
             tell(pid)
         """)
-        time.sleep(0.1)
         told = [p for p in tracer.processes() if p.pid == pid]
 
     assert any("looking at /proc" in p for p in tracer.problems)
-    assert [p.command for p in told] == [("sh", "-c", "sleep 0.3; exec sleep 0.3"), ("sleep", "0.3")]
+    assert [p.command for p in told] == [("sh", "-c", "sleep 0.7; exec sleep 0.7"), ("sleep", "0.7")]
     assert all(p.ended is not None for p in told)
 
 
