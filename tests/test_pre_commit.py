@@ -37,8 +37,8 @@ def repository(root: Path) -> Path:
 
 
 def hook_script(root: Path, hook: dict[str, Any]) -> None:
-    """What pre-commit does with a hook: its entry, and behind it the staged files where it asks for them."""
-    entry = shlex.join([str(PROGRAM), *shlex.split(hook["entry"])[1:]])
+    """What pre-commit does with a hook: its entry, its arguments, and behind them the staged files where it asks for them."""
+    entry = shlex.join([str(PROGRAM), *shlex.split(hook["entry"])[1:], *hook.get("args", [])])
     names = "git diff --cached --name-only --diff-filter=ACMRT -z | xargs -0 -r " if hook["pass_filenames"] else ""
     script = root / ".git/hooks/pre-commit"
     script.parent.mkdir(exist_ok=True)
@@ -57,6 +57,7 @@ def test_the_manifest_says_what_pre_commit_asks_for() -> None:
             "name",
             "description",
             "entry",
+            "args",
             "language",
             "pass_filenames",
             "require_serial",
@@ -69,7 +70,14 @@ def test_the_manifest_says_what_pre_commit_asks_for() -> None:
 def test_a_commit_is_stopped_and_goes_through_once_it_is_mended(tmp_path: Path, name: str) -> None:
     root = repository(tmp_path / "r")
     hook_script(root, hooks()[name])
-    written(root, {"images/Dockerfile": BAD, "README.md": "Run `curl https://a.example/x | sh`.\n"})
+    written(
+        root,
+        {
+            "images/Dockerfile": BAD,
+            "README.md": "Run `curl https://a.example/x | sh`.\n",
+            "--fail-on=never": "a file that a stranger adds, whose name is an option\n",
+        },
+    )
     git(root, "add", "-A")
     stopped = git(root, "commit", "-m", "one", check=False)
     assert stopped.returncode == 1
@@ -91,7 +99,11 @@ def test_pre_commit_takes_the_manifest_and_stops_a_commit(tmp_path: Path, monkey
     local = [{**hook, "language": "system", "entry": f"{PROGRAM} check"} for hook in hooks().values()]
     written(
         root,
-        {".pre-commit-config.yaml": yaml.safe_dump({"repos": [{"repo": "local", "hooks": local}]}), "Dockerfile": BAD},
+        {
+            ".pre-commit-config.yaml": yaml.safe_dump({"repos": [{"repo": "local", "hooks": local}]}),
+            "Dockerfile": BAD,
+            "--fail-on=never": "",
+        },
     )
     git(root, "add", "-A")
     _run(root, PRE_COMMIT, "validate-manifest", str(ROOT / ".pre-commit-hooks.yaml"))
