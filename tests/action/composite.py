@@ -156,22 +156,22 @@ class Runner:
         return done.returncode == 0
 
 
-def machine(folder: Path) -> Runner:
+def machine(folder: Path, sandscan: Path = SANDSCAN) -> Runner:
     """A checked out repository with the replay and its launch file in it, and a runner that has Python, and on which the tests' own
-    sandscan is installed: `install` is tried in test_install.py."""
+    sandscan is installed, or the program that stands for it: `install` is tried in test_install.py."""
     workspace = folder / "work" / "app"
     workspace.mkdir(parents=True)
     (workspace / "replay.tar").symlink_to(REPLAY)
     (workspace / "compose.yaml").write_bytes(COMPOSE.read_bytes())
     (workspace / "clean.tar").write_bytes(archive((CLEAN,), {}, "team/clean:1"))
-    return installed(workspace, folder / "temp")
+    return installed(workspace, folder / "temp", sandscan)
 
 
-def installed(workspace: Path, temporary: Path, **environment: str) -> Runner:
+def installed(workspace: Path, temporary: Path, sandscan: Path = SANDSCAN, **environment: str) -> Runner:
     """A runner that has Python and the tests' own sandscan, and begins with the scan."""
     programs = temporary / "sandscan" / "venv" / "bin"
     programs.mkdir(parents=True)
-    (programs / "sandscan").symlink_to(SANDSCAN)
+    (programs / "sandscan").symlink_to(sandscan)
     kept = str(temporary / "sandscan" / "cache")
     given = {"python": {"ready": "true"}, "install": {"cache-folder": kept, "cache-prefix": "sandscan-p-"}}
     return Runner(workspace, temporary, given=given, environment=environment)

@@ -3,12 +3,21 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.action import forked
 from tests.action.composite import SANDSCAN, Ran, Runner, machine
+
+
+@pytest.fixture(scope="session")
+def sandscan() -> Iterator[Path]:
+    """sandscan without the time to load it; the run on the replay has the program itself."""
+    with forked.program() as program:
+        yield program
 
 
 @pytest.fixture(scope="session")

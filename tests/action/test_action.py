@@ -30,9 +30,9 @@ def clean(replay: tuple[Runner, Ran]) -> Ran:
 
 
 @pytest.fixture
-def runner(replay: tuple[Runner, Ran], clean: Ran, tmp_path: Path) -> Runner:
+def runner(replay: tuple[Runner, Ran], clean: Ran, sandscan: Path, tmp_path: Path) -> Runner:
     """A machine of its own, with the evidence of the replay's layers in its cache."""
-    one = machine(tmp_path)
+    one = machine(tmp_path, sandscan)
     kept = Path(one.given["install"]["cache-folder"])
     kept.mkdir(mode=0o700)
     shutil.copy(replay[0].temporary / "sandscan" / "cache" / "layers.sqlite", kept)
@@ -335,7 +335,8 @@ def test_no_word_of_an_image_is_a_command_to_the_runner(runner: Runner):
     assert all("sandscan" in one.properties["title"] for one in ran.commands)
 
 
-def test_a_file_of_the_workspace_is_never_taken_for_a_module(runner: Runner):
+def test_a_file_of_the_workspace_is_never_taken_for_a_module(tmp_path: Path):
+    runner = machine(tmp_path)
     for name in ("json", "venv", "ensurepip", "workflow", "click", "scanner", "sitecustomize", "encodings"):
         (runner.workspace / f"{name}.py").write_text("raise SystemExit('taken from the workspace')\n")
     runner.environment = {"PYTHONPATH": str(runner.workspace), "PYTHONHOME": str(runner.workspace)}

@@ -14,6 +14,14 @@ JOB = yaml.safe_load((ROOT / ".github" / "workflows" / "scan.yml").read_text("ut
 SCRIPTS = {step["name"]: step["run"] for step in JOB["steps"] if "run" in step}
 WHICH, ASIDE, BUILD = "Which commit this workflow is of", "Put it beside the workspace", "Build the image"
 
+OTHERS = {
+    ("Team/App", "Dockerfile"): "team/app",
+    ("Team/App", "./Dockerfile"): "team/app",
+    ("Team/App", "Images/Agent/Dockerfile"): "team/app/images/agent",
+    ("Team/.Git__hub-", "Dockerfile.Agent"): "team/x.git-hub-x/dockerfile.agent",
+}
+"""Repository and Dockerfile, and the name of the image: one for each, for alerts know it by that, and one that Docker takes."""
+
 
 def run(name: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -40,17 +48,17 @@ def test_the_action_is_no_part_of_what_is_scanned(tmp_path: Path):
     workspace = tmp_path / "app"
     (workspace / ".sandscan-action").mkdir(parents=True)
     (workspace / ".sandscan-action" / "action.yml").touch()
-    (tmp_path / "sandscan-action").mkdir()
+    (tmp_path / "sandscan+action").mkdir()
 
     assert run(ASIDE, workspace).returncode == 0
     assert list(workspace.iterdir()) == []
-    assert (tmp_path / "sandscan-action" / "action.yml").is_file()
+    assert (tmp_path / "sandscan+action" / "action.yml").is_file()
     [step] = [one for one in JOB["steps"] if one.get("id") == "sandscan"]
-    assert step["uses"] == "./../sandscan-action"
+    assert step["uses"] == "./../sandscan+action"
 
 
 @pytest.mark.engine
-def test_a_dockerfile_is_built_and_its_image_scanned(tmp_path: Path):
+def test_a_dockerfile_is_built_and_its_image_scanned(sandscan: Path, tmp_path: Path):
     program("docker")
     workspace, temporary = tmp_path / "app", tmp_path / "temp"
     workspace.mkdir()
@@ -73,7 +81,7 @@ def test_a_dockerfile_is_built_and_its_image_scanned(tmp_path: Path):
         )
         assert done.returncode == 0, done.stderr
         image = outputs(said.read_text())["image"]
-        runner = installed(workspace, temporary, DOCKER_HOST=engine.host)
+        runner = installed(workspace, temporary, sandscan, DOCKER_HOST=engine.host)
         ran = runner.run(image=image, dockerfile="the file")
         broken = run(
             BUILD,
@@ -84,11 +92,20 @@ def test_a_dockerfile_is_built_and_its_image_scanned(tmp_path: Path):
             GITHUB_OUTPUT=str(said),
             DOCKER_HOST=engine.host,
         )
+        named = {}
+        for repository, file in OTHERS:
+            (workspace / file).parent.mkdir(parents=True, exist_ok=True)
+            (workspace / file).write_text("FROM scratch\nCOPY cron /etc/cron.d/a\n")
+            given = {"GITHUB_REPOSITORY": repository, "GITHUB_OUTPUT": str(said), "DOCKER_HOST": engine.host}
+            done = run(BUILD, workspace, DOCKERFILE=file, CONTEXT=".", **given)
+            assert done.returncode == 0, done.stderr
+            named[repository, file] = outputs(said.read_text())["image"]
 
-    assert image == "docker:team/app:scan"
+    assert named == {which: f"docker:{name}:scan" for which, name in OTHERS.items()}
+    assert image == "docker:team/app/the-file:scan"
     assert ran.answers["exit-code"] == "1", ran.log
     [error] = [one for one in ran.commands if one.name == "error"]
     assert (error.properties["file"], error.properties["line"]) == ("cron", "2")
     [log] = ran.sarif()
-    assert log["runs"][0]["automationDetails"]["id"].endswith("team/app/")
+    assert log["runs"][0]["automationDetails"]["id"].endswith("team/app/the-file/")
     assert broken.returncode != 0, "a name is a name, whatever it begins with"

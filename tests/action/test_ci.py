@@ -14,9 +14,9 @@ STEPS = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("ut
 
 
 @pytest.fixture
-def runner(replay: tuple[Runner, Ran], tmp_path: Path) -> Runner:
+def runner(replay: tuple[Runner, Ran], sandscan: Path, tmp_path: Path) -> Runner:
     """Of this repository, with the evidence of the replay's layers in its cache."""
-    one = installed(ROOT, tmp_path)
+    one = installed(ROOT, tmp_path, sandscan)
     shutil.copytree(replay[0].given["install"]["cache-folder"], one.given["install"]["cache-folder"])
     return one
 
