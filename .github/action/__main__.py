@@ -16,8 +16,9 @@ def verdict() -> int:
 def refused() -> int:
     say(
         "notice",
-        "Code scanning did not take the SARIF: the repository has none, or the job lacks security-events: write. "
-        "The scan's answer stands; the step summary and the artifact have all of it.",
+        "Code scanning did not take the SARIF: the repository has none, the job lacks security-events: write, or a step before "
+        "has uploaded for the same category (give each its own input category). "
+        "The scan's answer stands; the log has the reason, the step summary and the artifact have all findings.",
         "sandscan: not uploaded to code scanning",
     )
     return 0

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-AS_DEFAULT_BRANCH = {"issue_comment", "pull_request_target", "workflow_run"}
-"""Events that may be about a stranger's pull request and run with the default branch's rights."""
+AS_DEFAULT_BRANCH = {"check_run", "check_suite", "issue_comment", "pull_request_target", "status", "workflow_run"}
+"""Events that may be about a stranger's commit and run as the default branch: docs.github.com, "Events that trigger workflows"."""
 MAX_EVENT = 50_000_000
 
 

@@ -3,17 +3,16 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow import say
+from workflow import command, say
 
 SUMMARY = 1 << 20
 """Bytes of a step's summary; GitHub drops a longer one whole."""
-KINDS = ("error", "warning", "notice")
-SHOWN = 10
-"""Annotations of a kind that GitHub shows of a step."""
+SHOWN = {"error": 10, "warning": 10, "notice": 9}
+"""Annotations of a kind that GitHub shows of the whole Action, ten; a notice that the upload was refused comes after these."""
 COMMAND = re.compile(
     r"::(error|warning|notice) (?:file=[^:,\r\n]+,line=\d+,(?:endLine=\d+,)?)?title=[^:,\r\n]*::[^\r\n]*"
 )
@@ -23,17 +22,21 @@ COMMAND = re.compile(
 def main() -> int:
     state = json.loads(Path(os.environ["STATE"]).read_bytes())
     outcomes, why_not = state["outcomes"], state["why_not"]
-    for one in outcomes:
-        if not one["reported"]:
-            say(
-                "error", f"{one['title']} was not scanned (exit code {one['code']}): {_why(one)}", "sandscan: no report"
-            )
-    _annotate([_commands(one) for one in outcomes if one["reported"]])
-    for reason in _not_uploaded(outcomes, why_not):
-        say("notice", reason, "sandscan: not uploaded to code scanning")
+    own = {
+        "error": [command("error", _unscanned(one), "sandscan: no report") for one in outcomes if not one["reported"]],
+        "notice": [
+            command("notice", reason, "sandscan: not uploaded to code scanning")
+            for reason in _not_uploaded(outcomes, why_not)
+        ],
+    }
+    _annotate(own, [_commands(one) for one in outcomes if one["reported"]])
     with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a", encoding="utf-8") as file:
         file.write(summary(outcomes, why_not))
     return 0
+
+
+def _unscanned(one: dict[str, Any]) -> str:
+    return f"{one['title']} was not scanned (exit code {one['code']}): {_why(one)}"
 
 
 def _why(one: dict[str, Any]) -> str:
@@ -56,16 +59,17 @@ def _commands(one: dict[str, Any]) -> list[str]:
     return [line for line in text.split("\n") if COMMAND.fullmatch(line)]
 
 
-def _annotate(targets: Sequence[list[str]]) -> None:
-    """At most ten of a kind for all targets, taken in turn, so that none is silent because another says much."""
-    for kind in KINDS:
+def _annotate(own: Mapping[str, list[str]], targets: Sequence[list[str]]) -> None:
+    """At most SHOWN of a kind: the Action's own first, then those of the targets, taken in turn, so that none is silent because
+    another says much."""
+    for kind, room in SHOWN.items():
         each = [[line for line in lines if line.startswith(f"::{kind} ")] for lines in targets]
-        count = sum(len(lines) for lines in each)
-        turns = [lines[i] for i in range(SHOWN) for lines in each if i < len(lines)]
-        for line in turns if count <= SHOWN else turns[: SHOWN - 1]:
+        longest = max(map(len, each), default=0)
+        said = [*own.get(kind, ()), *(lines[i] for i in range(longest) for lines in each if i < len(lines))]
+        for line in said if len(said) <= room else said[: room - 1]:
             print(line, flush=True)
-        if count > SHOWN:
-            say(kind, f"GitHub shows {SHOWN} of a kind: the step summary has the others, of {len(targets)} targets")
+        if len(said) > room:
+            say(kind, f"GitHub shows ten of a kind: the step summary has {len(said) - room + 1} more")
 
 
 def summary(outcomes: Sequence[dict[str, Any]], why_not: str) -> str:

@@ -24,7 +24,12 @@ def output(values: Mapping[str, str]) -> None:
 
 def say(kind: str, message: str, title: str = "sandscan") -> None:
     """A line in the log and beside the run: `kind` is error, warning or notice."""
-    print(f"::{kind} title={_data(title).replace(':', '%3A').replace(',', '%2C')}::{_data(message)}", flush=True)
+    print(command(kind, message, title), flush=True)
+
+
+def command(kind: str, message: str, title: str) -> str:
+    """The same as a line that is not printed yet."""
+    return f"::{kind} title={_data(title).replace(':', '%3A').replace(',', '%2C')}::{_data(message)}"
 
 
 def _data(value: str) -> str:

@@ -1,5 +1,6 @@
 """The inputs alone, and the event: what they become, whatever is in them."""
 
+import json
 import os
 from pathlib import Path
 
@@ -137,13 +138,13 @@ def test_no_text_becomes_an_option_of_its_own(inputs):
         ("pull_request_target", pull_request("team/app"), False),
         ("workflow_run", {"repository": {"full_name": "team/app"}}, False),
         ("issue_comment", {"issue": {"pull_request": {}}, "repository": {"full_name": "team/app"}}, False),
+        ("check_suite", {"repository": {"full_name": "team/app"}}, False),
+        ("status", {"repository": {"full_name": "team/app"}}, False),
         ("push", "no JSON", False),
         ("push", [1], False),
     ],
 )
 def test_only_what_the_token_may_write_is_uploaded(tmp_path: Path, name: str, content: object, uploads: bool):
-    import json
-
     file = tmp_path / "event.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
     environment = {"GITHUB_EVENT_NAME": name, "GITHUB_EVENT_PATH": str(file)}
@@ -151,7 +152,7 @@ def test_only_what_the_token_may_write_is_uploaded(tmp_path: Path, name: str, co
     assert (event.why_not_uploaded("auto", environment) == "") is uploads
     assert event.why_not_uploaded("true", environment) == ""
     assert event.why_not_uploaded("false", environment) != ""
-    assert event.may_keep(environment) is (name not in {"issue_comment", "pull_request_target", "workflow_run"})
+    assert event.may_keep(environment) is (name in {"push", "schedule", "pull_request", "pull_request_review"})
 
 
 def test_without_an_event_nothing_is_uploaded():
@@ -231,13 +232,35 @@ def test_annotations_are_shared_among_targets_and_nothing_else_is_printed(
     many = tuple(f"::error file=a,line={n},title=t::m{n}" for n in range(10))
     strange = ("::add-mask::x", "plain", "::error file=a,line=1,title=t,col=9::x", "::error title=t::x\r::debug::y")
     tell._annotate(
+        {},
         [
             tell._commands(outcome(tmp_path, "a", lines=many)),
             tell._commands(outcome(tmp_path, "b", lines=("::error title=u::only", *strange))),
-        ]
+        ],
     )
 
     found = obeyed(capsys.readouterr().out)
     assert [one.name for one in found] == ["error"] * 10
     assert [one.data for one in found][:3] == ["m0", "only", "m1"]
-    assert "GitHub shows 10" in found[-1].data
+    assert "GitHub shows ten of a kind: the step summary has 2 more" in found[-1].data
+
+
+def test_the_actions_own_words_and_the_refusal_of_an_upload_are_among_the_ten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """GitHub counts all steps of the Action as one, and drops what comes last."""
+    lines = tuple(f"::{kind} title=t::m{n}" for kind in ("error", "notice") for n in range(10))
+    gone = [outcome(tmp_path, f"gone{n}") | {"reported": False, "code": 2, "why": "not there"} for n in range(3)]
+    ones = [outcome(tmp_path, f"half{n}", lines=lines) | {"code": 3, "sarif": ""} for n in range(2)]
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps({"outcomes": [*gone, *ones], "why_not": ""}))
+    monkeypatch.setenv("STATE", str(state))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+
+    assert tell.main() == 0
+    found = obeyed(capsys.readouterr().out)
+    errors, notices = ([one.data for one in found if one.name == kind] for kind in ("error", "notice"))
+    assert [one.split(" ")[0] for one in errors[:3]] == ["gone0", "gone1", "gone2"]
+    assert (len(errors), len(notices)) == (10, 9)
+    assert "the step summary has 14 more" in errors[-1]
+    assert "was not read to its end" in notices[0]
