@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from scanner.cli.launching import launch_options, of_launch
+from scanner.cli.launching import launch_files, of_launch
 from scanner.cli.options import (
     Common,
     answer,
     episode,
     expectations,
     manner,
-    no_cache,
+    sources,
     takes_common,
     use_color,
     user_rules,
@@ -60,27 +60,9 @@ clean)."""
 @answer
 @expectations
 @episode
-@click.option(
-    "--launch",
-    "launches",
-    multiple=True,
-    metavar="FILE",
-    help="A launch file of the container: what it reaches goes into the same report. Repeatable.",
-)
-@launch_options
+@launch_files("A launch file of the container: what it reaches goes into the same report. Repeatable.")
 @user_rules
-@click.option(
-    "--platform", metavar="OS/ARCH", help="Of a multi-platform image, such as linux/arm64.  [default: this machine's]"
-)
-@click.option(
-    "--engine-access",
-    type=click.Choice(["auto", "api", "direct"]),
-    default="auto",
-    show_default=True,
-    help="Read what a local engine holds through its API, or as root straight from its directories.",
-)
-@click.option("--insecure-registry", is_flag=True, help="Speak plain HTTP to a registry that is not on this machine.")
-@no_cache
+@sources
 @manner
 @takes_common
 def diff(

@@ -67,6 +67,16 @@ def launch_options(command: Command) -> Command:
     return command
 
 
+def launch_files(what: str) -> Callable[[Command], Command]:
+    """`--launch FILE`, which is for `what`, and the options on it."""
+
+    def add(command: Command) -> Command:
+        option = click.option("--launch", "launches", multiple=True, metavar="FILE", help=what)
+        return option(launch_options(command))
+
+    return add
+
+
 def of_launch(launches: tuple[str, ...], given: dict[str, Any]) -> "EgressOptions | None":
     """How to judge the launch of `--launch`, read once so that a broken file is said before any work; None without one.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scanner.cli.launching import launch_options, of_launch
+from scanner.cli.launching import launch_files, of_launch
 from scanner.cli.options import Common, answer, episode, manner, takes_common, use_color, user_rules
 from scanner.model import Severity
 
@@ -58,14 +58,7 @@ clean)."""
 )
 @answer
 @episode
-@click.option(
-    "--launch",
-    "launches",
-    multiple=True,
-    metavar="FILE",
-    help="A launch file of the container: what it reaches goes into the same report. Repeatable.",
-)
-@launch_options
+@launch_files("A launch file of the container: what it reaches goes into the same report. Repeatable.")
 @user_rules
 @manner
 @takes_common

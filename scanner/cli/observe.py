@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scanner.cli.launching import launch_options, of_launch
+from scanner.cli.launching import launch_files, of_launch
 from scanner.cli.options import (
     Common,
     answer,
+    engine_access,
     episode,
     expectations,
     manner,
@@ -107,22 +108,11 @@ class _Dashed(click.Command):
 @expectations
 @click.option("--clean", is_flag=True, help="Remove what killed observations left, and the pause image, and end.")
 @answer
-@click.option(
-    "--launch",
-    "launches",
-    multiple=True,
-    metavar="FILE",
-    help="Run it as this launch file would, less what would let it out; what it tries is joined with what it could reach. Repeatable.",
+@launch_files(
+    "Run it as this launch file would, less what would let it out; what it tries is joined with what it could reach. Repeatable."
 )
-@launch_options
 @user_rules
-@click.option(
-    "--engine-access",
-    type=click.Choice(["auto", "api", "direct"]),
-    default="auto",
-    show_default=True,
-    help="Read what the engine holds through its API, or straight from its directories.",
-)
+@engine_access
 @no_cache
 @manner
 @takes_common

@@ -124,7 +124,26 @@ user_rules = click.option(
     help="Your own YARA rules beside ours. Repeatable.",
 )
 episode = click.option("--episode", metavar="ID", help="Your own word for the run, to match it with an agent's trace.")
+engine_access = click.option(
+    "--engine-access",
+    type=click.Choice(["auto", "api", "direct"]),
+    default="auto",
+    show_default=True,
+    help="Read what a local engine holds through its API, or as root straight from its directories.",
+)
 no_cache = click.option("--no-cache", is_flag=True, help="Read every layer again and keep nothing.")
+_SOURCES = (
+    click.option(
+        "--platform",
+        metavar="OS/ARCH",
+        help="Of a multi-platform image, such as linux/arm64.  [default: this machine's]",
+    ),
+    engine_access,
+    click.option(
+        "--insecure-registry", is_flag=True, help="Speak plain HTTP to a registry that is not on this machine."
+    ),
+    no_cache,
+)
 _BASELINES = (
     click.option(
         "--baseline",
@@ -205,6 +224,11 @@ def answer(command: Command) -> Command:
 def baselines(command: Command) -> Command:
     """Options on findings that are known already; `answer` has them too."""
     return _with(command, _BASELINES)
+
+
+def sources(command: Command) -> Command:
+    """Options on where an image comes from, and what is kept of it."""
+    return _with(command, _SOURCES)
 
 
 def manner(command: Command) -> Command:

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from scanner.cli.launching import launch_options, of_launch
-from scanner.cli.options import Common, answer, manner, no_cache, takes_common, use_color, user_rules
+from scanner.cli.launching import launch_files, of_launch
+from scanner.cli.options import Common, answer, manner, sources, takes_common, use_color, user_rules
 
 EPILOG = """\b
 Targets:
@@ -33,14 +33,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("target")
 @answer
-@click.option(
-    "--launch",
-    "launches",
-    multiple=True,
-    metavar="FILE",
-    help="A launch file of the image: what its sandboxes reach goes into the same report. Repeatable.",
-)
-@launch_options
+@launch_files("A launch file of the image: what its sandboxes reach goes into the same report. Repeatable.")
 @click.option(
     "--dockerfile",
     metavar="FILE",
@@ -52,18 +45,7 @@ Examples:
     help="The repository it was built from: a file with the same bytes is named.  [default: where --dockerfile lies]",
 )
 @user_rules
-@click.option(
-    "--platform", metavar="OS/ARCH", help="Of a multi-platform image, such as linux/arm64.  [default: this machine's]"
-)
-@click.option(
-    "--engine-access",
-    type=click.Choice(["auto", "api", "direct"]),
-    default="auto",
-    show_default=True,
-    help="Read a local engine's images through its API, or as root straight from its layer directories.",
-)
-@click.option("--insecure-registry", is_flag=True, help="Speak plain HTTP to a registry that is not on this machine.")
-@no_cache
+@sources
 @click.option("--no-prefilter", is_flag=True, help="Match every file against every rule: slow, the same findings.")
 @manner
 @takes_common
