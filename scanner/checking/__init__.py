@@ -6,7 +6,7 @@ What would an image built from these contain, what would a launch of these allow
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
@@ -16,14 +16,16 @@ from pathlib import Path
 from threading import Thread
 
 from scanner import masked
-from scanner.checking import builds, judging, launches
+from scanner.checking import composed, ignoring, judging, launches
 from scanner.checking.builds import Build
+from scanner.checking.composed import Asked
+from scanner.checking.ignoring import Ignores
 from scanner.checking.judging import File, Layers
 from scanner.checking.picking import KEPT, opened, pick
 from scanner.checking.placing import Tree
 from scanner.content.worker import Worker
 from scanner.detectors.launchers import reading
-from scanner.dockerfile import parse
+from scanner.dockerfile import Dockerfile, parse
 from scanner.errors import LimitError, ParseError, ScannerError, UsageError
 from scanner.model import (
     Finding,
@@ -112,7 +114,8 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
             files[name], where[name] = File(name, one.data, one.mode, one.modified), one.picked.path
             if is_build:
                 building.append(name)
-        tree = Tree(tuple(sorted(p.name for p in picked)))
+        ignores = Ignores({n: f.data for n, f in files.items() if n.endswith(ignoring.NAME)}, notes)
+        tree = Tree(tuple(sorted(p.name for p in picked)), ignores)
         worker = resources.enter_context(closing(Worker(options.limits)))
         if building:  # its process starts meanwhile
             starting = Thread(target=_start, args=(worker,))
@@ -122,10 +125,13 @@ def check(paths: Sequence[Path], options: CheckOptions | None = None) -> Report:
         beside = resources.enter_context(ThreadPoolExecutor(1, "sandscan-launches"))
         texts = {n: (where[n], f.data) for n, f in files.items() if launches.is_candidate(n)}
         launching = beside.submit(launches.judge, texts)
-        made = [build for name in building if (build := _build(files[name], notes)) is not None]
+        asked = composed.asked(texts, tree, notes)
+        made = list(_builds(building, files, asked, notes))
         found, rules, digest = _judged(layers, made, files, tree, options, worker, notes)
+        found = judging.folded(composed.placed(found, asked))
+        notes = list(composed.told(notes, asked))
         launched = launching.result()
-    findings = [*map(masked.finding, judging.folded(found)), *map(_given, launched.findings)]
+    findings = [*map(masked.finding, found), *map(_given, launched.findings)]
     statistics = {
         "files": len(picked),
         "bytes": size,
@@ -194,7 +200,8 @@ def _judged(
     for build in made:
         found += judging.built(build, files, tree, worker, notes)
     images = list(judging.pictured(layers, made, files, tree, wanted, notes))
-    scanning = Options(rules=options.rules, limits=options.limits)
+    little = judging.is_little(layers, images)
+    scanning = Options(rules=options.rules, limits=options.limits, use_prefilter=not little)
     reports = judging.scanned(images, scanning, worker)
     for number, (one, report) in enumerate(zip(images, reports, strict=True)):
         found += judging.found(one, report)
@@ -204,7 +211,26 @@ def _judged(
     return found, rules, digest
 
 
-def _build(file: File, notes: list[Notification]) -> Build | None:
+def _builds(
+    building: Sequence[str], files: Mapping[str, File], asked: Sequence[Asked], notes: list[Notification]
+) -> Iterator[Build]:
+    """The builds of the files that are Dockerfiles by themselves, and of those that a Compose file names or holds."""
+    by_file: dict[str, list[Asked]] = {}
+    for one in asked:
+        by_file.setdefault(one.dockerfile, []).append(one)
+    own = frozenset(building)
+    for name in (*building, *sorted(by_file.keys() - own)):
+        some = by_file.get(name, [])
+        inline = next((one.inline for one in some if one.inline is not None), None)
+        file = files.get(name) if inline is None else File(name, inline.encode("utf-8", "surrogateescape"), 0o644, 0)
+        if file is None:
+            notes.append(_unread(name, "not looked at as a Dockerfile, which a Compose file takes it for"))
+        elif (read := _parsed(file, notes)) is not None and read.stages:
+            text = file.data.decode("utf-8", "surrogateescape")
+            yield from composed.made(read, text, name in own, some, notes)
+
+
+def _parsed(file: File, notes: list[Notification]) -> Dockerfile | None:
     text = file.data.decode("utf-8", "surrogateescape")
     try:
         read = parse(text, file.name)
@@ -216,7 +242,7 @@ def _build(file: File, notes: list[Notification]) -> Build | None:
     if frontend is not None and not _OFFICIAL.fullmatch(frontend["image"]):
         what = f"is built by the frontend {printable(frontend['image'], 120)}, which may read it otherwise than Docker's does"
         notes.append(_unread(file.name, what))
-    return builds.read(read, text) if read.stages else None
+    return read
 
 
 def _is_utf8(data: bytes) -> bool:

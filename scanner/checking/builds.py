@@ -14,7 +14,8 @@ from enum import StrEnum
 from scanner.detectors.launchers import points
 from scanner.detectors.launchers.shell import Command
 from scanner.dockerfile import Dockerfile, ExpandedStage, Heredoc, Instruction, Step, expanded
-from scanner.model import ImageConfig
+from scanner.errors import ParseError
+from scanner.model import ImageConfig, printable
 
 _STARTS = ("ENTRYPOINT", "CMD", "HEALTHCHECK")
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -93,11 +94,13 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A Dockerfile by its stages; `text` are its lines."""
+    """A Dockerfile by its stages, up to the one that is asked for; `text` are the lines of the file that it stands in. `context` is the folder
+    of the repository that it is built in, None where nobody says."""
 
     file: str
     text: tuple[str, ...]
     stages: tuple[Stage, ...]
+    context: str | None = None
 
     @property
     def images(self) -> Iterator[Stage]:
@@ -115,16 +118,29 @@ class Build:
         return instruction.line
 
 
-def read(file: Dockerfile, text: str) -> Build:
-    """What the stages of a Dockerfile come to, with the defaults of its arguments."""
-    made = expanded(file)
+def read(
+    file: Dockerfile,
+    text: str,
+    context: str | None = None,
+    arguments: Mapping[str, str] | None = None,
+    target: str | None = None,
+) -> Build:
+    """What the stages of a Dockerfile come to, with these arguments and the defaults of all others, up to the stage `target`.
+
+    Raises ParseError where there is no such stage.
+    """
+    made = expanded(file, arguments)
+    last = made.find(target) if target is not None else None
+    if target is not None and last is None:
+        raise ParseError(f"there is no stage {printable(target, 80)} in {file.name}")
+    wanted = made.stages if last is None else made.stages[: last.index + 1]
     lines = tuple(text.split("\n"))
-    used = _used(made.stages, made.find)
+    used = _used(wanted, made.find)
     stages: list[Stage] = []
-    for one in made.stages:
+    for one in wanted:
         parent = stages[one.parent] if one.parent is not None and one.parent < len(stages) else None
         stages.append(_stage(one, parent, len(lines), one.index in used))
-    return Build(file.name, lines, tuple(stages))
+    return Build(file.name, lines, tuple(stages), context)
 
 
 def _used(stages: Sequence[ExpandedStage], find: Callable[[str], ExpandedStage | None]) -> frozenset[int]:

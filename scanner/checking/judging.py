@@ -10,13 +10,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 
 from scanner.checking import placing, workflows
 from scanner.checking.builds import Build, Order, Stage, When
 from scanner.checking.picking import Opened
-from scanner.checking.placing import Tree, contexts, placed, roots
+from scanner.checking.placing import Tree, placed, roots
 from scanner.checking.rules.plugin import Check, Hit, Seen
 from scanner.content import Content
+from scanner.content.archives import looks_packed
 from scanner.content.worker import Worker
 from scanner.detectors.launchers import points, reading
 from scanner.detectors.launchers.shell import Command
@@ -43,6 +45,7 @@ from scanner.model import (
 )
 from scanner.model.run import FileState
 from scanner.oci.blob import TarBlob
+from scanner.onepass import HEAD
 from scanner.pipeline import Options, scan_opened
 from scanner.plugins import plugins
 from scanner.record import LayerRecord
@@ -54,6 +57,8 @@ REPOSITORY = "check"
 """What findings belong to: the same in every clone, so that a baseline holds in all of them."""
 IMAGES = 200
 """Images that are made of a repository's builds and roots."""
+LITTLE = 8 << 20
+"""Bytes of all images together up to which YARA is through before a prefilter would be made."""
 SCRIPTS = 200
 """Scripts of the repository that the commands of one stage are followed into."""
 NAME = "checking"
@@ -85,13 +90,15 @@ class Pictured:
 
 
 class Layers:
-    """The layers in the making: the repository's own grows while its files are read."""
+    """The layers in the making: the repository's own grows while its files are read. `packed`: a file of it may be an archive."""
 
     def __init__(self, resources: ExitStack) -> None:
         self._resources = resources
         self._own = LayerSpool(resources)
+        self.packed = False
 
     def add(self, opened: Opened) -> None:
+        self.packed = self.packed or opened.data is None or looks_packed(opened.data[:HEAD])
         state = FileState(Kind.FILE, opened.mode, 0, 0, opened.size, opened.modified)
         self._own.add(os.fsencode(opened.picked.name), state, opened.chunks())
 
@@ -187,6 +194,11 @@ def _words(config: ImageConfig) -> frozenset[str]:
     """File names that what an image starts may mean."""
     said = " ".join((*config.entrypoint, *config.cmd, *config.healthcheck, *config.env))
     return frozenset(word.rsplit("/", 1)[-1] for word in re.split(r"[\s\"'=:;,()&|]+", said) if word)
+
+
+def is_little(layers: Layers, images: Iterable[Pictured]) -> bool:
+    """Whether a prefilter would take longer to make than YARA needs for every file. What an archive comes to nobody knows before."""
+    return not layers.packed and sum(one.blob.descriptor.size for one in images) <= LITTLE
 
 
 def scanned(images: Sequence[Pictured], options: Options, worker: Worker) -> Iterator[Report]:
@@ -296,11 +308,12 @@ def built(
     orders: dict[int, tuple[Order, ...]] = {}
     texts: dict[str, Sequence[str]] = {build.file: build.text}
 
-    where = contexts(build, tree)
+    places = placing.contexts(build, tree)
 
-    def content(source: str) -> bytes | None:
-        names = [name for name in tree.found(where, source) if name in files]
-        return files[names[0]].data if len(names) == 1 else None
+    @cache
+    def content(source: str) -> tuple[bytes | None, bool]:
+        name, left_out = placing.named(build, places, tree, source)
+        return (files[name].data if name in files else None), left_out
 
     for stage in build.stages:
         own = list(_orders(build, stage, worker, notes))

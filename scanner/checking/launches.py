@@ -71,7 +71,7 @@ def judge(texts: Mapping[str, tuple[Path, bytes]]) -> Judged:
     from scanner.egressing import EgressOptions, judge_launch
 
     by_path = {str(path): name for name, (path, _) in texts.items()}
-    for number, (paths, about) in enumerate(_groups(kinds, texts)):
+    for number, (paths, about) in enumerate(groups(kinds, texts)):
         if number == LAUNCHES:
             message = f"more than {LAUNCHES} launches: the rest were not judged; name a part of the repository"
             notes.append(Notification("launch", Level.WARNING, message))
@@ -131,7 +131,7 @@ def _is_broken(given: "Input") -> bool:
     return False
 
 
-def _groups(kinds: Mapping[str, str], texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[list[str], str]]:
+def groups(kinds: Mapping[str, str], texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[list[str], str]]:
     """(paths, the file that stands for them) of what makes one launch."""
     folders: dict[tuple[str, str], list[str]] = {}
     for name, kind in sorted(kinds.items()):

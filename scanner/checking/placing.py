@@ -1,18 +1,19 @@
 """Where a repository's files lie in the images built from it: what COPY says, and folders that are written like a root.
 
-The build's context is not known from a Dockerfile: it is taken to be the folder, from the Dockerfile's own up to the repository's
-root, that has the most of the sources that its COPYs name; the nearest of equals.
+Where no Compose file says it, the build's context is taken to be the folder, from the Dockerfile's own up to the repository's root, that has
+the most of the sources that its COPYs name; the nearest of equals. What a context's `.dockerignore` leaves out lies in no image.
 """
 
 import posixpath
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import cache, cached_property
 
 from scanner.checking.builds import Build, Copy, Stage
+from scanner.checking.ignoring import Ignores
 
 PLACED = 200_000
 """Files that the COPYs of one image place."""
@@ -28,9 +29,10 @@ _ROOT = re.compile(
 
 @dataclass(frozen=True)
 class Tree:
-    """The names of a repository's files, sorted."""
+    """The names of a repository's files, sorted, and what is kept out of contexts among them."""
 
     names: tuple[str, ...]
+    ignores: Ignores = field(default_factory=lambda: Ignores({}, []))
 
     @cached_property
     def last_parts(self) -> frozenset[str]:
@@ -49,9 +51,10 @@ class Tree:
                 return
             yield self.names[at]
 
-    def found(self, contexts: Sequence[str], source: str) -> tuple[str, ...]:
-        """What a source of COPY names: files and folders, by the first context that has any."""
-        return next((some for context in contexts if (some := self.within(context, source))), ())
+    def found(self, contexts: Sequence[str], source: str) -> tuple[str, tuple[str, ...]]:
+        """What a source of COPY names: the first context that has any such files and folders, and those; of none, the likeliest one."""
+        some = ((context, named) for context in contexts if (named := self.within(context, source)))
+        return next(some, (contexts[0], ()))
 
     def within(self, context: str, source: str) -> tuple[str, ...]:
         """The same in one context; a source that leads out of it is taken for one at its root, as the builder does."""
@@ -81,6 +84,8 @@ def _part(pattern: str) -> re.Pattern[str]:
 
 def contexts(build: Build, tree: Tree) -> tuple[str, ...]:
     """Folders that may be the build's context, the likeliest first."""
+    if build.context is not None:
+        return (build.context,)
     folders = [posixpath.dirname(build.file)]
     while folders[-1] and len(folders) < ABOVE:
         folders.append(posixpath.dirname(folders[-1]))
@@ -110,26 +115,36 @@ def _lying(
     looked = 0
     places = contexts(build, tree)
     for copy in (c for c in copies if c.stage is None):
-        for target, name in _copied(copy, places, tree):
+        for context, target, name in _copied(copy, places, tree):
             looked += 1
             if looked > PLACED:
                 return made, False
-            if wanted(target):
+            if wanted(target) and not tree.ignores.leaves_out(context, build.file, name):
                 made[target] = name
     return made, True
 
 
-def _copied(copy: Copy, places: Sequence[str], tree: Tree) -> Iterator[tuple[str, str]]:
+def named(build: Build, places: Sequence[str], tree: Tree, source: str) -> tuple[str | None, bool]:
+    """The one file of the repository that a source of COPY names, None for none or many; and whether nothing that it names can get into the
+    context."""
+    context, found = tree.found(places, source)
+    meant = found or (posixpath.join(context, posixpath.normpath("/" + source).strip("/")),)
+    left_out = all(tree.ignores.leaves_out(context, build.file, name, all_below=True) for name in meant)
+    return found[0] if len(found) == 1 and tree.has(found[0]) and not left_out else None, left_out
+
+
+def _copied(copy: Copy, places: Sequence[str], tree: Tree) -> Iterator[tuple[str, str, str]]:
+    """(context, path in the image, name) of each file that a COPY would take if nothing were left out."""
     target = copy.target.strip("/")
     for source in copy.sources:
-        found = tree.found(places, source)
+        context, found = tree.found(places, source)
         several = copy.is_folder or len(found) > 1
         for one in found:
             if tree.has(one):
-                yield (_joined(target, posixpath.basename(one)) if several else target), one
+                yield context, (_joined(target, posixpath.basename(one)) if several else target), one
             else:
                 for name in tree.below(one):
-                    yield _joined(target, name[len(one) :].lstrip("/")), name
+                    yield context, _joined(target, name[len(one) :].lstrip("/")), name
 
 
 def _joined(folder: str, name: str) -> str:

@@ -80,7 +80,9 @@ def _hit(severity: Severity, confidence: Confidence, message: str, kind: str, sh
 
 def _copied(seen: Seen, copy: Copy, source: str) -> Iterator[Hit]:
     shown = printable(source, 200)
-    data = seen.content(source)
+    data, left_out = seen.content(source)
+    if left_out:
+        return
     text = None if data is None else data[:65536].decode("utf-8", "replace")
     if _FOLDER.search(source):
         message = f"{copy.keyword} puts the folder {shown} into the image, with whatever keys lie in it."

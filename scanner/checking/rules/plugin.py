@@ -33,15 +33,15 @@ class Hit:
 class Seen:
     """A stage as rules see it. `orders` are its own commands, `before` those of the stages that it is built on.
 
-    `content` gives the bytes of a file of the repository that a source of COPY names, None where it is not at hand;
-    `texts` are the lines of each file that orders stand in.
+    `content` gives the bytes of a file of the repository that a source of COPY names, None where it is not at hand, and whether the build's
+    context is without all that the source names; `texts` are the lines of each file that orders stand in.
     """
 
     build: Build
     stage: Stage
     orders: tuple[Order, ...]
     before: tuple[Order, ...]
-    content: Callable[[str], bytes | None]
+    content: Callable[[str], tuple[bytes | None, bool]]
     texts: Mapping[str, Sequence[str]]
 
     def line_of(self, order: Order, word: str) -> int:

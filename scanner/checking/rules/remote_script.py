@@ -9,6 +9,7 @@ from scanner.checking.rules.commands import is_url
 from scanner.checking.rules.plugin import WHEN, Check, Hit, Seen, Sign
 from scanner.credentials import mask
 from scanner.detectors.launchers.points import SHELLS
+from scanner.detectors.launchers.shell import file_run
 from scanner.model import Confidence, Rule, Severity, capital, printable
 
 RULE = Rule(
@@ -27,6 +28,8 @@ RULE = Rule(
 )
 
 _INTERPRETER = re.compile(r"(?:python|pypy|perl|ruby|node|nodejs|php|lua|deno|bun)[\d.]*")
+_GIVEN = frozenset("eval su sg script parallel ssh-agent".split())
+"""What hands its words to a shell."""
 _SCRIPT = re.compile(r"(?i)\.(?:sh|bash|py|pl|rb|js|run|ps1)\Z|install|setup|bootstrap|get-")
 _CHECKS = re.compile(
     r"(?:sha(?:1|224|256|384|512)sum|md5sum|shasum|b2sum|gpgv?2?|cosign|minisign|signify|slsa-verifier|rhash|cksum)"
@@ -37,6 +40,7 @@ _CODE = re.compile(
 )
 _RUNS = re.compile(r"\bexec\b|\beval\b|os\.system|subprocess|compile\(|\bsystem\b|popen|child_process|new Function")
 _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:]+\]")
+_HERE = re.compile(r"(?:.*\.)?localhost|127(?:\.\d{1,3}){3}|0\.0\.0\.0|::1")
 _PASTES = re.compile(
     r"(?:^|\.)(?:pastebin\.com|paste\.ee|hastebin\.com|ghostbin\.\w+|transfer\.sh|0x0\.st|ix\.io|termbin\.com|dpaste\.\w+|rentry\.co|"
     r"controlc\.com|file\.io|bashupload\.com|temp\.sh|oshi\.at|ngrok\.io|ngrok-free\.app|trycloudflare\.com|onion)\Z"
@@ -54,7 +58,11 @@ def judge(seen: Seen) -> Iterator[Hit]:
             continue
         if command.fetched:
             how = _how(order)
-            if how is None or (how == "file" and _checked(seen.orders[:number], command.fetched)):
+            if (
+                how is None
+                or _is_here(command.fetched)
+                or (how == "file" and _checked(seen.orders[:number], command.fetched))
+            ):
                 continue
             fetcher = next((f for f in reversed(fetched) if command.fetched in f.command.argv), None)
             yield _hit(seen, order, fetcher, command.fetched, how)
@@ -64,25 +72,25 @@ def judge(seen: Seen) -> Iterator[Hit]:
 
 
 def _how(order: Order) -> str | None:
-    """text: a shell or an interpreter reads it as its orders; file: it was kept, then run; program: what ran may be no script.
-    None where it is only data."""
+    """text: a shell or an interpreter takes it as its orders; file: it was kept, then run; program: what ran may be no script.
+    None for a program by its name alone, which is none of a script."""
     command = order.command
-    name, words = command.name, [w for w in command.argv[1:] if not w.startswith(("-", "+")) or w == "-"]
-    if name == "eval":
+    if command.name in SHELLS or command.name in (".", "source") or _INTERPRETER.fullmatch(command.name):
+        return "file" if file_run(command.argv) else "text"
+    if command.name in _GIVEN or command.program.startswith("$"):
         return "text"
-    if name in SHELLS or name in (".", "source"):
-        given = "$()" in command.argv or any(w == "/dev/fd/63" for w in words[:1])
-        reads = not words or words[0] in ("-", "/dev/stdin") or "-s" in command.argv
-        return "text" if given or reads else "file"
-    if _INTERPRETER.fullmatch(name):
-        if "$()" in command.argv or any(w == "/dev/fd/63" for w in words[:1]):
-            return "text"
-        if any(re.fullmatch(r"-[A-Za-z]*[cemn]|--eval|--print|-pe|-ne|-p", w) for w in command.argv[1:]):
-            return None  # its orders stand there; what it reads is data
-        return "text" if not words or words[0] == "-" else "file"
-    if command.path == command.program and "/" not in command.program:
-        return None
-    return "file" if _SCRIPT.search(name) else "program" if "/" in command.program else None
+    if _SCRIPT.search(command.name):
+        return "file"
+    return "program" if "/" in command.program else None
+
+
+def _is_here(url: str) -> bool:
+    """Whether what answers is on the machine itself."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme.lower() == "file" or _HERE.fullmatch(parts.hostname or "") is not None
+    except ValueError:
+        return False
 
 
 def _checked(before: Sequence[Order], url: str) -> bool:
@@ -115,12 +123,14 @@ def _hit(seen: Seen, order: Order, fetcher: Order | None, url: str, how: str) ->
         severity = Severity.MEDIUM if reasons else Severity.LOW
     done = {"text": "is run as it comes", "code": "is run as it comes"}.get(how, "is fetched and run")
     why = f"; {', '.join(reasons)}" if reasons else ""
-    name = printable(order.command.name, 40)
+    itself = order.command.program.startswith("$")
+    name = "the shell" if itself else printable(order.command.name, 40)
     message = (
         f"{order.via}: {shown} {done} by {name} {WHEN[order.when]}, and nobody compares it with what was meant{why}."
     )
     line = seen.line_of(order, order.command.name)
-    signs = [Sign("run", printable(mask(" ".join(order.command.argv)), 200), order.file, line)]
+    said = " ".join(("$(…)", *order.command.argv[1:]) if order.command.program == "$()" else order.command.argv)
+    signs = [Sign("run", printable(mask(said), 200), order.file, line)]
     if fetcher is not None:
         signs.append(Sign("fetch", printable(mask(" ".join(fetcher.command.argv)), 200), fetcher.file, fetcher.line))
     confidence = Confidence.HIGH if how != "program" else Confidence.MEDIUM
@@ -177,14 +187,10 @@ def _added(seen: Seen) -> Iterator[Hit]:
 def _runs(order: Order, path: str) -> bool:
     """Whether a command runs the file, itself or by a shell or an interpreter."""
     command = order.command
-    if command.path == path:
-        return True
-    if command.name in SHELLS or command.name in (".", "source") or _INTERPRETER.fullmatch(command.name):
-        file = next((w for w in command.argv[1:] if not w.startswith("-")), "")
-        return file == path or (
-            bool(command.folder) and f"{command.folder.rstrip('/')}/{file.removeprefix('./')}" == path
-        )
-    return False
+    file = file_run(command.argv)
+    return path in (command.path, file) or (
+        bool(file and command.folder) and f"{command.folder.rstrip('/')}/{file.removeprefix('./')}" == path
+    )
 
 
 PLUGIN = Check(RULE, judge)

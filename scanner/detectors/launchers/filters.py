@@ -69,11 +69,12 @@ _VALUED = {
 }
 """Letters of options that take a value: curl(1), wget(1)."""
 _STDOUT = {"curl": ("-o", "--output"), "wget": ("-O", "--output-document")}
+_FOLDER = ("--output-dir", "--directory-prefix")
 _LOCATOR = re.compile(r"(?i)(?:https?|ftps?|file)://\S+")
 
 
 def fetched(argv: Sequence[str]) -> tuple[str, str] | None:
-    """(address, file) of what curl, wget or their like fetch; `-` for their standard output, "" for the address's own name."""
+    """(address, file) of what curl, wget or their like fetch; `-` for their standard output."""
     name = argv[0].rsplit("/", 1)[-1]
     if name in ("http", "https", "GET", "lwp-request", "xh"):
         url = next((word for word in argv[1:] if _LOCATOR.match(word)), None)
@@ -82,6 +83,7 @@ def fetched(argv: Sequence[str]) -> tuple[str, str] | None:
         return None
     short, long = _STDOUT[name]
     to = "-" if name == "curl" else ""
+    folder = ""
     urls = []
     words = iter(argv[1:])
     for word in words:
@@ -89,6 +91,8 @@ def fetched(argv: Sequence[str]) -> tuple[str, str] | None:
             option, sign, value = word.partition("=")
             if option == long:
                 to = value if sign else next(words, "")
+            elif option in _FOLDER:
+                folder = value if sign else next(words, "")
             elif option == "--url":
                 urls.append(value if sign else next(words, ""))
             elif option in ("--remote-name", "--remote-name-all"):
@@ -100,9 +104,19 @@ def fetched(argv: Sequence[str]) -> tuple[str, str] | None:
             if at:
                 value = word[at + 1 :] or next(words, "")
                 to = value if word[at] == short[1] else to
+                folder = value if f"{name} -{word[at]}" == "wget -P" else folder
         elif _LOCATOR.match(word) or word.startswith("$") or (name == "curl" and "." in word):
             urls.append(word)
-    return (urls[0], "-" if to == "/dev/stdout" else to) if urls else None
+    if not urls:
+        return None
+    if folder and to not in ("-", "/dev/stdout") and not to.startswith("/"):
+        to = f"{folder.rstrip('/')}/{to or _own_name(urls[0])}"
+    return urls[0], "-" if to == "/dev/stdout" else to or _own_name(urls[0])
+
+
+def _own_name(url: str) -> str:
+    """What a file is called that is fetched from the address."""
+    return re.split(r"[?#]", url, maxsplit=1)[0].rsplit("/", 1)[-1]
 
 
 def filtered(argv: Sequence[str], text: str) -> tuple[str | None, bool]:

@@ -48,7 +48,8 @@ class Command:
     wrappers taken off, outermost first. `stdin` is what it reads, where the text says it and it is a program that
     reads orders. `remote` if it would run on another host; `into` is the file that the text is written to, not run yet.
     `sockets` are redirections to bash's /dev/tcp and /dev/udp, as operator and path. `fetched` is the address from which
-    the text comes that it reads, is given as a word or runs as a file (`curl … | sh`, `sh -c "$(curl …)"`), "" where none says it.
+    its orders come, as far as it reads them, is given them as a word or runs them as a file (`curl … | sh`, `sh -c "$(curl …)"`, `$(curl …)`),
+    "" where none says it; its program is `$()` where what was fetched is the command itself.
     """
 
     argv: tuple[str, ...]
@@ -121,6 +122,8 @@ class _State:
     deadline: float
     folder: str = ""
     downloads: dict[str, str] = field(default_factory=dict)
+    fetches: dict[str, str] = field(default_factory=dict)
+    """Variables that hold what was fetched, and from where."""
     room: int = EXPANSION
     left: int = SAID
     ids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -152,6 +155,17 @@ _ASSIGN = re.compile(r"([A-Za-z_]\w{0,60})(\[[^\]]{0,40}\])?(\+?)=(.*)", re.DOTA
 _NAME = re.compile(r"[A-Za-z_]\w{0,60}")
 _SHELLS = frozenset("sh bash dash ash zsh ksh ksh93 mksh lksh pdksh fish rbash yash csh tcsh".split())
 _TEXT_RUNNERS = frozenset("su script ssh-agent parallel sg scriptreplay".split())
+_READERS = re.compile(r"(?:python|pypy|perl|ruby|node|nodejs|php|lua|tclsh|Rscript)[\d.]*")
+"""Interpreters that read their program from standard input, or take it as a word."""
+_ORDERS = {"python": re.compile(r"-[A-Za-z]*c"), "pypy": re.compile(r"-[A-Za-z]*c"), "php": re.compile(r"-r|--run")}
+_ORDERS_OF_OTHERS = re.compile(r"-[A-Za-z]*[eE]|-p|--eval|--print")
+"""What the word behind is a program for: the interpreters' manual pages."""
+_INPUT = frozenset(("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "/dev/fd/63"))
+_READER_VALUED = re.compile(r"-[WXIr]|--require")
+_SHELL_VALUED = re.compile(r"[-+][A-Za-z]*[oO]|--rcfile|--init-file")
+_PROGRAMS = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/sbin")
+_PLACED = {"mv": "tS", "cp": "tS", "ln": "tS", "install": "mogtS"}
+"""What puts a file elsewhere, and its options that take a word: coreutils' manual."""
 _DECLARES = frozenset("export readonly local declare typeset setenv set".split())
 _INTERPRETERS = re.compile(
     r"(?:python|pypy|perl|ruby|node|nodejs|php|lua|tclsh|expect|osascript|ftp|sftp|nc|ncat|socat)[\d.]*"
@@ -164,6 +178,9 @@ _CONNECTS = re.compile(
 _RUN_LATER = frozenset({"PROMPT_COMMAND", "GIT_SSH_COMMAND", "GIT_PROXY_COMMAND", "RSYNC_RSH"})
 _SSH_VALUED = frozenset("BbcDEeFIiJLlmMOopPQRSWw")
 _COMMAND_OPTION = re.compile(r"-[a-zA-Z]*c|--command")
+_HELD = re.compile(
+    r"\s*\$(?:(?P<plain>[A-Za-z_]\w{0,60})|\{(?P<braced>[A-Za-z_]\w{0,60})(?:[:#%/^,@?+-][^{}]{0,200})?\})"
+)
 _WHOLE_STREAM = re.compile(rf"{OPEN}([<>]?)(\d{{1,7}}){CLOSE}")
 _BRACES = re.compile(r"\$\{|\}")
 _INTEGER = re.compile(r"-?[0-9]{1,6}")
@@ -173,6 +190,8 @@ _PROSE = re.compile(
     r"(?i).*\.(?:md|txt|json|ya?ml|toml|conf|cfg|ini|html?|css|log|rst|xml|py|js|ts|c|h|cc|cpp|go|rs|java|rb|pl|php|sql|csv|pem|key|"
     r"pub|crt|list|repo|gpg|asc|desktop|properties|lua|vim|el|tex|svg|rules|socket|mount|target|cnf|patch|diff|lock|in|ac|am|mk|env)"
 )
+_SILENT = re.compile(r"-[A-Za-z]{0,9}[qcL][A-Za-z]{0,9}|--quiet|--silent|--count")
+"""grep that says only whether, or how often."""
 _KEYS = frozenset(("Enter", "C-m", "KPEnter", "^M"))
 _NOWHERE = frozenset(("/dev/null", "/dev/stderr", "/dev/stdout", "/dev/tty", "/dev/console", "-"))
 
@@ -403,13 +422,17 @@ def _renew(state: _State) -> None:
 def _assign(state: _State, found: re.Match[str], where: Origin, depth: int, around: _Around) -> None:
     name, index, adds, raw = found[1], found[2], found[3], found[4]
     value: str | tuple[str, ...]
+    if not adds:
+        state.fetches.pop(name, None)
     if raw.startswith("(") and raw.endswith(")"):
         inside = (w.group() for w in _RAW_WORD.finditer(raw, 1, len(raw) - 1))
         value = tuple(f for w in inside if not w.startswith("#") for f in _expand(state, w))
     else:
         value = "".join(_expand(state, raw, False))
-        if (value == _UNKNOWN or _begins_fetched(value)) and not adds:
+        if (value == _UNKNOWN or _is_stream(value)) and not adds:
             state.variables.pop(name, None)
+            if (url := _source(state, value)) and len(state.fetches) < DOWNLOADS:
+                state.fetches[name] = url
             return
     before = state.variables.get(name)
     if adds or index:
@@ -447,13 +470,17 @@ def _stdin(state: _State, statement: Statement, where: Origin, around: _Around) 
     for operator, target in statement.redirects:
         kind = operator.lstrip("0")
         if kind == "<<<":
-            return (_Said(" ".join(_expand(state, target, False)) + "\n", where),)
+            return (_written(state, " ".join(_expand(state, target, False)) + "\n", where),)
         if kind == "<" and (found := _WHOLE_STREAM.fullmatch(target)):
             key = int(found[2])
             if key in state.heres:
                 here, origin = state.heres[key]
                 return (_Said(_expand_here(state, here), origin),)
             return tuple(state.streams.get(key, ()))
+        if kind == "<" and state.downloads:
+            url = state.downloads.get(_whole(state, "".join(_expand(state, target, False))))
+            if url is not None:
+                return (_Said("", where, url),)
     if statement.source:
         return tuple(state.streams.get(statement.source, ()))
     return around.stdin
@@ -514,28 +541,36 @@ def _words(
             _change(state, argv)
             return ()
         if name in ("echo", "printf"):
-            return (_Said(filters.spoken(name, argv[1:]), where),)
+            return (_written(state, filters.spoken(name, argv[1:]), where),)
         if name in ("eval", "trap"):
             text = " ".join(argv[1:]) if name == "eval" else argv[1] if len(argv) > 2 else ""
-            if name == "eval" and _begins_fetched(text):
-                _tell(state, argv, where, around, ())
+            if name == "eval" and (url := _source(state, text, whole=True)):
+                _tell(state, argv, where, around, (), url)
+                return ()
             _text(state, text, where, depth + 1, replace(around, stdin=stdin))
             return ()
         if name == "command" and argv[1:2] in (("-v",), ("-V",)):
             break
         if name in _SHELLS or name in _TEXT_RUNNERS:
             if (script := _script(argv)) is not None:
-                if _begins_fetched(script):
-                    _tell(state, argv, where, around, ())
+                if url := _source(state, script, whole=True):
+                    _tell(state, argv, where, around, (), url)
+                    return ()
                 if name in _TEXT_RUNNERS:
                     around = replace(around, through=(*around.through, name))
                 _text(state, script, where, depth + 1, replace(around, stdin=stdin))
                 return ()
             if (peeled := wrappers.peel(argv)) is None:
+                if name == "su" and stdin:
+                    around = replace(around, through=(*around.through, name))
+                    argv = ("sh",)
                 break
         else:
             peeled = wrappers.peel(argv)
             if peeled is None:
+                if stdin and name in ("sudo", "doas") and {"-s", "-i", "--shell", "--login"} & set(argv):
+                    around = replace(around, through=(*around.through, name))
+                    argv = ("sh",)
                 break
         around = replace(
             around,
@@ -546,10 +581,13 @@ def _words(
         if peeled.text is not None:
             _text(state, peeled.text, where, depth + 1, replace(around, stdin=stdin))
             return ()
-        argv = peeled.argv
-        if name == "xargs" and stdin:
-            argv = (*argv, *" ".join(one.text for one in stdin)[:LINE].split()[:100])
-    if not argv or not argv[0] or argv[0] == _UNKNOWN or _begins_fetched(argv[0]):
+        argv = _with_input(state, argv, peeled.argv, stdin) if name == "xargs" and stdin else peeled.argv
+    if not argv or not argv[0] or argv[0] == _UNKNOWN:
+        return ()
+    if not around.into and argv[1:2] != ("in",) and (url := _source(state, argv[0])):
+        _tell(state, argv, where, around, (), url)  # `in`: the words of a `case` that was read by lines
+        return ()
+    if _is_stream(argv[0]):
         return ()
     if argv[0] in ("send-keys", "send", "stuff") and around.through:
         typed = [w for i, w in enumerate(argv[1:]) if w[:1] != "-" and argv[i] != "-t" and w not in _KEYS]
@@ -559,7 +597,42 @@ def _words(
     return _onward(state, argv, where, depth, around, stdin)
 
 
-def _tell(state: _State, argv: tuple[str, ...], where: Origin, around: _Around, stdin: tuple[_Said, ...]) -> None:
+def _with_input(
+    state: _State, argv: tuple[str, ...], inner: tuple[str, ...], stdin: tuple[_Said, ...]
+) -> tuple[str, ...]:
+    """What xargs runs: with what it reads in place of -I's word, else behind; what was fetched only where a shell or an interpreter takes it."""
+    words = tuple(" ".join(one.text for one in stdin)[:LINE].split()[:100])
+    if not words and _fetched(state, (), stdin) and any(_takes_orders(word.rsplit("/", 1)[-1]) for word in inner):
+        key = next(state.ids)
+        state.streams[key] = list(stdin)
+        words = (f"{OPEN}{key}{CLOSE}",)
+        before = argv[: len(argv) - len(inner)]
+        for at, word in enumerate(before):
+            mark = (
+                before[at + 1]
+                if word in ("-I", "-J") and at + 1 < len(before)
+                else word[2:]
+                if word[:2] == "-I"
+                else ""
+            )
+            mark = word.partition("=")[2] or "{}" if word == "-i" or word.startswith("--replace") else mark
+            if mark:
+                return tuple(word.replace(mark, words[0]) for word in inner)
+    return (*inner, *words)
+
+
+def _takes_orders(name: str) -> bool:
+    return name in _SHELLS or name in (".", "source", "eval") or _READERS.fullmatch(name) is not None
+
+
+def _tell(
+    state: _State,
+    argv: tuple[str, ...],
+    where: Origin,
+    around: _Around,
+    stdin: tuple[_Said, ...],
+    fetched: str = "",
+) -> None:
     name = argv[0].rsplit("/", 1)[-1]
     kept = ""
     if stdin and _INTERPRETERS.fullmatch(name):
@@ -567,7 +640,7 @@ def _tell(state: _State, argv: tuple[str, ...], where: Origin, around: _Around, 
         if len(kept) > STDIN:
             kept = kept[:STDIN]
             state.cut["more text for one command than is kept"] = None
-    fetched = _fetched(state, argv, stdin)
+    fetched = fetched or _fetched(state, argv, stdin)
     argv = tuple(_WHOLE_STREAM.sub(_as_file, word) if OPEN in word else word for word in argv)
     state.left -= sum(map(len, argv)) + len(kept) + len(around.into)
     if len(state.found) >= COMMANDS:
@@ -606,24 +679,80 @@ def _whole(state: _State, path: str) -> str:
 
 
 def _fetched(state: _State, argv: tuple[str, ...], stdin: Sequence[_Said]) -> str:
-    """The address of what a command reads, or else of what a word of it is, or of the file that it runs."""
-    said = list(stdin)
-    if state.downloads and argv:
-        name = argv[0].rsplit("/", 1)[-1]
-        reads = name in _SHELLS or name in (".", "source") or _INTERPRETERS.fullmatch(name) is not None
-        file = next((w for w in argv[1:] if not w.startswith(("-", "+"))), "") if reads else argv[0]
-        if (reads or "/" in file) and (url := state.downloads.get(_whole(state, file))) is not None:
-            return url
-    for word in argv:
-        if OPEN in word:
-            said += (one for found in _WHOLE_STREAM.finditer(word) for one in state.streams.get(int(found[2]), ()))
-    return next((one.fetched for one in said if one.fetched), "")
+    """The address that the orders of a command come from: what a shell or an interpreter reads or is given, a file that was fetched. Of no
+    command, that of what is read. What a program merely works on is none."""
+    if not argv:
+        return next((one.fetched for one in stdin if one.fetched), "")
+    name = argv[0].rsplit("/", 1)[-1]
+    if not _takes_orders(name):
+        places = [_whole(state, argv[0])] if "/" in argv[0] else [f"{folder}/{argv[0]}" for folder in _PROGRAMS]
+        return next((state.downloads[place] for place in places if place in state.downloads), "")
+    program = _program(argv)
+    if program is not None:
+        return _source(state, program)
+    file = _operand(argv)
+    if found := _WHOLE_STREAM.fullmatch(file):
+        return _fetched(state, (), state.streams.get(int(found[2]), ())) if found[1] else ""
+    if not file or file in _INPUT or (name in _SHELLS and "-s" in argv):
+        return _fetched(state, (), stdin)
+    return state.downloads.get(_whole(state, file), "")
 
 
-def _begins_fetched(text: str) -> bool:
-    """Whether the text is, from its first word on, what some command fetched: only such a stream stays in a word without a kind."""
+def _program(argv: Sequence[str]) -> str | None:
+    """The program that a shell or an interpreter is given as a word; None if it is given none."""
+    name = argv[0].rsplit("/", 1)[-1]
+    if name in _SHELLS:
+        return _script(tuple(argv))
+    orders = _ORDERS.get(name.rstrip("0123456789."), _ORDERS_OF_OTHERS) if _READERS.fullmatch(name) else None
+    behind = (argv[at + 1] for at in range(1, len(argv) - 1) if orders is not None and orders.fullmatch(argv[at]))
+    return next(behind, None)
+
+
+def _operand(argv: Sequence[str]) -> str:
+    """The first word that is no option of a shell or an interpreter, `-` included; "" if there is none, or it is the name of a module."""
+    is_shell = argv[0].rsplit("/", 1)[-1] in _SHELLS
+    words = iter(argv[1:])
+    for word in words:
+        if (_SHELL_VALUED if is_shell else _READER_VALUED).fullmatch(word):
+            next(words, "")
+        elif word == "-m" and not is_shell:
+            return next(words, "")
+        elif word == "-" or not word.startswith(("-", "+")):
+            return word
+    return ""
+
+
+def file_run(argv: Sequence[str]) -> str:
+    """The file that a shell, an interpreter or `source` runs; "" where its orders come otherwise, or it is none of these."""
+    name = argv[0].rsplit("/", 1)[-1]
+    if not _takes_orders(name) or _program(argv) is not None or (name in _SHELLS and "-s" in argv):
+        return ""
+    file = _operand(argv)
+    return "" if file in _INPUT else file
+
+
+def _is_stream(text: str) -> bool:
+    """Whether the text begins with what some command fetched: only such a stream stays in a word without a kind."""
     found = _WHOLE_STREAM.match(text.lstrip())
     return found is not None and not found[1]
+
+
+def _source(state: _State, text: str, whole: bool = False) -> str:
+    """The address that a text begins with what was fetched from, or a variable that holds it; `whole`: and is nothing else."""
+    text = text.strip()
+    found = _WHOLE_STREAM.match(text)
+    if found is not None:
+        url = "" if found[1] else _fetched(state, (), state.streams.get(int(found[2]), ()))
+    else:
+        found = _HELD.match(text) if state.fetches else None
+        url = state.fetches.get(found["plain"] or found["braced"], "") if found is not None else ""
+    return url if found is not None and (not whole or found.end() == len(text)) else ""
+
+
+def _written(state: _State, text: str, where: Origin) -> _Said:
+    """What a command writes: text, or nothing but what was fetched."""
+    url = _source(state, text, whole=True)
+    return _Said("", where, url) if url else _Said(text, where)
 
 
 def _as_file(found: re.Match[str]) -> str:
@@ -637,10 +766,10 @@ def _onward(
     name = argv[0].rsplit("/", 1)[-1]
     plain = replace(around, stdin=()) if around.stdin else around
     if name in _SHELLS or name in (".", "source"):
-        file = next((w for w in argv[1:] if not w.startswith(("-", "+"))), "")
+        file = _operand(argv)
         if found := _WHOLE_STREAM.fullmatch(file):
             stdin = tuple(state.streams.get(int(found[2]), ()))
-        elif file and "-s" not in argv:
+        elif file and file not in _INPUT and "-s" not in argv:
             return ()
         _read(state, stdin, depth, plain)
         return ()
@@ -664,8 +793,10 @@ def _onward(
             url, to = download
             if to == "-":
                 return (_Said("", where, url),)
-            _keep(state, to or re.split(r"[?#]", url, maxsplit=1)[0].rsplit("/", 1)[-1], url)
+            _keep(state, to, url)
             return ()
+        if state.downloads and name in ("cat", *_PLACED):
+            return _passed(state, argv, name, where)
         return (_Said(path, where),) if path else ()
     if name in ("at", "batch") or argv[-1].rsplit("/", 1)[-1] in _SHELLS:
         _read(state, stdin, depth, plain)
@@ -679,8 +810,26 @@ def _onward(
     if cut:
         state.cut["a packed script larger than is unpacked"] = None
     if changed is None:
-        return stdin if name in filters.PASS else ()
+        is_silent = name.endswith("grep") and any(map(_SILENT.fullmatch, argv[1:]))
+        return stdin if name in filters.PASS and not is_silent else ()
     return (_Said(changed, Origin(where.first, where.first), _fetched(state, (), stdin)),)
+
+
+def _passed(state: _State, argv: tuple[str, ...], name: str, where: Origin) -> Sequence[_Said]:
+    """A file that was fetched is written out, or lies elsewhere from now on."""
+    words, options = [], _PLACED.get(name, "")
+    given = iter(argv[1:])
+    for word in given:
+        if not word.startswith("-"):
+            words.append(word)
+        elif len(word) == 2 and word[1] in options:
+            next(given, "")
+    if name == "cat":
+        return tuple(_Said("", where, url) for word in words if (url := state.downloads.get(_whole(state, word))))
+    if len(words) == 2 and (url := state.downloads.get(_whole(state, words[0]))) is not None:
+        _keep(state, words[1], url)
+        _keep(state, f"{words[1].rstrip('/')}/{words[0].rsplit('/', 1)[-1]}", url)
+    return ()
 
 
 def _read(state: _State, stdin: Sequence[_Said], depth: int, around: _Around) -> None:
