@@ -64,7 +64,8 @@ class Expanded:
         for one in reversed(self.stages):
             if one.stage.name is not None and one.stage.name == name.lower():
                 return one
-        return self.stages[int(name)] if name.isdecimal() and int(name[:9]) < len(self.stages) else None
+        index = int(name) if name.isascii() and name.isdecimal() and len(name) < 10 else len(self.stages)
+        return self.stages[index] if index < len(self.stages) else None
 
 
 def with_defaults(file: Dockerfile) -> Dockerfile:

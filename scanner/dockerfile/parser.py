@@ -25,7 +25,7 @@ MOST_PROBLEMS = 100
 
 _DIRECTIVE = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\v\f\r ]*=[\t\n\v\f\r ]*(.+)")
 _WHITE = re.compile(r"[\t\v\f\r ]+")
-_HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
+_HEREDOC = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*+([^<]*+)")
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9\-_.]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SHELL = {"RUN", "CMD", "ENTRYPOINT", "SHELL"}

@@ -66,6 +66,11 @@ def test_stages_know_what_they_are_built_from() -> None:
     ]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("name", ["3", "0000000003", "9" * 5_000, "0" * 5_000, "-1", "٣", "²", ""])
+def test_a_number_that_is_no_stages_is_none(name: str) -> None:
+    assert made("FROM a\nFROM b\n").find(name) is None
+
+
 def test_a_run_sees_its_arguments_and_flags_are_replaced() -> None:
     step = last("FROM x\nARG A=1\nARG B\nARG C=3\nENV C=e\nRUN --mount=type=bind,source=$A,target=/x echo $A")
     assert dict(step.arguments) == {"A": "1"}

@@ -159,8 +159,9 @@ def test_more_instructions_than_any_dockerfile_has_are_refused() -> None:
         "FROM x\nENV A='" + "\\" * 1_000_000,
         "FROM x\nRUN " + "${" * 500_000,
         "ONBUILD " * 300_000,
+        "FROM x\nRUN <<" + " " * 200_000 + "<a",
     ],
-    ids=["continuations", "brackets", "heredocs", "flags", "escapes", "substitutions", "onbuild"],
+    ids=["continuations", "brackets", "heredocs", "flags", "escapes", "substitutions", "onbuild", "spaces"],
 )
 def test_size_costs_no_more_than_size(text: str) -> None:
     clock = time.process_time()
