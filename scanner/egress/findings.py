@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path as FilePath
 
+from scanner import roots
 from scanner.egress.without_effect import Remark
 from scanner.model import (
     Confidence,
@@ -16,6 +16,8 @@ from scanner.model import (
     Place,
     Rule,
     Severity,
+    SourceLine,
+    Traced,
     fingerprint,
     printable,
 )
@@ -137,6 +139,7 @@ def findings(egress: Egress, remarks: Iterable[tuple[str, Remark]]) -> Iterator[
                 yield finding
     for name, remark in remarks:
         where = _location(egress, remark.origin)
+        lasting = roots.lasting(where.file)
         yield Finding(
             WITHOUT_EFFECT.id,
             WITHOUT_EFFECT.severity,
@@ -144,8 +147,9 @@ def findings(egress: Egress, remarks: Iterable[tuple[str, Remark]]) -> Iterator[
             f"{printable(name)}: {remark.why}",
             (where,),
             (),
-            fingerprint(WITHOUT_EFFECT.id, _lasting(where.file), name, remark.kind, remark.subject),
+            fingerprint(WITHOUT_EFFECT.id, lasting, name, remark.kind, remark.subject),
             details={"sandbox": name, "kind": remark.kind},
+            source=_source(where, lasting),
         )
 
 
@@ -155,6 +159,7 @@ def _finding(egress: Egress, sandbox: SandboxReach, answer: Answer) -> Finding |
     path = answer.paths[0]
     rule = _rule(answer, path)
     where = _location(egress, _telling(path) or sandbox.origin)
+    lasting = roots.lasting(where.file)
     severity = _severity(rule, answer, path)
     others: dict[LaunchLocation, None] = {}
     for edge in path.steps:
@@ -176,9 +181,10 @@ def _finding(egress: Egress, sandbox: SandboxReach, answer: Answer) -> Finding |
         _message(sandbox, answer, path),
         (where, *others),
         _evidence(path),
-        fingerprint(rule.id, _lasting(where.file), sandbox.name, answer.destination.value),
+        fingerprint(rule.id, lasting, sandbox.name, answer.destination.value),
         details=details,
         flow=tuple(_steps(egress, path)),
+        source=_source(where, lasting),
     )
 
 
@@ -283,13 +289,11 @@ def _location(egress: Egress, origin: Origin | None) -> LaunchLocation:
     return LaunchLocation(egress.files[0] if egress.files else f"runner {egress.runner}", 1, 1)
 
 
-def _lasting(file: str) -> str:
-    """The file's name from where the user stands, whatever way led to it: `./compose.yaml` and the whole path are `compose.yaml`."""
-    if not file or ":" in file:
-        return file
-    here = str(FilePath.cwd())
-    path = os.path.normpath(file)
-    return os.path.relpath(path, here) if path.startswith(here.rstrip("/") + "/") else path
+def _source(where: LaunchLocation, lasting: str) -> SourceLine | None:
+    """The line by the name that the file has in its repository, where the user called it by another."""
+    if lasting == os.path.normpath(where.file) or lasting.startswith("/"):
+        return None
+    return SourceLine(lasting, where.line, where.line, Traced.GIVEN)
 
 
 def _steps(egress: Egress, path: Path) -> Iterator[FlowStep]:

@@ -32,6 +32,7 @@ from scanner.model.launch import (
     Said,
     Script,
 )
+from scanner.roots import root_of
 
 FEATURES = 200
 SCRIPTS = 50
@@ -131,6 +132,10 @@ class _Reader:
                 above = above.parent
             self.workspace = above.parent if above.name == ".devcontainer" else above
         self.base = self.workspace.name if self.workspace is not None and self.workspace.name else "devcontainer"
+        # a repository is cloned under any name, and the sandbox is the same one
+        self.name = (
+            "devcontainer" if self.workspace is not None and root_of(self.workspace) == self.workspace else self.base
+        )
         self.has_compose = self.root.get("dockerComposeFile") is not None
         self.inside = "/" if self.has_compose else f"/workspaces/{self.base}"
         inside = self.root.get("workspaceFolder")
@@ -233,7 +238,7 @@ class _Reader:
         words += asked.after
         named = image if build is None else None
         words.append(self.word(named) if named is not None else Word("image", self.root.place))
-        container = session.run("docker", words, self.root.place, self.base)
+        container = session.run("docker", words, self.root.place, self.name)
         confinement = container.confinement
         if mount is None and self.workspace is not None:
             whole = Mount(MountKind.BIND, str(self.workspace), self.inside, False, _WHOSE)

@@ -30,6 +30,7 @@ from scanner.model import (
     Said,
     printable,
 )
+from scanner.roots import lasting
 
 RUNNER = Default("runner harbor")
 MODES = ("public", "no-network", "allowlist")
@@ -178,7 +179,7 @@ def _name(given: Input) -> str:
     named = required(given)[0].at("task", "name")
     if named is not None and named.text:
         return printable(named.text, 100)
-    return Path(given.name).parent.name or "task"
+    return Path(lasting(given.name)).parent.name or "task"
 
 
 def _task(given: Input, options: ReadOptions) -> Launch:

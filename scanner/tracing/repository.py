@@ -10,6 +10,7 @@ from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
 
+from scanner import roots
 from scanner.errors import UsageError
 from scanner.model import printable
 
@@ -166,10 +167,7 @@ def root_of(dockerfile: Path | None, repo: Path | None) -> Path:
         return repo.resolve()
     assert dockerfile is not None, "one of the two is there"
     folder = dockerfile.resolve().parent
-    for above in (folder, *folder.parents):
-        if (above / ".git").exists():
-            return above
-    return folder
+    return roots.root_of(folder) or folder
 
 
 def below(root: Path, file: Path) -> str:
