@@ -104,11 +104,15 @@ def _is_at(in_image: str, place: str, is_whole: bool) -> bool:
     return in_image == place if is_whole else in_image.endswith(place)
 
 
-def in_stage(path: str, step: Step) -> str | None:
+def in_stage(path: str, expected: Expected) -> str | None:
     """Where a file that a COPY --from with one source brought lay in the stage, both from `/`; None where that is not clear."""
-    if len(step.words) != 2:
+    if len(expected.step.words) != 2:
         return None
-    source, to = (posixpath.normpath("/" + word.lstrip("/")) for word in step.words)
+    source, to = expected.step.words
+    if not to.startswith("/") and expected.folder is None:
+        return None
+    source = posixpath.normpath("/" + source.lstrip("/"))
+    to = posixpath.normpath(posixpath.join(expected.folder or "/", to))
     if path in (to, posixpath.join(to, posixpath.basename(source))):
         return source
     if path.startswith(to.rstrip("/") + "/"):

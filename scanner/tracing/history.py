@@ -31,6 +31,8 @@ _CLASSIC_SOURCE = re.compile(r"(?:--\S*?)?(?:(?:file|dir|multi):[0-9a-f]{64}|htt
 """With flags before it: the classic builder writes no space between them."""
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)', re.DOTALL)
 """One that nothing closes goes to the end: no text is read twice."""
+_TAKES_COMMAND = re.compile(r"-\w*c|-command|/c", re.IGNORECASE)
+"""The last option of sh, bash, PowerShell and cmd."""
 _PORT = re.compile(r"(?<![\w./-])(\d+(?:-\d+)?)(?:/(tcp|udp|sctp))?(?![\w.-])")
 
 
@@ -200,18 +202,25 @@ def _runs(command: str, expected: Expected, text: str) -> bool:
     shell = " ".join(expected.shell or ("/bin/sh", "-c")) + " "
     if before == shell or (before.endswith(f" {shell}") and _ARGUMENTS.match(before)):
         return True
-    return expected.shell is None and _is_shell(before)
+    if expected.shell is not None:
+        return False
+    counted = _ARGUMENTS.match(before)
+    if counted is None:
+        return _is_shell(before)
+    words = before[counted.end() :].split(" ")
+    number = int(counted[1])
+    return all("=" in word for word in words[:number]) and _is_shell(" ".join(words[number:]))
 
 
 def _is_shell(before: str) -> bool:
-    """Whether a command can stand behind it: a program with options, such as `/bin/bash -o pipefail -c `."""
+    """Whether it takes a command in one string: a program with options, the last of which says so, such as `/bin/bash -o pipefail -c `."""
     program, *options = before.removesuffix(" ").split(" ")
     takes_value = False
     for option in options:
-        if not option or not (takes_value or option.startswith(("-", "/"))):
+        if not (takes_value or option.startswith("-") or (option.startswith("/") and len(option) == 2)):
             return False
         takes_value = not takes_value and option == "-o"
-    return bool(program)
+    return bool(program) and bool(options) and _TAKES_COMMAND.fullmatch(options[-1]) is not None
 
 
 def _copies(words: Sequence[str], heredocs: Sequence[Heredoc], text: str) -> bool:

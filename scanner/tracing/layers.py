@@ -1,6 +1,7 @@
 """Each layer's line: from the build's provenance where it is of this Dockerfile, else from the image's history."""
 
 import posixpath
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -134,14 +135,15 @@ def copied_from(alignment: Alignment, expected: Expected) -> str:
 
 def naming(path: str, steps: Iterable[Expected], effort: Effort) -> list[Instruction]:
     """The instructions that name a path (from `/`): a RUN in its text, a COPY or ADD as what it writes to. Every line counts once.
-    None where not all can be looked at."""
+    Empty where not all can be looked at."""
+    named = re.compile(rf"(?<![\w.-]){re.escape(path)}(?![\w-]|\.\w)")
     found = {}
     for expected in steps:
         step, one = expected.step, expected.step.instruction
         if not effort.take(STEP + len(one.value) + sum(map(len, step.texts))):
             return []
         to = posixpath.normpath(step.words[-1]) if one.keyword in ("COPY", "ADD") and step.words else None
-        if to == path or (one.keyword == "RUN" and path in "\n".join([one.value, *step.texts])):
+        if to == path or (one.keyword == "RUN" and named.search("\n".join([one.value, *step.texts]))):
             found[one.line] = one
     return list(found.values())
 

@@ -21,7 +21,7 @@ from scanner.model import (
     Traced,
     printable,
 )
-from scanner.tracing.alignment import Alignment, aligned, leading_to
+from scanner.tracing.alignment import MOST_STAGES, Alignment, aligned, leading_to
 from scanner.tracing.copying import can_have_taken, contexts, in_stage, is_from_context, taken
 from scanner.tracing.effort import STEP, Effort
 from scanner.tracing.history import Expected
@@ -265,7 +265,7 @@ class _Tracing:
         why = origin.why
         if origin.expected is not None and self.alignment is not None:
             stage = source_stage(self.alignment, origin.expected)
-            if stage is not None and (path := in_stage(_text(place.path), origin.expected.step)) is not None:
+            if stage is not None and (path := in_stage(_text(place.path), origin.expected)) is not None:
                 found = naming(path, self.leading_to(stage), self.effort)
                 if len(found) == 1:
                     why += f"; line {found[0].line} names {printable(path, 80)} there"
@@ -279,14 +279,18 @@ class _Tracing:
 
     # -- content
 
+    def may_have_made(self, origin: Origin | None) -> tuple[Expected, ...]:
+        """The instruction that made a layer; all of the file's where the history does not say which, as of a squashed one."""
+        if origin is not None:
+            return () if origin.expected is None else (origin.expected,)
+        return self.alignment.expected if self.alignment is not None and self.alignment.belongs else ()
+
     def by_heredoc(self, place: FileLocation, origin: Origin | None) -> SourceLine | None:
         """The heredoc that became the file: its bytes are the file's."""
         held = self.made.contents.get((place.layer.index, place.path))
         if held is None or self.name is None or self.alignment is None or place.inner:
             return None
-        steps = [origin.expected.step] if origin is not None and origin.expected is not None else []
-        if origin is None and self.alignment.belongs:  # squashed
-            steps = [e.step for e in self.alignment.expected]
+        steps = (expected.step for expected in self.may_have_made(origin))
         found = [(h, text) for step in steps for h, text, size, digest in self.texts(step) if (digest, size) == held]
         if len(found) > 1:
             found = [one for one in found if one[0].name == _text(place.path).rpartition("/")[2]] or found
@@ -323,7 +327,8 @@ class _Tracing:
             return None
         more, alike = len(alike) - MOST_ALIKE, alike[:MOST_ALIKE]
         expected = None if origin is None else origin.expected
-        brought = self.brought(alike, _text(place.path), expected)
+        ways = (self.brought(alike, _text(place.path), one) for one in reversed(self.may_have_made(origin)))
+        brought = next((found for found in ways if found), {})
         best, certain = list(brought), bool(brought)
         if not best and expected is not None:
             best = [path for path in alike if can_have_taken(path, _text(place.path), expected)]
@@ -352,9 +357,12 @@ class _Tracing:
             why += ", but the build may have had another folder as its context, which has a file for this place too"
         return SourceLine(best[0], line, line, Traced.CONTENT, certain and len(best) == 1 and more <= 0, why)
 
-    def brought(self, alike: Sequence[str], in_image: str, expected: Expected | None) -> dict[str, str]:
-        """Those of the repository's files that the instruction put to the place, each with the folder that was the context then."""
-        if expected is None or self.alignment is None:
+    def brought(
+        self, alike: Sequence[str], in_image: str, expected: Expected, through: frozenset[int] = frozenset()
+    ) -> dict[str, str]:
+        """Those of the repository's files that the instruction put to the place, each with the folder that was the context then.
+        `through` are the stages that the way there led through: stages that copy from each other have no beginning."""
+        if self.alignment is None or len(through) > MOST_STAGES:
             return {}
         step = expected.step
         if not self.effort.take(STEP * len(alike) * (1 + len(step.words))):
@@ -363,10 +371,11 @@ class _Tracing:
             found = ((path, folder) for path in alike for folder in taken(path, in_image, expected))
             return {path: folder for path, folder in found if folder in self.contexts}
         stage = source_stage(self.alignment, expected)
-        inner = None if stage is None else in_stage(in_image, step)
+        inner = None if stage is None or stage.index in through else in_stage(in_image, expected)
         if stage is None or inner is None:
             return {}
-        before = (self.brought(alike, inner, one) for one in reversed(self.leading_to(stage)))
+        through |= {stage.index}
+        before = (self.brought(alike, inner, one, through) for one in reversed(self.leading_to(stage)))
         return next((found for found in before if found), {})
 
     def has_another(self, path: str, context: str) -> bool:

@@ -336,12 +336,34 @@ def test_a_copy_from_a_stage_says_the_stage_and_who_names_the_file_there(tmp_pat
     )
 
 
+def test_stages_that_copy_from_each_other_have_no_beginning(tmp_path: Path, repo: Path) -> None:
+    """BuildKit refuses them, and whoever made the history need not have built anything."""
+    copies = "COPY --from={} /srv /srv\n"
+    text = f"FROM base AS one\n{copies.format('two')}FROM one AS two\n{copies.format('one')}"
+    write(repo, {"Dockerfile": text, "x": f"{key('x')}\n"})
+    step = Step("COPY /srv /srv # buildkit", (planted("x"),))
+    report = scan(saved(tmp_path, BASE, step, step), dockerfile=repo / "Dockerfile", cache=False)
+    source = at(report, keys("x")).source
+    assert source is not None, notes(report)
+    assert (source.file, source.how) == ("Dockerfile", Traced.HISTORY)
+
+
+def test_a_copy_to_where_the_build_works_is_followed_into_its_stage(tmp_path: Path, repo: Path) -> None:
+    lines = "FROM base\nWORKDIR /srv\nCOPY --from=tools /out ./\n"
+    write(repo, {"Dockerfile": f"FROM base AS tools\nRUN a > /out/x\nRUN b > /out/{keys('x')[4:]}\n{lines}"})
+    steps = (BASE, Step("WORKDIR /srv"), Step("COPY /out ./ # buildkit", (planted("x"),)))
+    source = at(scan(saved(tmp_path, *steps), dockerfile=repo / "Dockerfile", cache=False), keys("x")).source
+    assert source is not None
+    assert (source.line, source.certain) == (6, True)
+    assert source.why.endswith(f"; line 3 names /out/{keys('x')[4:]} there")
+
+
 def test_a_squashed_layer_gets_a_guess_at_most(tmp_path: Path, repo: Path) -> None:
-    write(repo, {"Dockerfile": f"FROM base\nRUN a > /{keys('a')}\nRUN b\nCOPY x /srv/c\n"})
+    write(repo, {"Dockerfile": f"FROM base\nRUN a > /{keys('a')}\nRUN b > /{keys('b')}.pub\nCOPY x /srv/c\n"})
     steps = (
         BASE,
         Step(f"/bin/sh -c a > /{keys('a')}"),
-        Step("/bin/sh -c b"),
+        Step(f"/bin/sh -c b > /{keys('b')}.pub"),
         Step("/bin/sh -c #(nop) COPY dir:" + "0" * 64 + " in /srv/c "),
         Step("", (planted("a"), planted("b"), planted("c")), comment="merge sha256:1 to sha256:2"),
     )
