@@ -63,10 +63,10 @@ class Engine:
 
 
 @contextmanager
-def started_engine(*, apart: bool = False) -> Iterator[Engine]:
+def started_engine(*, apart: bool = False, experimental: bool = False) -> Iterator[Engine]:
     """An engine of our own, without networks; gone afterwards with all it held.
 
-    `apart` puts it into a network namespace of its own, where it may make networks.
+    `apart` puts it into a network namespace of its own, where it may make networks; `experimental` lets it squash.
     """
     dockerd = program("dockerd")
     if os.geteuid() != 0:
@@ -95,6 +95,7 @@ def started_engine(*, apart: bool = False) -> Iterator[Engine]:
                 "--ip-forward=false",
                 "--ip-masq=false",
                 "--log-level=error",
+                *(("--experimental",) if experimental else ()),
             ],
             stdout=log,
             stderr=log,
@@ -139,7 +140,7 @@ def engine() -> Iterator[Engine]:
             yield Engine(host, client)
             client.close()
             return
-    with started_engine() as ours:
+    with started_engine(experimental=True) as ours:
         yield ours
 
 

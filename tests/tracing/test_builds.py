@@ -1,19 +1,22 @@
 """The table: planted findings, real builds by both builders, the line that each finding names."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from scanner.model import FileLocation
 from scanner.tracing import scan_image
-from tests.engine_fixture import Engine
+from tests.engine_fixture import Engine, missing
 from tests.tracing.builds import Builder, Verdict, builder, scanned, verdicts, write
-from tests.tracing.table import CASES, Case, keys, writes
+from tests.tracing.table import BUILDKIT, CASES, CLASSIC, CRON, TUNNEL, Case, key, keys, writes
 
 pytestmark = pytest.mark.engine
 TABLE = [(case, kind) for case in CASES for kind in case.builders if not case.heredocs]
 """Heredocs need a builder that Debian's engine does not have: test_recorded.py has what one wrote."""
 SEEN: list[Verdict] = []
+POOL = "stratum" + "+tcp://pool.example.com:3333"
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +63,82 @@ def test_a_flattened_image_has_no_certain_line_and_says_why(
     assert said[0].startswith(
         "1 of 1 layers could not be traced to Dockerfile: the history does not say what made them"
     )
+
+
+def test_an_image_that_was_squashed_by_its_build_falls_back_honestly(
+    made: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if made.run("version", "--format", "{{.Server.Experimental}}") != b"true\n":
+        missing("an engine with --experimental, which squashes")
+    text = f"""FROM base:2
+COPY app/keys /srv/app/.ssh/authorized_keys
+RUN {writes("named")}
+RUN p=/srv/unnamed/.ssh; mkdir -p $p && echo '{key("unnamed")}' > $p/authorized_keys
+ENTRYPOINT ["/bin/sh", "-c"]
+CMD ["{TUNNEL}"]
+"""
+    write(tmp_path, {"Dockerfile": text, "app/keys": f"# one\n{key('app')}\n", ".git/HEAD": ""})
+    made.built(tmp_path, "Dockerfile", "squashed:1", CLASSIC, "--squash")
+    monkeypatch.setenv("DOCKER_HOST", made.host)
+
+    report = scan_image("docker:squashed:1", dockerfile=tmp_path / "Dockerfile", cache=False)
+
+    sources = {f.locations[0].display.decode().partition("[")[0]: f.source for f in report.findings}
+    known = {place: (s.file, s.line, s.certain) for place, s in sources.items() if s is not None}
+    assert known == {
+        keys("app"): ("app/keys", 2, True),
+        keys("based"): ("Dockerfile", 1, False),
+        keys("named"): ("Dockerfile", 3, False),
+        "Cmd": ("Dockerfile", 6, True),
+    }
+    assert {place for place, source in sources.items() if source is None} == {keys("unnamed"), keys("on-build")}
+    said = [n.message for n in report.notifications if n.stage == "tracing"]
+    assert (
+        said[0] == "1 of 3 layers could not be traced to Dockerfile: they were squashed into one, which keeps no line"
+    )
+
+
+FIRST = f"""FROM base:1
+COPY app/keys /srv/app/.ssh/authorized_keys
+RUN {writes("run")}
+COPY cron /etc/cron.d/sync
+ENV POOL_URL={POOL}
+RUN mkdir -p /etc/ssh && echo 'PermitRootLogin yes' > /etc/ssh/sshd_config
+CMD ["{TUNNEL}"]
+"""
+# the same, moved by instructions before and between, and in another order
+SECOND = f"""FROM base:1
+ENV STAMP=2
+RUN echo $STAMP > /stamp
+COPY cron /etc/cron.d/sync
+RUN mkdir -p /etc/ssh && echo 'PermitRootLogin yes' > /etc/ssh/sshd_config
+RUN {writes("run")}
+COPY app/keys /srv/app/.ssh/authorized_keys
+ENV POOL_URL={POOL}
+CMD ["{TUNNEL}"]
+"""
+
+
+def test_fingerprints_survive_a_rebuild_by_buildkit(
+    made: Builder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the second one is from the cache: other times, another tag, every layer in another place."""
+    monkeypatch.setenv("DOCKER_HOST", made.host)
+    reports = []
+    for number, text in enumerate((FIRST, FIRST, SECOND)):
+        write(tmp_path, {"Dockerfile": text, "app/keys": f"{key('app')}\n", "cron": CRON})
+        for name in ("app/keys", "cron"):
+            os.utime(tmp_path / name, (1_700_000_000 + number * 1_000,) * 2)
+        made.built(tmp_path, "Dockerfile", f"rebuilt:{number}", BUILDKIT, "--no-cache")
+        reports.append(scan_image(f"docker:rebuilt:{number}", cache=False))
+        made.run("rmi", "-f", f"rebuilt:{number}")
+
+    ids = [{layer.diff_id for layer in report.image.layers} for report in reports]
+    assert len(ids[0] - ids[1]) >= 2, "what was copied is another layer, for the files are older"
+    places = [{f.fingerprint: f.locations[0] for f in report.findings} for report in reports]
+    assert len(places[0]) == len(reports[0].findings) >= 5
+    assert places[0].keys() == places[1].keys() == places[2].keys()
+    moved = [
+        p for p, at in places[0].items() if isinstance(at, FileLocation) and at.layer.index != places[2][p].layer.index
+    ]
+    assert len(moved) >= 3
