@@ -19,7 +19,7 @@ from scanner.model import (
     never_aside,
     printable,
 )
-from scanner.suppression.baseline import Baseline
+from scanner.suppression.baseline import Baseline, counted, take
 
 FAR = timedelta(days=2 * 366)
 """An entry that lasts longer is followed, and said: nobody will look at it again."""
@@ -140,25 +140,21 @@ class _Book:
 
     def __init__(self, baseline: Baseline | None) -> None:
         self.file = "" if baseline is None else baseline.file
-        self._left: dict[str, list[Severity]] = {}
-        self._known: frozenset[str] = frozenset()
+        self._left = counted(() if baseline is None else baseline.entries)
         self._risen: list[tuple[Finding, Severity]] = []
         self._more: list[Finding] = []
-        for known in () if baseline is None else baseline.entries:
-            self._left.setdefault(known.fingerprint, []).append(known.severity)
-        self._known = frozenset(self._left)
 
     def has(self, finding: Finding) -> bool:
-        return finding.fingerprint in self._known
+        return finding.fingerprint in self._left
 
     def takes(self, finding: Finding) -> bool:
         """Whether the finding is known, at least as severe; the mildest entry that serves is used up. Findings come worst first."""
-        if finding.fingerprint not in self._known:
+        left = self._left.get(finding.fingerprint)
+        if left is None:
             return False
-        left = self._left[finding.fingerprint]
         serves = [severity for severity in left if severity.rank >= finding.severity.rank]
         if serves:
-            left.remove(min(serves, key=lambda s: s.rank))
+            take(left, min(serves, key=lambda s: s.rank))
             return True
         if left:
             self._risen.append((finding, max(left, key=lambda s: s.rank)))

@@ -5,7 +5,9 @@ may share one file: each entry says what it was found in, and writing one target
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scanner.errors import LimitError, ParseError
@@ -15,6 +17,9 @@ VERSION = 1
 BYTES = 64 << 20
 ENTRIES = 250_000
 _HEX = frozenset("0123456789abcdef")
+_KEYS = ("fingerprint", "severity", "rule", "path", "message", "repository")
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Halves of surrogate pairs, which no file holds in UTF-8."""
 _ORDER = {severity.value: -severity.rank for severity in Severity}
 
 
@@ -69,10 +74,7 @@ def pruned(before: Baseline, report: Report, file: str) -> Written:
     added, and one that has become milder is known as that; what it knows of other targets stays. `report` is what was found, before
     anything was set aside."""
     repository = _repository(report)
-    left: dict[str, list[Severity]] = {}
-    for known in before.entries:
-        if known.repository == repository:
-            left.setdefault(known.fingerprint, []).append(known.severity)
+    left = counted(known for known in before.entries if known.repository == repository)
     others = _of_others(before, repository)
     entries: list[Known] = []
     new = 0
@@ -83,11 +85,26 @@ def pruned(before: Baseline, report: Report, file: str) -> Written:
             new += 1
             continue
         then = max(left[finding.fingerprint], key=lambda s: s.rank)
-        left[finding.fingerprint].remove(then)
+        take(left[finding.fingerprint], then)
         milder = min(then, finding.severity, key=lambda s: s.rank)
         entries.append(Known(finding.fingerprint, milder, *_words(finding), repository))
-    gone = sum(map(len, left.values()))
+    gone = sum(each.total() for each in left.values())
     return Written(_of(report, file, [*entries, *others]), gone=gone, new=new, others=len(others))
+
+
+def counted(entries: Iterable[Known]) -> dict[str, Counter[Severity]]:
+    """How often each fingerprint is known, by severity."""
+    found: dict[str, Counter[Severity]] = {}
+    for known in entries:
+        found.setdefault(known.fingerprint, Counter())[known.severity] += 1
+    return found
+
+
+def take(left: Counter[Severity], severity: Severity) -> None:
+    """One less of them; a severity of which none is left is in it no more."""
+    left[severity] -= 1
+    if not left[severity]:
+        del left[severity]
 
 
 def _of(report: Report, file: str, entries: Iterable[Known]) -> Baseline:
@@ -119,7 +136,11 @@ def _key(known: Known) -> tuple[str, str, str, str, int, str]:
 
 
 def render(baseline: Baseline) -> str:
-    """The file's text: the same bytes for the same entries, one entry to a line, sorted by what it was found in, rule and path."""
+    """The file's text: the same bytes for the same entries, one entry to a line, sorted by what it was found in, rule and path.
+
+    Raises LimitError for more than can be read again."""
+    if len(baseline.entries) > ENTRIES:
+        raise LimitError(f"{baseline.file} would hold more than {ENTRIES:,} findings; it was not written")
     head: dict[str, Json] = {
         "version": VERSION,
         "tool": baseline.tool,
@@ -142,63 +163,145 @@ def render(baseline: Baseline) -> str:
         for known in sorted(baseline.entries, key=_key)
     ]
     listed = ['  "findings": [', ",\n".join(entries), "  ]"] if entries else ['  "findings": []']
-    return "\n".join(["{", *lines, *listed, "}", ""])
+    text = "\n".join(["{", *lines, *listed, "}", ""])
+    if len(text.encode("utf-8", "backslashreplace")) > BYTES:
+        raise LimitError(f"{baseline.file} would be larger than {BYTES >> 20} MiB; it was not written")
+    return text
 
 
 def read(data: bytes, file: str) -> Baseline:
     """The baseline in a file's bytes, `file` its name for people. Raises ParseError with file:line:column, LimitError."""
-    from scanner.launch.document import Node, read_json
-
-    def wrong(node: Node, what: str) -> ParseError:
-        return ParseError(f"{node.place}: no baseline: {what}")
-
-    def word(node: Node, key: str, *, needed: bool = True) -> str:
-        value = node.get(key)
-        if value is None and not needed:
-            return ""
-        if value is None:
-            raise wrong(node, f"{key!r} is missing")
-        if value.text is None or not value.quoted:
-            raise wrong(value, f"{key!r} is a string")
-        return value.text
-
-    def allowed(node: Node, keys: Sequence[str]) -> None:
-        if not node.is_map:
-            raise wrong(node, f"an object with {', '.join(keys)} is expected")
-        for name, at, _ in node.items():
-            if name not in keys:
-                raise wrong(at, f"{printable(name)!r} is no key of it; write it with --write-baseline")
-
     if len(data) > BYTES:
-        raise LimitError(f"{file} is larger than any baseline ({BYTES} bytes)")
+        raise LimitError(f"{file} is larger than any baseline ({BYTES >> 20} MiB)")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as e:
         line = data.count(b"\n", 0, e.start) + 1
         column = e.start - data.rfind(b"\n", 0, e.start)
         raise ParseError(f"{file}:{line}:{column}: no baseline: no text in UTF-8") from e
-    root = read_json(text, file)
-    allowed(root, ("version", "tool", "ruleset", "findings"))
-    version = root.get("version")
-    if version is None or version.quoted or version.text != str(VERSION):
-        raise wrong(version or root, f"this sandscan reads version {VERSION}; write it anew with --write-baseline")
-    listed = root.get("findings")
-    if listed is None or listed.elements is None:
-        raise wrong(listed or root, "'findings' is a list")
-    if len(listed.elements) > ENTRIES:
-        raise LimitError(f"{file} holds more than {ENTRIES:,} findings")
-    entries = []
-    for node in listed.elements:
-        allowed(node, ("fingerprint", "severity", "rule", "path", "message", "repository"))
-        fingerprint, severity = word(node, "fingerprint"), word(node, "severity")
-        if len(fingerprint) != 64 or not _HEX.issuperset(fingerprint):
-            raise wrong(node.get("fingerprint") or node, "a fingerprint is 64 hexadecimal digits")
-        if severity not in _ORDER:
-            raise wrong(node.get("severity") or node, f"a severity is one of {', '.join(_ORDER)}")
-        words = (word(node, "rule"), word(node, "path"), word(node, "message"), word(node, "repository"))
-        entries.append(Known(fingerprint, Severity(severity), *words))
-    about = (word(root, key, needed=False) for key in ("tool", "ruleset"))
-    return Baseline(file, tuple(entries), *about)
+    return _Reader(text, file).baseline()
+
+
+_TOKEN = re.compile(
+    r"""(?:[ \t\r\n\f\ufeff]++|//[^\n]*+|/\*(?:[^*]++|\*(?!/))*+\*/)*+
+    (?:"(?P<string>(?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])*+)"|(?P<sign>[{}\[\]:,])|(?P<bare>[-+.\w]++)|(?P<end>\Z)|(?P<other>.))""",
+    re.VERBOSE | re.DOTALL,
+)
+"""The next token of JSON, behind what may stand before it: comments too, as in all JSON that is read here."""
+
+
+class _Reader:
+    """A baseline's text, read token by token. What no baseline holds is an error where it stands, and nothing is kept but entries, so
+    that no file costs more than its length."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._text, self._file, self._after = text, file, 0
+        self._advance()
+
+    def _advance(self) -> None:
+        found = _TOKEN.match(self._text, self._after)
+        assert found is not None
+        assert found.lastgroup is not None
+        self._kind, self._raw, self._after = found.lastgroup, found[found.lastgroup], found.end()
+        self._at = found.start(self._kind) - (self._kind == "string")
+
+    def baseline(self) -> Baseline:
+        version = entries = None
+        about = {"tool": "", "ruleset": ""}
+        other = f"this sandscan reads version {VERSION}; write it anew with --write-baseline"
+        for name in self._members(("version", *about, "findings")):
+            if name == "version":
+                version = self._raw
+                if (self._kind, version) != ("bare", str(VERSION)):
+                    raise self._wrong(other)
+                self._advance()
+            elif name == "findings":
+                entries = tuple(self._entry() for _ in self._items("[", "]", "'findings' is a list"))
+            else:
+                about[name] = self._word(name)
+        if version is None:
+            raise self._wrong(other, 0)
+        if entries is None:
+            raise self._wrong("'findings' is a list", 0)
+        if self._kind != "end":
+            raise self._broken()
+        return Baseline(self._file, entries, **about)
+
+    def _entry(self) -> Known:
+        begun, words = self._at, {}
+        for name in self._members(_KEYS):
+            at = self._at
+            words[name] = word = self._word(name)
+            if name == "fingerprint" and (len(word) != 64 or not _HEX.issuperset(word)):
+                raise self._wrong("a fingerprint is 64 hexadecimal digits", at)
+            if name == "severity" and word not in _ORDER:
+                raise self._wrong(f"a severity is one of {', '.join(_ORDER)}", at)
+        if len(words) != len(_KEYS):
+            raise self._wrong(f"{next(key for key in _KEYS if key not in words)!r} is missing", begun)
+        return Known(words.pop("fingerprint"), Severity(words.pop("severity")), **words)
+
+    def _members(self, keys: Sequence[str]) -> Iterator[str]:
+        """The keys of an object, each where its value has to be read before the next one is asked for."""
+        seen = set()
+        for _ in self._items("{", "}", f"an object with {', '.join(keys)} is expected"):
+            if self._kind != "string":
+                raise self._broken()
+            at, name = self._at, self._word("")
+            if name not in keys:
+                raise self._wrong(f"{printable(name)!r} is no key of it; write it with --write-baseline", at)
+            if name in seen:
+                raise self._wrong(f"{name!r} stands there twice", at)
+            seen.add(name)
+            if not self._is(":"):
+                raise self._broken()
+            yield name
+
+    def _items(self, begin: str, end: str, what: str) -> Iterator[None]:
+        """Once before each thing between two signs; a comma may follow the last one."""
+        if not self._is(begin):
+            raise self._wrong(what)
+        count = 0
+        while not self._is(end):
+            count += 1
+            if count > ENTRIES:
+                raise LimitError(f"{self._file} holds more than {ENTRIES:,} findings")
+            yield
+            if not self._is(","):
+                if self._is(end):
+                    return
+                raise self._broken()
+
+    def _is(self, sign: str) -> bool:
+        """Whether the sign comes next, which then is read."""
+        if self._kind != "sign" or self._raw != sign:
+            return False
+        self._advance()
+        return True
+
+    def _word(self, name: str) -> str:
+        if self._kind != "string":
+            raise self._wrong(f"{name!r} is a string")
+        word = self._raw
+        if "\\" in word:
+            try:
+                word = _HALVES.sub("\ufffd", json.loads(f'"{word}"'))
+            except ValueError as e:
+                raise self._broken() from e
+        self._advance()
+        return word
+
+    def _wrong(self, what: str, at: int | None = None) -> ParseError:
+        if at is None and self._kind in ("end", "other"):
+            return self._broken()
+        return ParseError(f"{self._place(self._at if at is None else at)}: no baseline: {what}")
+
+    def _broken(self) -> ParseError:
+        shown = printable(self._text[self._at : self._at + 40].partition("\n")[0])
+        what = "it ends too early" if self._kind == "end" else f"{shown!r} is not expected here"
+        return ParseError(f"{self._place(self._at)}: no JSON: {what}")
+
+    def _place(self, at: int) -> str:
+        return f"{self._file}:{self._text.count(chr(10), 0, at) + 1}:{at - self._text.rfind(chr(10), 0, at)}"
 
 
 def schema() -> dict[str, Json]:
@@ -207,7 +310,7 @@ def schema() -> dict[str, Json]:
     entry: dict[str, Json] = {
         "type": "object",
         "additionalProperties": False,
-        "required": ["fingerprint", "severity", "rule", "path", "message", "repository"],
+        "required": list(_KEYS),
         "properties": {
             "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
             "severity": {"enum": list(_ORDER)},
