@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from fixtures import debian, miners, negatives, wrapped
 from fixtures.image import Step, archive
 from fixtures.tarball import HARDLINK, Member, whiteout
 from scanner.cache import Cache
+from scanner.content.worker import Worker
 from scanner.model import FileLocation, Finding, Level, Limits, Report, Severity, State
-from scanner.pipeline import Options, scan
+from scanner.pipeline import Options, scan, scan_opened
 from scanner.reports.json import PLUGIN as JSON
 from scanner.reports.plugin import RenderOptions
+from scanner.sources.recognise import open_target
 
 MINER = miners.binaries()["xmrig-stripped"]
 BASE = Step("ADD rootfs.tar / # buildkit", debian.base())
@@ -31,8 +34,22 @@ def image(folder: Path, *steps: Step, config: dict[str, object] | None = None, n
     return f"archive:{file}"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _worker() -> Iterator[None]:
+    yield
+    WORKER.close()
+
+
+WORKER = Worker(Limits())
+"""One for all scans but those with limits of their own: what it loads takes longer than a scan."""
+
+
 def scanned(target: str, **options: object) -> Report:
-    return scan(target, Options(**options))  # type: ignore[arg-type]
+    chosen = Options(**options)  # type: ignore[arg-type]
+    if chosen.limits != Limits():
+        return scan(target, chosen)
+    with open_target(target, chosen.source) as opened:
+        return scan_opened(opened, chosen, worker=WORKER)
 
 
 def files(report: Report, rule: str) -> dict[bytes, Finding]:
