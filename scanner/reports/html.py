@@ -2,7 +2,7 @@
 
 The page holds all it needs and may load nothing: its Content-Security-Policy names its own scripts and styles by their
 digests. What comes from the image, the launch or the guest is data in JSON, which the page's scripts show as text and never as
-markup.
+markup. Where no script runs, html_plain.py's text is all that is seen.
 """
 
 import base64
@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 
 from scanner.model import Json, Report, printable
-from scanner.reports import html_findings, html_glance, html_layers, html_reach, html_rest, html_run, words
+from scanner.reports import html_findings, html_glance, html_layers, html_plain, html_reach, html_rest, html_run, words
 from scanner.reports.plugin import Format, RenderOptions
 
 CYTOSCAPE_STYLE = ".__________cytoscape_container { position: relative; }"
@@ -48,13 +48,14 @@ def render(report: Report, options: RenderOptions) -> str:  # noqa: ARG001  # th
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
             '<meta name="referrer" content="no-referrer">',
-            f"<title>{_escaped(_title(report))}</title>",
+            f"<title>{html_plain.escaped(_title(report))}</title>",
             '<link rel="icon" href="data:,">',
             f'<style id="__________cytoscape_stylesheet">{styles[0]}</style>',
             f"<style>{styles[1]}</style>",
             f"<script>{theme}</script>",
             "</head>",
             "<body>",
+            html_plain.body(report),
             "".join(_file(f"page/{name}.html") for name in ("head", *parts, "foot")).rstrip("\n"),
             f'<script type="application/json" id="data">{_embedded(data)}</script>',
             *(f"<script>{one}</script>" for one in scripts),
@@ -97,10 +98,6 @@ def _file(name: str) -> str:
 
 def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
 
 
 def _embedded(value: Json) -> str:

@@ -63,8 +63,9 @@ def data(report: Report, numbers: Numbers) -> dict[str, Json]:
     shown: list[Json] = []
     left = BUDGET
     for finding in findings:
+        rules = len(numbers.rules)
         one = _finding(finding, report, numbers)
-        left -= len(json.dumps(one, separators=(",", ":")))
+        left -= _length(one) + (_length(_rule(known[finding.rule_id])) if len(numbers.rules) > rules else 0)
         if left < 0 and shown:
             break
         shown.append(one)
@@ -79,6 +80,12 @@ def data(report: Report, numbers: Numbers) -> dict[str, Json]:
         "rules": [_rule(known[name]) for name in numbers.rules],
         "nothing": "" if findings else words.sentence(words.nothing_found(report)),
     }
+
+
+def _length(value: Json) -> int:
+    """Characters in the page, where those of markup are escapes of six."""
+    text = json.dumps(value, separators=(",", ":"))
+    return len(text) + 5 * sum(map(text.count, "<>&"))
 
 
 def layer(value: Layer) -> dict[str, Json]:
@@ -131,14 +138,14 @@ def _finding(finding: Finding, report: Report, numbers: Numbers) -> dict[str, Js
         "m": words.plain(finding.message, MESSAGE) or "(no message)",
         "w": words.place(primary),
         "f": _file(primary),
-        "l": numbers.layer(primary),
+        "l": None if words.is_given(finding) else numbers.layer(primary),
         "id": printable(finding.fingerprint),
     }
     never = html_ignore.never(finding)
     sometimes: dict[str, Json] = {
         "source": _source(finding),
         "hidden": words.state(finding, report, VALUE),
-        "also": [_place(one) for one in others[:PLACES]],
+        "also": [words.place(one) if words.is_given(finding) else _place(one) for one in others[:PLACES]],
         "alsoLeft": max(len(others) - PLACES, 0),
         "why": list(_evidence(finding)),
         "flow": [_step(kind, said, at) for kind, said, at in _flow(finding)],

@@ -29,7 +29,7 @@ def data(report: Report) -> dict[str, Json]:
         "worst": "" if worst is None else worst.value,
         "verdict": verdict(report),
         "counts": [[one.value, counts[one], _many(counts[one], one)] for one in Severity],
-        "facts": [list(pair) for pair in _facts(report)],
+        "facts": [list(pair) for pair in facts(report)],
         "incomplete": words.incomplete(report),
         "unread": [notice(one) for one in gaps[:UNREAD]],
         "unreadLeft": max(len(gaps) - UNREAD, 0),
@@ -73,7 +73,8 @@ def _many(count: int, severity: Severity) -> str:
     return ("note" if count == 1 else "notes") if severity is Severity.NOTE else severity.value
 
 
-def _facts(report: Report) -> Iterator[tuple[str, str]]:
+def facts(report: Report) -> Iterator[tuple[str, str]]:
+    """Labels and words: what was looked at, what it reaches, when."""
     if words.has_image(report):
         if report.image.id:
             yield "image", words.short(report.image.id)
@@ -95,7 +96,9 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         yield "lies ready", ready
     yield (
         "scanned",
-        printable(report.started).replace("T", " ").removesuffix("Z") + " UTC" + words.pace(report).replace("read", ""),
+        printable(report.started).replace("T", " ").removesuffix("Z")
+        + " UTC"
+        + words.pace(report).replace(" read", ""),
     )
     yield (
         "by",
@@ -117,16 +120,13 @@ def _reaches(report: Report) -> str:
 
 
 def _suppressed(report: Report) -> Iterator[Json]:
-    rules = words.rules(report)
     for one in report.suppressed[:ASIDE]:
         finding = one.finding
-        rule = rules.get(finding.rule_id)
         yield {
             "severity": finding.severity.value,
             "rule": printable(finding.rule_id),
-            "name": "" if rule is None else words.plain(rule.name, 200),
             "message": words.plain(finding.message, 400),
-            "where": words.place(finding.locations[0]),
+            "where": words.where(finding),
             "how": one.how.value,
             "reason": words.plain(one.reason, 400),
             "expires": printable(one.expires or "", 40),

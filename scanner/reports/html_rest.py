@@ -31,7 +31,6 @@ def data(report: Report) -> dict[str, Json]:
         "ready": words.ready(report),
         "notices": [[one.level.value, printable(one.stage, 60), notice(one)] for one in notices[:NOTICES]],
         "noticesLeft": max(len(notices) - NOTICES, 0),
-        "unread": sum(one.incomplete for one in notices),
         "statistics": [list(pair) for pair in _statistics(report)],
     }
 

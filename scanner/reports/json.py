@@ -500,8 +500,8 @@ def _no_number(name: str) -> NoReturn:
 def _statistics(value: Any) -> Any:
     for name, kind in (("files", int), ("bytes", int), ("seconds", float)):
         number = r.free(value).get(name)
-        if number is not None and (type(number) not in {int, kind} or number < 0):
-            raise r.Wrong("is not a number from 0", f".{name}")
+        if number is not None and (type(number) not in {int, kind} or not 0 <= number < r.MOST):
+            raise r.Wrong("is not a number from 0 that is counted to", f".{name}")
     return value
 
 

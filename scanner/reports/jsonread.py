@@ -8,6 +8,9 @@ from typing import Any
 from scanner.model import printable
 from scanner.reports.jsontext import DEPTH
 
+MOST = 1 << 64
+"""No size, number or offset of this world is as large; what is, no report could show."""
+
 
 class Wrong(Exception):
     """`message` about the value at `path`, which grows from the inside out."""
@@ -38,6 +41,8 @@ def integer(least: int) -> Reader:
     def read(value: Any) -> Any:
         if type(value) is not int or value < least:
             raise Wrong(f"is not a whole number from {least}")
+        if value >= MOST:
+            raise Wrong("is more than anything that is counted")
         return value
 
     return read

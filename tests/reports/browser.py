@@ -6,6 +6,7 @@ What is not installed skips a test, or fails it where nothing may be skipped.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, Page, Request, ViewportSize, sync_playwright
 
@@ -16,6 +17,8 @@ MODULES = Path(__file__).parents[2] / ".ci" / "node_modules"
 ARGUMENTS = """--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking --disable-component-update
 --disable-sync --no-first-run --disable-default-apps""".split()
 SIZE: ViewportSize = {"width": 1400, "height": 1000}
+PHONE: ViewportSize = {"width": 320, "height": 800}
+MEDIA = {"media": "null", "color_scheme": "light", "forced_colors": "none", "reduced_motion": "no-preference"}
 
 
 @contextmanager
@@ -47,14 +50,14 @@ class Tab:
             self._said.append(f"request: {request.url}")
 
     @contextmanager
-    def shows(self, file: Path) -> Iterator[Page]:
-        """The page on the file, as if it were new. Every word in its console, every error and every request beyond the file
-        fails the test."""
+    def shows(self, file: Path, viewport: ViewportSize = SIZE, **media: Any) -> Iterator[Page]:
+        """The page on the file, as if it were new; `media` as for emulate_media. Every word in its console, every error and
+        every request beyond the file fails the test."""
         if self._uri:
             self._uri = "about:blank"
             self._page.goto(self._uri)
-            self._page.emulate_media(media="null", color_scheme="light")
-            self._page.set_viewport_size(SIZE)
+        self._page.emulate_media(**{**MEDIA, **media})
+        self._page.set_viewport_size(viewport)
         self._said.clear()
         self._uri = file.as_uri()
         self._page.goto(self._uri)
@@ -77,6 +80,13 @@ def opened(browser: Browser, file: Path, **how: object) -> Iterator[Page]:
     """A page on the file that shows no other."""
     with tab(browser, **how) as one, one.shows(file) as page:
         yield page
+
+
+def violations(page: Page) -> Any:
+    """What axe finds wrong with the page as it stands; axe must have been loaded into it."""
+    return page.evaluate(
+        "axe.run().then((result) => result.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))"
+    )
 
 
 def module(path: str) -> Path:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 
 from scanner.reports import html
 from scanner.reports.plugin import RenderOptions
-from tests.reports.browser import Tab, chromium, module, opened, tab
+from tests.reports import samples_egress
+from tests.reports.browser import PHONE, module, violations
 from tests.reports.samples_egress import EGRESS, LAUNCHED, hostile, many
 
 PLAIN = RenderOptions()
@@ -22,28 +22,10 @@ SPITE = '</script><script>document.title="taken"</script><!--<img src=x onerror=
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "reach.html"
     path.write_text(html.render(LAUNCHED, PLAIN))
     return path
-
-
-@pytest.fixture(scope="module")
-def shared(browser: Any) -> Iterator[Tab]:
-    with tab(browser) as one:
-        yield one
-
-
-@pytest.fixture
-def page(shared: Tab, file: Path) -> Iterator[Any]:
-    with shared.shows(file) as one:
-        yield one
 
 
 def marked(page: Any) -> list[str]:
@@ -79,9 +61,19 @@ def test_a_verdict_leads_to_its_paths_and_the_path_stands_out_in_the_graph(page)
     assert len(evidence) == 3
     assert page.evaluate("sandscan.graph.elements('.faded').length") > 0
 
-    page.get_by_role("button", name="Show all paths").click()
+    page.get_by_role("button", name="Show all paths").press("Enter")
     assert marked(page) == []
+    assert page.evaluate("document.activeElement.textContent") == "Path: open, by a takeover"
     assert page.locator("#evidence li").count() == 10
+
+
+def test_a_verdict_leaves_what_is_pressed_elsewhere(shared, tmp_path):
+    (tmp_path / "b.html").write_text(html.render(samples_egress.BOTH, PLAIN))
+    with shared.shows(tmp_path / "b.html") as page:
+        layer = page.locator("#layer-table .pick").first
+        layer.click()
+        page.get_by_role("button", name="agent, metadata: open (closed directly)").click()
+        assert layer.get_attribute("aria-pressed") == "true"
 
 
 def test_another_sandbox_has_its_own_graph(page):
@@ -167,15 +159,11 @@ def test_one_stop_of_the_tab_key_is_the_whole_matrix(page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_wrong(browser, file, scheme):
-    library = module("axe-core/axe.min.js").read_text("utf-8")
-    with opened(browser, file, color_scheme=scheme, bypass_csp=True) as page:
+def test_axe_finds_nothing_wrong(judged, axe, file, scheme):
+    with judged.shows(file, color_scheme=scheme) as page:
         page.get_by_role("button", name="agent, engine").click()
-        page.add_script_tag(content=library)
-        found = page.evaluate(
-            "axe.run().then((result) => result.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))"
-        )
-    assert found == []
+        page.add_script_tag(content=axe)
+        assert violations(page) == []
 
 
 # ---- light, dark, paper
@@ -197,16 +185,16 @@ def test_the_page_and_the_graph_follow_the_readers_scheme(page):
     wait_for_colors(page, "rgb(255, 255, 255)", "rgb(27,31,36)")
 
 
-def test_paper_is_white_whatever_the_scheme_and_has_no_controls(browser, file):
-    with opened(browser, file, color_scheme="dark") as page:
+def test_paper_is_white_whatever_the_scheme_and_has_no_controls(shared, file):
+    with shared.shows(file, color_scheme="dark") as page:
         page.emulate_media(media="print")
         wait_for_colors(page, "rgb(255, 255, 255)", "rgb(0,0,0)")
         assert not any(one.is_visible() for one in page.locator(".bar").all())
         assert page.locator("#paths").is_visible()
 
 
-def test_the_printer_gets_a_graph_for_paper(browser, file):
-    with opened(browser, file, color_scheme="dark") as page:
+def test_the_printer_gets_a_graph_for_paper(shared, file):
+    with shared.shows(file, color_scheme="dark") as page:
         wait_for_colors(page, "rgb(15, 19, 23)", "rgb(232,236,240)")
         page.evaluate(
             "addEventListener('beforeprint', () => { window.seen = sandscan.graph.nodes('[?start]').style('color'); })"
@@ -216,17 +204,17 @@ def test_the_printer_gets_a_graph_for_paper(browser, file):
         wait_for_colors(page, "rgb(15, 19, 23)", "rgb(232,236,240)")
 
 
-def test_nothing_is_wider_than_a_phone(browser, file):
-    with opened(browser, file, viewport={"width": 320, "height": 800}) as page:
+def test_nothing_is_wider_than_a_phone(shared, file):
+    with shared.shows(file, PHONE) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 # ---- hostile names, and what the page may do
 
 
-def test_hostile_names_stay_text(browser, tmp_path):
+def test_hostile_names_stay_text(shared, tmp_path):
     (tmp_path / "h.html").write_text(html.render(hostile(SPITE), PLAIN))
-    with opened(browser, tmp_path / "h.html") as page:
+    with shared.shows(tmp_path / "h.html") as page:
         assert page.locator("img").count() == 0
         assert page.locator("script").count() == 4
         assert page.locator("h3#name").inner_text().startswith("</script><script>document.title=")
@@ -242,7 +230,7 @@ def test_hostile_names_cannot_end_their_element():
     assert not re.search(r"[<>&\u2028\u2029]", data)
 
 
-def test_the_policy_allows_what_the_page_brings_and_no_more(browser, file, tmp_path):
+def test_the_policy_allows_what_the_page_brings_and_no_more(shared, file, tmp_path):
     text = file.read_text()
     [policy] = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
 
@@ -253,7 +241,7 @@ def test_the_policy_allows_what_the_page_brings_and_no_more(browser, file, tmp_p
     assert "unsafe" not in policy
     changed = text.replace("</body>", "<script>document.title = 'ran'</script></body>")
     (tmp_path / "c.html").write_text(changed)
-    with pytest.raises(AssertionError, match="Content Security Policy"), opened(browser, tmp_path / "c.html") as page:
+    with pytest.raises(AssertionError, match="Content Security Policy"), shared.shows(tmp_path / "c.html") as page:
         assert page.title() != "ran"
 
 
@@ -268,11 +256,11 @@ def test_the_page_needs_nothing_but_itself(file):
 # ---- many sandboxes
 
 
-def test_ten_thousand_sandboxes_are_found_and_shown(browser, tmp_path):
+def test_ten_thousand_sandboxes_are_found_and_shown(shared, tmp_path):
     text = html.render(many(10_000), PLAIN)
     assert len(text) < 12_000_000
     (tmp_path / "m.html").write_text(text)
-    with opened(browser, tmp_path / "m.html") as page:
+    with shared.shows(tmp_path / "m.html") as page:
         assert page.locator("#matrix-frame tbody tr").count() == 3
         assert "3,334 alike" in page.locator("#matrix-frame tbody tr").first.inner_text()
         page.get_by_label("Find a sandbox").fill("agent-123")
@@ -293,9 +281,9 @@ def test_few_sandboxes_need_no_picker(page):
     assert page.locator("#picker").is_hidden()
 
 
-def test_a_launch_that_starts_nothing_is_a_page(browser, tmp_path):
+def test_a_launch_that_starts_nothing_is_a_page(shared, tmp_path):
     (tmp_path / "e.html").write_text(html.render(replace(LAUNCHED, egress=replace(EGRESS, sandboxes=())), PLAIN))
-    with opened(browser, tmp_path / "e.html") as page:
+    with shared.shows(tmp_path / "e.html") as page:
         assert "The launch starts no sandbox." in page.locator("#matrix-frame").inner_text()
         assert page.locator("#chosen").is_hidden()
 

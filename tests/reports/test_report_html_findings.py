@@ -36,7 +36,7 @@ from scanner.reports.plugin import RenderOptions
 from scanner.settings import Settings
 from scanner.suppression import set_aside
 from tests.reports import runs, samples, samples_egress, strategies
-from tests.reports.browser import Tab, chromium, module, opened, tab
+from tests.reports.browser import PHONE, Tab, opened, tab, violations
 from tests.settings import commands
 
 PLAIN = RenderOptions()
@@ -111,12 +111,6 @@ CHECKED = replace(
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("findings")
     reports = {
@@ -131,15 +125,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def shared(browser: Any) -> Iterator[Tab]:
-    with tab(browser) as one:
-        yield one
-
-
-@pytest.fixture
-def page(shared: Tab, files: dict[str, Path]) -> Iterator[Any]:
-    with shared.shows(files["shown"]) as one:
-        yield one
+def file(files: dict[str, Path]) -> Path:
+    return files["shown"]
 
 
 def messages(page: Any) -> list[str]:
@@ -170,7 +157,7 @@ def nodes(page: Any) -> int:
 
 def test_how_bad_it_is_is_said_in_one_sentence_and_in_numbers(page):
     assert page.title() == "docker:sandbox/agent:latest: incomplete, 1 critical, 2 high, 1 medium, 1 low, 1 note"
-    assert page.locator("h1").inner_text() == "docker:sandbox/agent:latest"
+    assert page.locator("#target").inner_text() == "docker:sandbox/agent:latest"
     assert page.locator("#verdict").inner_text() == "Act now: Cryptocurrency miner. Not everything could be read."
     counts = [" ".join(one.split()) for one in page.locator("#counts button").all_inner_texts()]
     assert counts == ["1 critical", "2 high", "1 medium", "1 low", "1 note"]
@@ -202,6 +189,7 @@ def test_the_worst_three_lead_to_the_findings(page):
 
     assert [one.split("\n")[0] for one in worst] == ["critical", "high", "high"]
     assert "docker/Dockerfile:12-15" in worst[0]
+    assert "What to do. Whoever runs code in a sandbox of this image can mine at your cost." in worst[0]
     page.locator("#worst a").nth(1).click()
     assert page.evaluate("document.activeElement.dataset.finding") == "1"
     assert page.locator("li.finding .panel").count() == 1
@@ -222,9 +210,28 @@ def test_what_is_set_aside_is_counted_and_can_be_read(page):
     assert rows[0][4] == "for good"
 
 
+def test_a_link_to_the_worst_works_as_often_as_it_is_followed(page):
+    link, opened_ = page.locator("#worst a").nth(1), "document.activeElement.dataset.finding"
+    for _ in range(2):
+        link.click()
+        page.wait_for_function(f"() => {opened_} === '1'")
+        page.keyboard.press("Escape")
+        assert page.locator(".panel").count() == 0
+        page.locator("#text").focus()
+
+
+def test_a_file_of_the_repository_lies_in_no_layer(shared, tmp_path):
+    (tmp_path / "r.html").write_text(html.render(samples.CHECKED, PLAIN))
+    with shared.shows(tmp_path / "r.html") as page:
+        assert not any("layer" in one for one in page.locator(".facts").all_inner_texts())
+        told = facts(open_line(page, "The instruction starts a miner"))
+        assert told["where"] == "docker/Dockerfile, line 7"
+        assert "layer" not in told
+
+
 @pytest.mark.parametrize("name", ["shown", "many"])
-def test_the_glance_is_one_screen(browser, files, name):
-    with opened(browser, files[name], viewport={"width": 1280, "height": 720}) as page:
+def test_the_glance_is_one_screen(shared, files, name):
+    with shared.shows(files[name], viewport={"width": 1280, "height": 720}) as page:
         box = page.locator("#glance").bounding_box()
         assert box["y"] + box["height"] <= 720
 
@@ -252,23 +259,83 @@ def test_the_glance_is_one_screen(browser, files, name):
     ],
     ids=["clean", "unread", "check", "launch", "run"],
 )
-def test_every_report_is_a_page_with_what_it_has(browser, tmp_path, report, verdict, contents):
+def test_every_report_is_a_page_with_what_it_has(shared, tmp_path, report, verdict, contents):
     (tmp_path / "r.html").write_text(html.render(report, PLAIN))
-    with opened(browser, tmp_path / "r.html") as page:
+    with shared.shows(tmp_path / "r.html") as page:
         assert page.locator("#verdict").inner_text() == verdict
         assert page.locator("#contents a").all_inner_texts() == ["At a glance", *contents, "About this report"]
         for link in page.locator("#contents a").all():
             assert page.locator(link.get_attribute("href")).is_visible()
 
 
-def test_many_kinds_of_one_severity_are_counted_in_the_verdict(browser, tmp_path):
+def test_many_kinds_of_one_severity_are_counted_in_the_verdict(shared, tmp_path):
     one = replace(samples.wallet(), severity=Severity.HIGH)
     report = replace(samples.CLEAN, findings=tuple(replace(one, rule_id=f"a/{n}") for n in range(5)))
     (tmp_path / "r.html").write_text(html.render(report, PLAIN))
-    with opened(browser, tmp_path / "r.html") as page:
+    with shared.shows(tmp_path / "r.html") as page:
         assert (
             page.locator("#verdict").inner_text() == "Needs a fix: a/0, a/1, a/2, and 2 other kinds of high findings."
         )
+
+
+# ---- where no script runs
+
+
+@pytest.fixture(scope="module")
+def still(browser: Any) -> Iterator[Tab]:
+    with tab(browser, java_script_enabled=False) as one:
+        yield one
+
+
+def test_without_a_script_the_page_says_what_is_found(still, files):
+    with still.shows(files["shown"]) as page:
+        told = page.locator("body").inner_text()
+        assert told.split("\n\n")[:2] == [
+            "docker:sandbox/agent:latest",
+            "INCOMPLETE: 4 things were not read to the end.",
+        ]
+        assert "usr/lib/broken.so, layer 1: The ELF parser crashed (3 times)" in told
+        assert "Act now: Cryptocurrency miner. Not everything could be read." in told
+        assert "1 critical, 2 high, 1 medium, 1 low, 1 note; set aside: 5 known from the baseline known.json" in told
+        items = page.locator("#plain li").all_inner_texts()[2:]
+        assert [one.split()[0] for one in items] == ["critical", "high", "high", "medium", "low", "note"]
+        assert (
+            "xmrig 6.21.0 under the name of a kernel thread docker/Dockerfile:12-15 (Cryptocurrency miner)" in items[0]
+        )
+        assert "What to do: Whoever runs code in a sandbox of this image can mine at your cost." in items[0]
+        assert not any(page.locator(one).is_visible() for one in (".top", ".frame", ".skip", "#filter"))
+    with still.shows(files["flood"], PHONE) as page:
+        assert page.locator("#plain > ul > li").count() == 100
+        assert "and 29,900 more findings, none of them worse." in page.locator("body").inner_text()
+
+
+def test_without_a_script_a_clean_report_is_one_sentence_and_hostile_words_are_text(still, tmp_path):
+    (tmp_path / "c.html").write_text(html.render(samples.CLEAN, PLAIN))
+    with still.shows(tmp_path / "c.html") as page:
+        told = page.locator("body").inner_text()
+        assert "Nothing found in 5 layers, 4,312 files, 182 MB." in told
+        assert "INCOMPLETE" not in told
+    (tmp_path / "h.html").write_text(html.render(spiteful(), PLAIN))
+    with still.shows(tmp_path / "h.html") as page:
+        assert page.locator("img").count() == 0
+        told = page.locator("#plain").inner_text()
+        assert told.count('</script><script>document.title="taken"') > 5
+        assert not re.search("[\u2028\u202e\x1b]", told)
+
+
+def test_a_page_whose_script_fails_says_what_is_found(browser, files):
+    context = browser.new_context()
+    context.add_init_script("JSON.parse = () => { throw new Error('as in a browser too old for it'); }")
+    page = context.new_page()
+    page.goto(files["shown"].as_uri())
+    assert page.locator("#plain").inner_text().startswith("docker:sandbox/agent:latest\n\nINCOMPLETE")
+    assert page.locator(".frame").is_hidden()
+    context.close()
+
+
+def test_with_a_script_what_is_found_is_said_once(page):
+    assert page.locator("#plain").is_hidden()
+    assert page.locator("h1:visible").count() == 1
 
 
 # ---- filters
@@ -410,9 +477,9 @@ def test_details_are_words_and_only_https_is_a_link(page):
     assert finding.locator(".links a").count() == 0
 
 
-def test_the_way_is_told_step_by_step_and_nothing_repeats_its_label(browser, tmp_path):
+def test_the_way_is_told_step_by_step_and_nothing_repeats_its_label(shared, tmp_path):
     (tmp_path / "r.html").write_text(html.render(runs.WATCHED, PLAIN))
-    with opened(browser, tmp_path / "r.html") as page:
+    with shared.shows(tmp_path / "r.html") as page:
         finding = open_line(page, "asked 203.0.113.9:22")
         steps = finding.locator(".way li").all_inner_texts()
         assert steps == [
@@ -508,9 +575,9 @@ def test_a_path_that_is_no_text_gives_way_to_the_fingerprint():
 # ---- links to a finding
 
 
-def test_a_link_opens_its_finding_whatever_is_filtered(browser, files):
+def test_a_link_opens_its_finding_whatever_is_filtered(shared, files):
     wanted = samples.wallet().fingerprint
-    with opened(browser, files["shown"]) as page:
+    with shared.shows(files["shown"]) as page:
         page.get_by_label("Search").fill("xmrig")
         page.get_by_role("group", name="Severity", exact=True).get_by_role("button", name="high 2").click()
         page.evaluate(f"location.hash = '#f-{wanted[:16]}'")
@@ -625,8 +692,8 @@ MEASURE = """() => {
 }"""
 
 
-def test_five_thousand_findings_stay_fluid(browser, files):
-    with opened(browser, files["few"]) as few, opened(browser, files["many"]) as many:
+def test_five_thousand_findings_stay_fluid(browser, shared, files):
+    with opened(browser, files["few"]) as few, shared.shows(files["many"]) as many:
         assert nodes(many) < 1.2 * nodes(few) + 50
         assert many.locator("li.finding").count() < 50
         times = [min(page.evaluate(MEASURE) for _ in range(3)) for page in (few, many)]
@@ -643,9 +710,9 @@ def test_five_thousand_findings_stay_fluid(browser, files):
         assert many.locator(".head").first.inner_text().split() == ["low", "4,500,", "continued"]
 
 
-def test_thirty_thousand_open_with_the_worst_and_say_what_is_left_out(browser, files):
+def test_thirty_thousand_open_with_the_worst_and_say_what_is_left_out(shared, files):
     assert files["flood"].stat().st_size < 13_500_000
-    with opened(browser, files["flood"]) as page:
+    with shared.shows(files["flood"]) as page:
         cut = page.locator("#cut-findings").inner_text()
         left = int(
             re.search(r"leaves out ([\d,]+) of 30,000 findings \(\1 low\): the JSON report has them all", cut)[
@@ -658,6 +725,14 @@ def test_thirty_thousand_open_with_the_worst_and_say_what_is_left_out(browser, f
         assert nodes(page) < 2_000
         page.get_by_label("Search").fill("app/10000/")
         assert page.locator("li.finding").count() == 1
+
+
+def test_signs_of_markup_are_counted_as_what_they_take():
+    worst = [replace(samples.wallet(), rule_id=f"r/{n}", message="<" * 1_000) for n in range(4_000)]
+    help_ = [Rule(one.rule_id, "n", Severity.LOW, ">" * 1_000, "&" * 4_000) for one in worst]
+    text = html.render(replace(samples.CLEAN, findings=tuple(worst), rules=tuple(help_)), PLAIN)
+    assert len(text) < 13_500_000
+    assert "4,000 findings (" in text
 
 
 def test_a_message_of_a_million_characters_is_cut():
@@ -697,9 +772,9 @@ def test_the_findings_are_used_without_a_mouse(page):
     assert page.evaluate(f"[{active}.dataset.finding, {active}.getAttribute('aria-expanded')]") == ["0", "false"]
 
 
-def test_colours_are_the_readers_until_a_button_says_otherwise_and_nothing_is_kept(browser, files):
+def test_colours_are_the_readers_until_a_button_says_otherwise_and_nothing_is_kept(shared, files):
     paper = "getComputedStyle(document.body).backgroundColor"
-    with opened(browser, files["shown"], color_scheme="dark") as page:
+    with shared.shows(files["shown"], color_scheme="dark") as page:
         assert page.evaluate(paper) == "rgb(15, 19, 23)"
         button = page.get_by_role("button", name="Colours")
         button.click()
@@ -712,8 +787,8 @@ def test_colours_are_the_readers_until_a_button_says_otherwise_and_nothing_is_ke
         assert page.evaluate(paper) == "rgb(255, 255, 255)"
 
 
-def test_on_paper_what_is_filtered_stands_unfolded_and_controls_are_gone(browser, files):
-    with opened(browser, files["shown"], color_scheme="dark") as page:
+def test_on_paper_what_is_filtered_stands_unfolded_and_controls_are_gone(shared, files):
+    with shared.shows(files["shown"], color_scheme="dark") as page:
         page.get_by_label("Search").fill("xmrig")
         page.evaluate(
             """addEventListener("beforeprint", () => { window.seen = [document.querySelectorAll(".panel").length,
@@ -730,8 +805,8 @@ def test_on_paper_what_is_filtered_stands_unfolded_and_controls_are_gone(browser
         assert {one.get_attribute("class").split()[0] for one in controls} == {"line", "head", "count", "part", "pick"}
 
 
-def test_paper_has_an_end(browser, files):
-    with opened(browser, files["many"]) as page:
+def test_paper_has_an_end(shared, files):
+    with shared.shows(files["many"]) as page:
         page.emulate_media(media="print")
         page.wait_for_function("() => document.querySelectorAll('.panel').length === 200")
         assert page.locator("li.finding").count() < 2_001
@@ -740,26 +815,19 @@ def test_paper_has_an_end(browser, files):
         page.wait_for_function("() => document.querySelectorAll('.panel').length === 0")
 
 
-def violations(page: Any) -> Any:
-    return page.evaluate(
-        "axe.run().then((result) => result.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))"
-    )
-
-
 @pytest.mark.parametrize(
     "how",
     [
         {"color_scheme": "light"},
         {"color_scheme": "dark"},
-        {"color_scheme": "light", "viewport": {"width": 320, "height": 800}},
+        {"color_scheme": "light", "viewport": PHONE},
         {"color_scheme": "dark", "forced_colors": "active", "reduced_motion": "reduce"},
     ],
     ids=["light", "dark", "narrow", "forced"],
 )
-def test_axe_finds_nothing_wrong_folded_unfolded_and_filtered(browser, files, how):
-    library = module("axe-core/axe.min.js").read_text("utf-8")
-    with opened(browser, files["shown"], bypass_csp=True, **how) as page:
-        page.add_script_tag(content=library)
+def test_axe_finds_nothing_wrong_folded_unfolded_and_filtered(judged, axe, file, how):
+    with judged.shows(file, **how) as page:
+        page.add_script_tag(content=axe)
         assert violations(page) == []
         for message in ("xmrig 6.21.0", "xmrig configuration", "a program that forwards ports"):
             open_line(page, message)
@@ -772,8 +840,8 @@ def test_axe_finds_nothing_wrong_folded_unfolded_and_filtered(browser, files, ho
         assert violations(page) == []
 
 
-def test_nothing_is_wider_than_a_small_phone(browser, files):
-    with opened(browser, files["shown"], viewport={"width": 320, "height": 800}) as page:
+def test_nothing_is_wider_than_a_small_phone(shared, files):
+    with shared.shows(files["shown"], PHONE) as page:
         for one in page.locator(".line").all():
             one.click()
         for one in page.locator("details > summary:visible").all():
@@ -781,9 +849,9 @@ def test_nothing_is_wider_than_a_small_phone(browser, files):
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
-def test_a_graph_that_was_moved_by_what_unfolds_above_it_is_still_hit(browser, tmp_path):
+def test_a_graph_that_was_moved_by_what_unfolds_above_it_is_still_hit(shared, tmp_path):
     (tmp_path / "r.html").write_text(html.render(samples_egress.BOTH, PLAIN))
-    with opened(browser, tmp_path / "r.html") as page:
+    with shared.shows(tmp_path / "r.html") as page:
         page.locator("#graph").scroll_into_view_if_needed()
         page.mouse.move(700, 500)
         page.evaluate("document.querySelectorAll('.line').forEach((one, n) => { if (n < 3) one.click(); })")
@@ -829,13 +897,14 @@ def test_every_hostile_report_is_data_that_ends_nothing_and_obeys_nobody(report)
         assert all(address is None or address.startswith("https://") for _, address in rule["links"])
 
 
-def test_hostile_words_stay_text(browser, tmp_path):
+def spiteful() -> Report:
+    """Hostile words wherever a report has any."""
     rule = Rule(SPITE, SPITE, Severity.HIGH, SPITE, SPITE, (SPITE, *NOT_HTTPS), (SPITE, "T1/../../x"))
     place = FileLocation(SPITE.encode(), Layer(1, SPITE, SPITE))
     seen = Evidence(SPITE, SPITE, SPITE.encode(), line=1, excerpt=SPITE, context=Context(0, SPITE.encode()[:160]))
     found = Finding(SPITE, Severity.HIGH, Confidence.LOW, SPITE, (place,), (seen,), SPITE, details={SPITE: SPITE})
     source = SourceLine(SPITE, 1, 2, Traced.HISTORY, certain=False, why=SPITE)
-    report = replace(
+    return replace(
         samples.INCOMPLETE,
         findings=(replace(found, source=source), found),
         rules=(rule,),
@@ -843,8 +912,11 @@ def test_hostile_words_stay_text(browser, tmp_path):
         target=replace(samples.CLEAN.target, name=SPITE),
         statistics={SPITE: SPITE},
     )
-    (tmp_path / "h.html").write_text(html.render(report, PLAIN))
-    with opened(browser, tmp_path / "h.html") as page:
+
+
+def test_hostile_words_stay_text(shared, tmp_path):
+    (tmp_path / "h.html").write_text(html.render(spiteful(), PLAIN))
+    with shared.shows(tmp_path / "h.html") as page:
         page.locator(".line").nth(0).click()
         page.locator(".line").nth(1).click()
         for one in page.locator("details > summary:visible").all():

@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,10 @@ from scanner.model.run import Attempt, Endpoint, Process
 from scanner.reports import html
 from scanner.reports.plugin import RenderOptions
 from tests.reports import runs, strategies
-from tests.reports.browser import Tab, chromium, module, opened, tab
+from tests.reports.browser import PHONE, violations
 
 PLAIN = RenderOptions()
 SPITE = '</script><script>document.title="taken"</script><!--<img src=x onerror="document.title=1">\u2028\u202e\x1b[2J'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +32,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def shared(browser: Any) -> Iterator[Tab]:
-    with tab(browser) as one:
-        yield one
-
-
-@pytest.fixture
-def page(shared: Tab, files: dict[str, Path]) -> Iterator[Any]:
-    with shared.shows(files["rome"]) as one:
-        yield one
+def file(files: dict[str, Path]) -> Path:
+    return files["rome"]
 
 
 def many(count: int) -> Report:
@@ -128,8 +114,8 @@ def test_a_run_alone_brings_no_graph(files):
     assert 'id="graph"' not in text
 
 
-def test_a_run_and_a_launch_are_one_page(browser, files):
-    with opened(browser, files["joined"]) as page:
+def test_a_run_and_a_launch_are_one_page(shared, files):
+    with shared.shows(files["joined"]) as page:
         contents = page.locator("#contents a").all_inner_texts()
         assert [one.rstrip(" 0123456789") for one in contents] == [
             "At a glance",
@@ -162,9 +148,9 @@ def test_a_run_and_a_launch_are_one_page(browser, files):
 
 
 @pytest.mark.parametrize("report", [runs.QUIET, runs.NAMELESS])
-def test_a_run_that_showed_little_is_a_page(browser, tmp_path, report):
+def test_a_run_that_showed_little_is_a_page(shared, tmp_path, report):
     (tmp_path / "q.html").write_text(html.render(report, PLAIN))
-    with opened(browser, tmp_path / "q.html") as page:
+    with shared.shows(tmp_path / "q.html") as page:
         assert page.locator("#nothing").inner_text().startswith("Nothing found: 3 rules over one run")
         assert page.locator("#tried-part").is_hidden()
         assert page.locator("#timeline").is_visible() == bool(report.run and report.run.changes)
@@ -225,8 +211,8 @@ def test_time_is_zoomed_by_drawing_over_the_picture(page):
     assert re.search(r"^1\d of 19 moments, 03:04:05.\d{3} to 03:04:13.\d{3}$", said)
 
 
-def test_ten_thousand_moments_stay_fluid(browser, files):
-    with opened(browser, files["flood"]) as page:
+def test_ten_thousand_moments_stay_fluid(shared, files):
+    with shared.shows(files["flood"]) as page:
         assert page.locator("#moments-frame tbody tr").count() == 200
         page.get_by_role("button", name="Show 200 more").click()
         assert page.locator("#moments-frame tbody tr").count() == 400
@@ -238,6 +224,17 @@ def test_ten_thousand_moments_stay_fluid(browser, files):
         assert time.monotonic() - begin < 5
         assert page.locator("#lanes rect").count() < 2_000
         assert page.locator("#tried tbody tr").count() == 30
+        page.get_by_role("button", name="All of it").click()
+        page.get_by_label("Find", exact=True).fill("worker-10")
+        wait_for(page, "111 of ")
+        assert page.locator("#moments-more").is_hidden()
+        page.get_by_label("Find", exact=True).fill("worker-1")
+        wait_for(page, "1,11")
+        while page.locator("#moments-more").is_visible():
+            page.locator("#moments-more").press("Enter")
+        told = page.locator("#moments-said").inner_text().split()[0]
+        assert f"{page.locator('#moments-frame tbody tr').count():,}" == told
+        assert page.evaluate("document.activeElement.ariaLabel") == "Moments of the run, table"
         page.get_by_role("button", name="Show all 500").click()
         assert page.locator("#tried tbody tr").count() == 500
         assert "the JSON report has them all" in page.locator("#tried").inner_text()
@@ -248,23 +245,19 @@ def test_ten_thousand_moments_stay_fluid(browser, files):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["rome", "joined"])
-def test_axe_finds_nothing_wrong(browser, files, name, scheme):
-    library = module("axe-core/axe.min.js").read_text("utf-8")
-    with opened(browser, files[name], color_scheme=scheme, bypass_csp=True) as page:
-        page.add_script_tag(content=library)
-        found = page.evaluate(
-            "axe.run().then((result) => result.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))"
-        )
-    assert found == []
+def test_axe_finds_nothing_wrong(judged, axe, files, name, scheme):
+    with judged.shows(files[name], color_scheme=scheme) as page:
+        page.add_script_tag(content=axe)
+        assert violations(page) == []
 
 
-def test_nothing_is_wider_than_a_phone(browser, files):
-    with opened(browser, files["joined"], viewport={"width": 320, "height": 800}) as page:
+def test_nothing_is_wider_than_a_phone(shared, files):
+    with shared.shows(files["joined"], PHONE) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
-def test_paper_is_white_and_has_no_controls(browser, files):
-    with opened(browser, files["rome"], color_scheme="dark") as page:
+def test_paper_is_white_and_has_no_controls(shared, files):
+    with shared.shows(files["rome"], color_scheme="dark") as page:
         page.emulate_media(media="print")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert page.get_by_role("button", name="All of it").count() == 0
@@ -272,9 +265,16 @@ def test_paper_is_white_and_has_no_controls(browser, files):
         assert page.pdf(format="A4").startswith(b"%PDF-")
 
 
-def test_hostile_words_stay_text(browser, tmp_path):
+def test_what_is_not_on_paper_is_said_there(shared, files):
+    with shared.shows(files["flood"], media="print") as page:
+        assert page.locator("#moments-printed").inner_text() == "The first 200 of 10,011."
+        assert page.locator("#tried .printed").inner_text() == "The first 30 of 500."
+        assert not any(one.is_visible() for one in page.locator(".more").all())
+
+
+def test_hostile_words_stay_text(shared, tmp_path):
     (tmp_path / "h.html").write_text(html.render(runs.spiteful(SPITE, 200), PLAIN))
-    with opened(browser, tmp_path / "h.html") as page:
+    with shared.shows(tmp_path / "h.html") as page:
         assert page.locator("img").count() == 0
         assert page.locator("script").count() == 3
         assert page.title() != "taken"

@@ -390,6 +390,13 @@ def change(*steps: str | int, to: Any, of: Report = samples.INCOMPLETE) -> str:
         (change("target", "manifest", to=7), r"target.manifest is not a string"),
         (change("tool", to="sandscan"), r"tool is not an object"),
         (change("statistics", "bytes", to="much"), r"statistics.bytes is not a number from 0"),
+        (change("statistics", "bytes", to=10**400), r"statistics.bytes is not a number from 0"),
+        (change("statistics", "seconds", to=float("1e308") * 10), "Infinity is no number"),
+        (change("statistics", "seconds", to=1e300), r"statistics.seconds is not a number from 0"),
+        (
+            change("run", "changes", 0, "after", "size", to=10**400, of=runs.WATCHED),
+            r"changes\[0\].after.size is more than anything that is counted",
+        ),
         (change("sandboxes", to=None), r"sandboxes is not an array"),
         (change("launch", to=None, of=samples_egress.LAUNCHED), r"it has sandboxes but no launch"),
         (change("sandboxes", 0, "location", to=None, of=samples_egress.LAUNCHED), r"sandboxes\[0\].location is not an"),

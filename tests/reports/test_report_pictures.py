@@ -20,7 +20,7 @@ from scanner.reports.output import formats
 from scanner.reports.plugin import Part, RenderOptions
 from tests.engine_fixture import program
 from tests.reports import samples, strategies
-from tests.reports.browser import chromium, module, opened
+from tests.reports.browser import module, opened
 from tests.reports.samples_egress import AGENT, EGRESS, LAUNCHED, NETWORK, WIDE, hostile, many
 
 PLAIN = RenderOptions()
@@ -196,19 +196,13 @@ def test_graphml_keeps_hostile_words_as_words(tmp_path, spite):
 # ---- SVG and Mermaid, in a browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    with chromium() as one:
-        yield one
-
-
 @pytest.mark.parametrize(
     "report", [LAUNCHED, hostile(SPITE[2]), hostile("界" * 90), many(40)], ids=["plain", "spite", "wide", "many"]
 )
-def test_every_word_of_the_svg_fits_its_box(tmp_path, browser, report):
+def test_every_word_of_the_svg_fits_its_box(tmp_path, shared, report):
     file = tmp_path / "p.svg"
     file.write_text(svg.render(report, PLAIN))
-    with opened(browser, file) as page:
+    with shared.shows(file) as page:
         outside = page.evaluate(
             """() => [...document.querySelectorAll("g.node")].flatMap((node) => {
               const box = node.querySelector("rect").getBBox();
@@ -228,10 +222,10 @@ def test_every_word_of_the_svg_fits_its_box(tmp_path, browser, report):
 
 
 @pytest.mark.parametrize(("scheme", "paper"), [("light", "rgb(255, 255, 255)"), ("dark", "rgb(15, 19, 23)")])
-def test_the_svg_is_light_or_dark_as_the_reader_is(tmp_path, browser, scheme, paper):
+def test_the_svg_is_light_or_dark_as_the_reader_is(tmp_path, shared, scheme, paper):
     file = tmp_path / "p.svg"
     file.write_text(svg.render(LAUNCHED, PLAIN))
-    with opened(browser, file, color_scheme=scheme) as page:
+    with shared.shows(file, color_scheme=scheme) as page:
         assert page.evaluate("getComputedStyle(document.querySelector('.paper')).fill") == paper
 
 

@@ -27,8 +27,14 @@ const page = (() => {
     const whole = table(label, heads, all.slice(0, few).map(made));
     if (all.length <= few) return [whole];
     const button = el("button", { type: "button", class: "more" }, `Show all ${number(all.length)}`);
-    button.addEventListener("click", () => { whole.querySelector("tbody").append(...all.slice(few).map((one, n) => made(one, n + few))); button.remove(); whole.focus(); });
-    return [whole, button];
+    const printed = el("p", { class: "printed quiet" }, `The first ${number(few)} of ${number(all.length)}.`);
+    button.addEventListener("click", () => {
+      whole.querySelector("tbody").append(...all.slice(few).map((one, n) => made(one, n + few)));
+      button.remove();
+      printed.remove();
+      whole.focus();
+    });
+    return [whole, button, printed];
   }
   const row = (cells) => el("tr", {}, ...cells.map((cell) => el("td", {}, ...[cell].flat())));
   const terms = (pairs) => pairs.map(([name, words]) => [el("dt", {}, name), el("dd", {}, ...[words].flat())]).flat();

@@ -28,8 +28,14 @@
   }));
   $("bar").hidden = $("counts").hidden = !data.worst;
 
-  put("worst", ...findings.all.slice(0, WORST).map((one) => el("li", {}, badge(findings.severities[one.s]),
-    el("a", { href: `#f-${encodeURIComponent(one.id)}` }, one.m), el("span", { class: "quiet" }, el("bdi", { dir: "ltr" }, one.source ? one.source.at : one.w)))));
+  put("worst", ...findings.all.slice(0, WORST).map((one, n) => {
+    const link = el("a", { href: `#f-${encodeURIComponent(one.id)}` }, one.m);
+    // a browser follows a link to where it is already nowhere
+    link.addEventListener("click", () => { if (link.hash === location.hash) page.findings.show(n); });
+    const help = findings.rules[one.r].help, told = n && findings.all[n - 1].r === one.r;
+    return el("li", {}, badge(findings.severities[one.s]), link, el("span", { class: "at quiet" }, el("bdi", { dir: "ltr" }, one.source ? one.source.at : one.w)),
+      help && !told ? el("p", { class: "do" }, el("b", {}, "What to do. "), help) : null);
+  }));
   $("worst").hidden = !findings.all.length;
 
   if (data.suppressed.length) {

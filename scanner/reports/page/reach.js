@@ -50,7 +50,7 @@
   }
 
   function open(button, sandbox, destination, byKey) {
-    for (const one of document.querySelectorAll("td button[aria-pressed='true']")) one.setAttribute("aria-pressed", "false");
+    for (const one of document.querySelectorAll("#matrix-frame button[aria-pressed='true']")) one.setAttribute("aria-pressed", "false");
     button.setAttribute("aria-pressed", "true");
     rove(button.closest("table"), button);
     show(sandbox);
@@ -273,7 +273,7 @@
   $("fit").addEventListener("click", fit);
   $("closer").addEventListener("click", () => zoom(1.25));
   $("farther").addEventListener("click", () => zoom(0.8));
-  $("none").addEventListener("click", () => mark(null));
+  $("none").addEventListener("click", () => { const path = marked; mark(null); if (path) path.focus(); });
   $("cut").addEventListener("change", applyCut);
   const restyle = () => { if (graph) graph.style(style()); };
   addEventListener("theme", restyle);

@@ -71,6 +71,7 @@
     const next = shown.slice(listed, listed + PAGE);
     body.append(...next.map((one) => row([one.at, run.sorts[one.sort], one.words, one.who, one.user])));
     listed += next.length;
+    put("moments-printed", listed < shown.length ? `The first ${listed.toLocaleString("en")} of ${shown.length.toLocaleString("en")}.` : "");
     $("moments-more").hidden = listed >= shown.length;
     put("moments-more", `Show ${Math.min(PAGE, shown.length - listed)} more`);
   }
@@ -149,7 +150,7 @@
   }));
   let waiting = 0;
   $("wanted").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(refresh, 80); });
-  $("moments-more").addEventListener("click", more);
+  $("moments-more").addEventListener("click", () => { more(); if ($("moments-more").hidden) $("moments-frame").firstChild.focus(); });
   $("whole").addEventListener("click", () => view(...full));
   $("nearer").addEventListener("click", () => zoom(0.5));
   $("wider").addEventListener("click", () => zoom(2));

@@ -10,6 +10,8 @@ const theme = (() => {
   }
   dark.addEventListener("change", apply);
   apply();
+  // a page whose script fails shows what it shows without one
+  addEventListener("error", () => { if (document.readyState === "loading") delete document.documentElement.dataset.theme; });
   return {
     name: () => choices[chosen],
     next() { chosen = (chosen + 1) % choices.length; apply(); },
