@@ -229,7 +229,6 @@ class _Run:
         table, engine = self.table, self.engine
         kinds, stored, offsets, end = table.kinds, table.stored, table.offsets, start + len(chunk)
         row, rows = self.triaged, len(table)
-        needs = engine.prefilter.needs
         if (open_row := self.spanning) is not None and offsets[open_row] + stored[open_row] <= end:
             self.look_at_end(open_row, start, chunk)
             self.spanning = None
@@ -241,7 +240,7 @@ class _Run:
                     break  # its content begins with the next chunk
                 size = stored[row]
                 head = chunk[begin : begin + min(HEAD, size)] if begin >= 0 else b""
-                if self.every or needs(head):
+                if self.every or engine.prefilter.needs(head):
                     self.flagged[row] = True
                 elif named[row - first] or engine.begins_wanted(head):
                     self.flagged.setdefault(row, False)

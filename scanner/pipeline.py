@@ -125,8 +125,8 @@ def scan_opened(
         image = masked.history(_completed(opened.image, records))
         findings, means, more = _judge(opened.target, image, records, found)
     notes = [*opened.notifications, *notes, *more]
-    prefilter = engine.started.prefilter if engine.is_started else None
-    if prefilter is not None and options.use_prefilter and prefilter.problem:
+    prefilter = engine.started.prefilter if engine.is_started and options.use_prefilter else None
+    if prefilter is not None and prefilter.problem:
         notes.append(Notification("rules", Level.NOTE, f"slower than need be: {prefilter.problem}"))
     if options.cache is not None and options.cache.problem:
         notes.append(Notification("cache", Level.NOTE, options.cache.problem))

@@ -410,7 +410,7 @@ def spell_out(text: str) -> str:
     matches takes gigabytes.
     """
     changed, done = [], 0
-    for rule in parse(text):
+    for rule in _items(text):
         if isinstance(rule, RuleText):
             for begin, end, words in _sets(rule):
                 changed += [text[done:begin], words]
