@@ -1,13 +1,14 @@
 """sandscan loaded once, and forked for each command: a process of its own every time, without the time to load it.
 
-`python tests/forking.py` reads one request per line from standard input (JSON: arguments, cwd, environment, output) and answers with
-the exit code. It has one thread, so that what it forks is whole.
+`python tests/forking.py` reads one request per line from standard input (JSON: arguments, cwd, environment, output, errors) and answers
+with the exit code. It has one thread, so that what it forks is whole.
 """
 
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,18 +34,33 @@ class Forking:
     def run(self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> tuple[int, str]:
         """The exit code, and what came to standard output and standard error together."""
         output = cwd.parent / f"{cwd.name}.output"
+        code = self._ask(arguments, cwd, environment, output, output)
+        return code, output.read_text(errors="surrogateescape")
+
+    def completed(
+        self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """As subprocess.run has it: the exit code, standard output and standard error by themselves."""
+        with tempfile.TemporaryDirectory() as folder:
+            output, errors = Path(folder, "output"), Path(folder, "errors")
+            code = self._ask(arguments, cwd, environment, output, errors)
+            return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
+
+    def _ask(
+        self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], output: Path, errors: Path
+    ) -> int:
         asked = {
             "arguments": list(arguments),
             "cwd": str(cwd),
             "environment": dict(environment),
             "output": str(output),
+            "errors": str(errors),
         }
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
-        code = int(self._process.stdout.readline())
-        return code, output.read_text(errors="surrogateescape")
+        return int(self._process.stdout.readline())
 
 
 def _child(asked: Mapping[str, object]) -> None:
@@ -54,9 +70,11 @@ def _child(asked: Mapping[str, object]) -> None:
     os.chdir(str(asked["cwd"]))
     os.environ.clear()
     os.environ.update(asked["environment"])  # type: ignore[call-overload]
-    told = os.open(str(asked["output"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    files = [str(asked["output"]), str(asked["errors"])]
+    written = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    told, errors = (os.open(file, written, 0o600) for file in files)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for number, target in ((0, nothing), (1, told), (2, told)):
+    for number, target in ((0, nothing), (1, told), (2, told if files[0] == files[1] else errors)):
         os.dup2(target, number)
     sys.argv = ["sandscan", *asked["arguments"]]  # type: ignore[misc]
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # so that both streams come in their order

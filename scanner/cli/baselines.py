@@ -1,6 +1,5 @@
 """`--baseline`, `--write-baseline` and the configuration's entries: what a command reads before it works, and does with its report."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scanner.cli.configured import current, holding, words
-from scanner.errors import ScannerError, UsageError
+from scanner.errors import ReportError, ScannerError, UsageError
 from scanner.model import Level, Notification, Report, printable
 
 if TYPE_CHECKING:
@@ -34,24 +33,25 @@ def known(context: click.Context, file: str) -> "Baseline | None":
     held: Baseline | None = context.meta.get(_KNOWN)
     if held is not None and held.file == name:
         return held
-    try:  # a pipe that a repository puts there is not waited for, one that the user names is
-        held = _read(file, os.O_NONBLOCK if configured else 0)
+    try:
+        held = _read(file)
     except (OSError, ValueError) as e:
         place = f"{current().options[context.info_name or '']['baseline'].place}: " if configured else ""
         reason = getattr(e, "strerror", None) or e
-        raise UsageError(f"{place}cannot read the baseline {name}: {reason}; --write-baseline {name} writes one") from e
+        more = f"; --write-baseline {name} writes one" if isinstance(e, FileNotFoundError) else ""
+        raise UsageError(f"{place}cannot read the baseline {name}: {reason}{more}") from e
     except ScannerError as e:
         raise UsageError(str(e)) from e
     context.meta[_KNOWN] = held
     return held
 
 
-def _read(file: str, flags: int = 0) -> "Baseline":
-    """The baseline in a file that is opened with these flags besides. Raises OSError, ValueError (a name that is none), ScannerError."""
+def _read(file: str) -> "Baseline":
+    """The baseline in a file, or in a pipe that the user names. Raises OSError, ValueError (a name that is none), ScannerError."""
     from scanner.suppression import read
     from scanner.suppression.baseline import BYTES
 
-    with os.fdopen(os.open(file, os.O_RDONLY | os.O_CLOEXEC | flags), "rb") as opened:
+    with Path(file).open("rb") as opened:
         return read(opened.read(BYTES + 1), printable(file))
 
 
@@ -80,7 +80,7 @@ def write(report: Report, file: str, baseline: str | None, *, quiet: bool) -> bo
 
     Without a baseline before, all findings are in it that may be set aside, beside what the file there knows of other targets. With
     one, it is what is still there of that, and the report has to pass by itself. An incomplete report writes none: what was not read
-    would not be in it. Raises ReportError, and UsageError for a file that is no baseline.
+    would not be in it. Raises ReportError, LimitError, and UsageError for a file that is no baseline.
     """
     from scanner.reports.output import write as write_file
     from scanner.suppression import made, pruned, render, set_aside
@@ -97,7 +97,10 @@ def write(report: Report, file: str, baseline: str | None, *, quiet: bool) -> bo
     context = click.get_current_context(silent=True)
     before = known(context, baseline) if baseline is not None and context is not None else None
     done = made(rest, name, _there(file)) if before is None else pruned(before, rest, name)
-    write_file(render(done.baseline), Path(file))
+    try:
+        write_file(render(done.baseline), Path(file))
+    except ReportError as e:  # its words are about reports
+        raise ReportError(f"cannot write the baseline {name}: {getattr(e.__cause__, 'strerror', None) or e}") from e
     for one in _told(done, before, len(rest.suppressed) - len(report.suppressed), name):
         tell(one)
     return before is None

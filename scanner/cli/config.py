@@ -21,12 +21,13 @@ def config(context: click.Context) -> None:
     What it does not say is as --help of the command has it.
     """
     from scanner.cli.configured import settings_of
+    from scanner.settings import NOTHING
 
     root = context.find_root()
     group = root.command
     assert isinstance(group, click.Group)
-    settings = settings_of(group, root.params["config"])
-    if settings.file is None or root.params["no_config"]:
+    settings = NOTHING if root.params["no_config"] else settings_of(group, root.params["config"])
+    if settings.file is None:
         click.echo("no configuration holds here; sandscan init writes one")
         return
     named = "found" if settings.found else "named"

@@ -2,15 +2,22 @@
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from scanner.errors import UsageError
+from scanner.errors import ReportError, UsageError
 from scanner.model import printable
 
+if TYPE_CHECKING:
+    from scanner.checking.picking import Picked
+
 WORKFLOW = ".github/workflows/sandscan.yml"
+_SHOWN = 20
+"""Files left out that are named one by one."""
 
 
 @click.command(epilog="\b\nExamples:\n  sandscan init\n  sandscan init --stdout")
@@ -18,8 +25,8 @@ WORKFLOW = ".github/workflows/sandscan.yml"
 @click.option("--stdout", "shows", is_flag=True, help="Print the files, and write nothing.")
 @click.pass_context
 def init(context: click.Context, force: bool, shows: bool) -> None:
-    """Write a commented .sandscan.yaml and a GitHub workflow to the repository's root, made for the Dockerfiles, Compose files and
-    devcontainers in it."""
+    """Write a commented .sandscan.yaml and a GitHub workflow to the repository's root, made for the Dockerfiles and launch files in
+    it."""
     from scanner.checking.picking import pick, root_of
     from scanner.cli.configured import keys
     from scanner.reports.output import write
@@ -30,7 +37,8 @@ def init(context: click.Context, force: bool, shows: bool) -> None:
     group = context.find_root().command
     assert isinstance(group, click.Group)
     root = root_of(Path.cwd())
-    found = look(root, [one.name for one in pick([root], [])], root.name)
+    picked = pick([root], [])
+    found = look(root, [one.name for one in picked], _kinds(picked), root.name)
     texts = {
         NAMES[0]: configuration(keys(group), found, datetime.now(UTC).date()),
         WORKFLOW: workflow(found, requirement()),
@@ -48,15 +56,41 @@ def init(context: click.Context, force: bool, shows: bool) -> None:
                 f"{_shown(there)} is there already and was left as it is" + "; --force writes it anew" * (there == path)
             )
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(text, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(text, path)
+        except (OSError, ReportError) as e:
+            why = getattr(e.__cause__ or e, "strerror", None) or e
+            raise UsageError(f"cannot write {_shown(path)}: {why}") from e
         written.append(name)
         click.echo(f"wrote {_shown(path)}")
     if not written:
         raise UsageError("nothing was written")
-    for name in found.left_out:
+    for name in found.left_out[:_SHOWN]:
         click.echo(f"left out: {printable(name)}, by its name or because there are many; add it by hand")
-    _say_what_next(written, [b.dockerfile for b in found.builds], list(found.launches))
+    if len(found.left_out) > _SHOWN:
+        click.echo(f"left out: {len(found.left_out) - _SHOWN:,} more")
+    _say_what_next(written, [b.dockerfile for b in found.builds], [one.name for one in found.launches])
+
+
+def _kinds(picked: "Sequence[Picked]") -> dict[str, str]:
+    """The format of each launch file of a repository, by name, as `check` and `egress` recognise it."""
+    from scanner.checking.launches import is_candidate
+    from scanner.checking.picking import opened
+    from scanner.checking.texts import Text
+    from scanner.launch.recognise import format_of
+    from scanner.settings.inventory import is_own
+
+    kinds = {}
+    for one in opened([one for one in picked if is_candidate(one.name) and is_own(one.name)], []):
+        try:
+            text = (one.data or b"").decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        kind = format_of(Text(one.picked.name, text, one.picked.path))
+        if kind is not None and kind.name not in ("docker-run", "docker-inspect"):  # what ran once, and nobody launches
+            kinds[one.picked.name] = kind.name
+    return kinds
 
 
 def _place(root: Path, name: str) -> Path:

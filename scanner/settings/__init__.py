@@ -5,7 +5,7 @@ A file that was found, and not named by the user, comes with the repository that
 - set findings aside, lower the gate (`fail-on: never`), narrow what is judged (`sandbox`), take facts for granted (`assume`), expect
   changes: that is what it is for. The report says which options hold and counts and names what is set aside; confirmed miners and tunnels
   at work stay (scanner.model.never_aside);
-- lower a limit: what is then not read makes the scan incomplete, as ever;
+- lower a limit: what is then not read makes the scan incomplete, as ever; raise one, and with it what a scan may take;
 - make a scan slow, within the limits of rules and files.
 
 It cannot

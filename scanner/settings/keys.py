@@ -31,8 +31,9 @@ class Key:
     """An option as a key: `name` without dashes, `parameter` as the command calls its value.
 
     `several` takes a list, or one value; `pairs` a mapping too (`limit: {archive-depth: 3}`). `least` and `most` bound a number,
-    both included. `metavar` is what a value looks like, in capitals. `suffixes` are what a file that is written may end in. `refused` says why no file may set it, `named_only` why
-    only one that the user names may. `check` raises ValueError, in words, for a text that the command would refuse.
+    both included. `metavar` is what a value looks like, in capitals. `suffixes` are what a file that is written may end in.
+    `refused` says why no file may set it, `named_only` why only one that the user names may. `check` raises ValueError, in words,
+    for a text that the command would refuse.
     """
 
     name: str

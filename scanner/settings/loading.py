@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -246,6 +247,8 @@ class _Reader:
                     f"{key.name!r}: {printable(value)} leads out of the folder of the configuration; "
                     "a file that you name with --config may do that",
                 )
+            if not _opens_at_once(real):
+                raise wrong(node, f"{key.name!r}: {printable(value)} is neither a file nor a folder")
             endings = tuple(suffixes or key.suffixes)
             if key.role is not Role.READS:
                 inner = real.relative_to(self.folder)
@@ -274,6 +277,15 @@ class _Reader:
         else:
             value = node.plain()
         return value if isinstance(value, str | int | float) else None
+
+
+def _opens_at_once(path: Path) -> bool:
+    """Whether a path is no pipe that a repository brings, and nobody writes to, nor anything else that makes a reader wait."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return True  # whoever opens it is told at once
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def _kind_of(node: "Node", value: object) -> str:

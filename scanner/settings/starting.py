@@ -1,6 +1,7 @@
 """The files that `sandscan init` writes: a configuration in which every key stands with its default, and a workflow that scans."""
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -13,6 +14,8 @@ HELD = timedelta(days=90)
 CHECKOUT = "actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0"
 UPLOAD = "github/codeql-action/upload-sarif@1c5b675653bb5c22dbe9b12b556ec555138e09fd # v4.38.1"
 _WIDTH = 118
+_TYPED = re.compile(r"[-+]?\.?[0-9].*|\.(?:inf|nan)|true|false|null|yes|no|on|off|y|n", re.IGNORECASE)
+"""Plain names that YAML 1.1 or 1.2 takes for something else than text: the folder 1.10 would be 1.1."""
 
 _HEAD = """\
 # The configuration of sandscan: options of its commands, and findings that are ignored until a day. It holds wherever in
@@ -102,11 +105,12 @@ def workflow(inventory: Inventory, requirement: str) -> str:
         )
         for b in inventory.builds
     )
-    targets += (_target(f"launch/{name}", f"egress {name}") for name in inventory.launches)
+    targets += (_target(f"launch/{one.name}", f"egress {' '.join(one.files)}") for one in inventory.launches)
     return f"""\
 # Looks at every push and pull request for what a sandbox must not hold or reach. Findings stand in the step's summary, at
 # their lines, and in the repository's code scanning where that is there. Written by sandscan init, to be changed freely:
-# each target is an entry of the matrix.
+# each target is an entry of the matrix. `check` looks at all files of the repository, at new ones too; `scan` at an image,
+# which is built before; `egress` says what the files of one launch let it reach, and what closes it.
 name: sandscan
 
 on:
@@ -176,5 +180,7 @@ jobs:
 
 def _target(name: str, command: str, image: str = "", dockerfile: str = "", context: str = "") -> str:
     said = {"name": name, "command": command, "image": image, "dockerfile": dockerfile, "context": context}
-    lines = [f"{key}: {value}" for key, value in said.items() if value]
+    lines = [
+        f"{key}: {json.dumps(value) if _TYPED.fullmatch(value) else value}" for key, value in said.items() if value
+    ]
     return "- " + "\n  ".join(lines) + "\n"

@@ -3,13 +3,10 @@
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from fixtures import keys
 from fixtures.image import Step, archive
 from fixtures.tarball import Member
 from tests import host_image
+from tests.cli.forked import run
 from tests.engine_fixture import Engine, at_engine, engine, program
 
 __all__ = ["at_engine", "engine"]
@@ -27,24 +25,7 @@ __all__ = ["at_engine", "engine"]
 ROOT = Path(__file__).parents[2]
 REPLAY = ROOT / "fixtures" / "rome-replay.tar"
 SANDSCAN = [sys.executable, "-m", "scanner.cli"]
-CACHE = Path(tempfile.gettempdir()) / f"sandscan-tests-baseline-{os.getpid()}"
-
-
 CURL = "cu" + "rl"
-
-
-def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "SANDSCAN_CACHE_DIR": str(CACHE), **environment}
-    return subprocess.run(
-        [*SANDSCAN, *map(str, arguments)], cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache() -> Iterator[None]:
-    """One cache for all: the rules are compiled once."""
-    yield
-    shutil.rmtree(CACHE, ignore_errors=True)
 
 
 def image(file: Path, *members: Member) -> Path:
@@ -244,6 +225,13 @@ def test_a_baseline_that_cannot_be_written_ends_it_before_the_scan(tmp_path: Pat
     assert "the folder does not exist" in done.stderr
 
 
+def test_a_baseline_that_cannot_be_written_after_all_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM a\n")
+    done = run("check", "--write-baseline", "/proc/known.json", cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr == "sandscan: cannot write the baseline /proc/known.json: No such file or directory\n"
+
+
 def test_several_images_share_a_baseline_and_none_hides_behind_another(tmp_path: Path) -> None:
     one, other = tmp_path / "one.tar", tmp_path / "other.tar"
     one.write_bytes(archive([Step("COPY x /", (KEY,))], {}, "one:1"))
@@ -308,6 +296,11 @@ def test_a_pipe_for_a_baseline_of_the_configuration_is_not_waited_for(tmp_path: 
     (tmp_path / "Dockerfile").write_text("FROM a\n")
     os.mkfifo(tmp_path / "known.json")
     (tmp_path / ".sandscan.yaml").write_text("baseline: known.json\n")
-    done = run("check", cwd=tmp_path)
+    done = subprocess.run([*SANDSCAN, "check"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
-    assert "known.json" in done.stderr
+    assert done.stderr == "sandscan: .sandscan.yaml:1:11: 'baseline': known.json is neither a file nor a folder\n"
+
+
+def test_only_a_baseline_that_is_not_there_is_offered_to_be_written(tmp_path: Path) -> None:
+    done = run("check", "--baseline", ".", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "sandscan: cannot read the baseline .: Is a directory\n")

@@ -17,6 +17,7 @@ import yaml
 from fixtures.image import Step, archive
 from fixtures.tarball import Member
 from tests import host_image
+from tests.cli.forked import run
 from tests.engine_fixture import Engine, engine
 
 __all__ = ["engine"]
@@ -31,13 +32,6 @@ ignore:
     reason: the proxy in front of it decides
     expires: 2999-12-31
 """
-
-
-def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "SANDSCAN_CACHE_DIR": f"{cwd}/../cache", **environment}
-    return subprocess.run(
-        [*SANDSCAN, *map(str, arguments)], cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 def egress(cwd: Path, *arguments: object, **environment: str) -> tuple[int, dict[str, Any]]:
@@ -271,6 +265,7 @@ def test_config_shows_what_holds_and_where_it_stands(project: Path) -> None:
     assert any(line.startswith("until 2999-12-31 (") for line in lines)
     assert "expired on 2020-12-31: counts again: the proxy in front of it decides" in lines
     assert run("config", cwd=project / ".git").stdout.startswith("../.sandscan.yaml")
+    say(project, "fail_on: low\n")
     assert "sandscan init writes one" in run("--no-config", "config", cwd=project).stdout
 
 

@@ -18,12 +18,12 @@ from scanner.cli.init import requirement
 from scanner.settings import schema
 from scanner.settings.inventory import Built, Inventory, look
 from scanner.settings.starting import CHECKOUT, UPLOAD, configuration, workflow
+from tests.cli.forked import run
 from tests.engine_fixture import missing
 from tests.settings.commands import known, read, values
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
-SANDSCAN = [sys.executable, "-m", "scanner.cli"]
 WORKFLOW = ".github/workflows/sandscan.yml"
 COMPOSE = """\
 services:
@@ -44,12 +44,6 @@ FILES = (
     "tests/data/Dockerfile",
     ".devcontainer/devcontainer.json",
 )
-
-
-def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*SANDSCAN, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 @pytest.fixture
@@ -188,12 +182,81 @@ def test_no_link_is_followed_out_of_the_repository(repository: Path, tmp_path: P
     assert list((tmp_path / "outside").iterdir()) == []
 
 
+def test_what_stands_in_the_way_is_said(repository: Path) -> None:
+    (repository / ".github").write_text("")
+    done = run("init", cwd=repository)
+    assert (done.returncode, done.stderr) == (2, f"sandscan: cannot write {WORKFLOW}: Not a directory\n")
+    (repository / ".github").unlink()
+    (repository / WORKFLOW).mkdir(parents=True)
+    done = run("init", "--force", cwd=repository)
+    assert (done.returncode, done.stderr) == (2, f"sandscan: cannot write {WORKFLOW}: Is a directory\n")
+
+
 def test_stdout_writes_nothing(repository: Path) -> None:
     done = run("init", "--stdout", cwd=repository)
     assert done.returncode == 0
     assert "# ==== .sandscan.yaml\n" in done.stdout
     assert not (repository / ".sandscan.yaml").exists()
     assert not (repository / ".github").exists()
+
+
+# ---- launches of every kind
+
+POD = """\
+apiVersion: v1
+kind: {kind}
+metadata: {{name: agent}}
+spec: {{containers: [{{name: agent, image: agent:1}}]}}
+"""
+SERVICE = "services:\n  {}: {{image: a}}\n"
+
+
+def test_what_check_and_egress_recognise_is_judged_as_they_take_it_together(tmp_path: Path) -> None:
+    files = {
+        "deploy/pod.yaml": POD.format(kind="Pod"),
+        "deploy/other.yaml": POD.format(kind="Pod").replace("name: agent}", "name: other}"),
+        "deploy/values.yaml": "replicas: 3\n",
+        "one/pod.yml": POD.format(kind="Pod"),
+        "examples/pod.yaml": POD.format(kind="Pod"),
+        "compose.yml": SERVICE.format("agent"),
+        "compose.override.yml": "services:\n  agent: {network_mode: none}\n",
+        "compose.prod.yml": "services:\n  agent: {privileged: true}\n",
+        "compose.whole.yml": SERVICE.format("whole"),
+        "broken/compose.yaml": "services: [",
+        "sandbox.toml": "[agent]\nallow_internet_access = false\n",
+        ".devcontainer/devcontainer.json": '{"image": "x"}',
+        "pipeline.yaml": "stages: [build]\n",
+        "tsconfig.json": "{}",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    done = run("init", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    commands = {one["name"]: one["command"] for one in matrix((tmp_path / WORKFLOW).read_text())}
+    assert commands == {
+        "repository": "check .",
+        "launch/deploy": "egress deploy/other.yaml deploy/pod.yaml",
+        "launch/one/pod.yml": "egress one/pod.yml",
+        "launch/compose.yml": "egress compose.yml compose.override.yml",
+        "launch/compose.prod.yml": "egress compose.yml compose.prod.yml",
+        "launch/compose.whole.yml": "egress compose.whole.yml",
+        "launch/broken/compose.yaml": "egress broken/compose.yaml",
+        "launch/sandbox.toml": "egress sandbox.toml",
+        "launch/.devcontainer/devcontainer.json": "egress .devcontainer/devcontainer.json",
+    }
+    checked(tmp_path / WORKFLOW)
+    for name, command in commands.items():
+        code = run(*command.split(), "-o", "json", cwd=tmp_path).returncode
+        assert code == 3 if "broken" in name or name == "repository" else code in (0, 1), (name, code)
+
+
+def test_names_that_yaml_takes_for_numbers_stay_names() -> None:
+    found = look(Path("/nowhere"), ["1.10/Dockerfile", "null/Dockerfile", "1e3/Dockerfile"], {}, "all")
+    assert {(one["image"], one["context"]) for one in matrix(workflow(found, "sandscan==1"))[1:]} == {
+        ("1-10", "1.10"), ("null", "null"), ("1e3", "1e3"),
+    }  # fmt: skip
 
 
 # ---- the configuration
@@ -266,14 +329,17 @@ def test_names_that_mean_something_elsewhere_are_left_out_and_said(repository: P
 
 def test_many_targets_are_cut_and_said() -> None:
     names = [f"image{n}/Dockerfile" for n in range(30)]
-    found = look(Path("/nowhere"), names, "all")
+    found = look(Path("/nowhere"), names, {}, "all")
     assert len(found.builds) == 20
     assert len(found.left_out) == 10
     assert len({one.image for one in found.builds}) == 20
+    found = look(Path("/nowhere"), [], {f"{n}/e2b.toml": "e2b" for n in range(30)}, "all")
+    assert len(found.launches) == 20
+    assert len(found.left_out) == 10
 
 
 def test_builds_of_one_name_are_kept_apart() -> None:
-    found = look(Path("/nowhere"), ["a/Dockerfile", "b/a/Dockerfile", "Dockerfile.a"], "all")
+    found = look(Path("/nowhere"), ["a/Dockerfile", "b/a/Dockerfile", "Dockerfile.a"], {}, "all")
     assert [one.image for one in found.builds] == ["a", "a-2", "a-3"]
 
 

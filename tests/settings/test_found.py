@@ -1,5 +1,7 @@
 """Which file holds: the nearest one up to the repository's root, and none from above it."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,22 @@ def test_without_a_repository_the_folder_itself_counts_alone(tmp_path: Path) -> 
     assert found(tmp_path / "below") is None
 
 
+def test_a_folder_that_everybody_writes_to_is_no_repository(tmp_path: Path) -> None:
+    """Whoever may write to /tmp must not decide about what somebody else has there."""
+    shared = tmp_path / "shared"
+    put(shared / ".sandscan.yaml", "fail-on: never")
+    (shared / ".git").mkdir()
+    below = shared / "mine/deep"
+    below.mkdir(parents=True)
+    assert found(below) == shared / ".sandscan.yaml"
+    shared.chmod(0o1777)
+    assert found(below) is None
+    (shared / "mine/.git").mkdir()
+    mine = put(shared / "mine/.sandscan.yaml")
+    assert found(below) == mine
+    assert found(shared) == shared / ".sandscan.yaml"
+
+
 def test_both_spellings_are_an_error(tmp_path: Path) -> None:
     put(tmp_path / ".sandscan.yaml")
     put(tmp_path / ".sandscan.yml")
@@ -86,8 +104,22 @@ def test_a_project_without_the_table_is_passed_by(tmp_path: Path, text: str, hol
     assert found(below) == (below / "pyproject.toml" if holds else top)
 
 
-def test_a_pipe_for_a_project_is_passed_by(tmp_path: Path) -> None:
-    import os
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("# tool.sandscan\n" + ".".join(["a"] * 60_000) + " = 1", True),
+        ("# sandscan\n" + "a = 1\n" * 200_000, False),
+        ("# tool.sandscan\n" + "[" * 100_000, True),
+    ],
+    ids=["key", "long", "deep"],
+)
+def test_a_hostile_project_is_not_read_for_long(tmp_path: Path, text: str, holds: bool) -> None:
+    project = put(tmp_path / "pyproject.toml", text)
+    begun = time.process_time()
+    assert found(tmp_path) == (project if holds else None)
+    assert time.process_time() - begun < 2
 
+
+def test_a_pipe_for_a_project_is_passed_by(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pyproject.toml")
     assert find(tmp_path) is None

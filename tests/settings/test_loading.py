@@ -265,6 +265,18 @@ def test_a_found_file_reaches_nothing_outside_of_its_folder_and_writes_reports_a
         read(text, folder)
 
 
+@pytest.mark.parametrize("text", ["baseline: pipe", "ruleset: pipe", "output: [json=pipe.json]", "policy: link"])
+def test_a_pipe_that_a_repository_brings_is_not_waited_for(tmp_path: Path, text: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "link").symlink_to("pipe")
+    command = "diff: {" if text.startswith("policy") else ""
+    with pytest.raises(UsageError, match=r"is neither a file nor a folder$"):
+        read(f"{command}{text}{'}' * bool(command)}", tmp_path)
+    assert read(text.replace("policy", "ruleset"), tmp_path, found=False).options["scan"]
+    assert read(f"baseline: {'x' * 300}", tmp_path).options["scan"]
+
+
 def test_what_is_written_within_the_folder_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     said = values(read("output: [sarif=build/x.sarif]\nobserve: {pcap: run.pcap}", tmp_path), "observe")
