@@ -47,9 +47,13 @@ class Alignment:
         return sum(how is Agreement.SAME for _, how in self.pairs.values())
 
     @property
-    def layers(self) -> int:
-        """How many layers have an instruction that is there word for word."""
-        return sum(how is Agreement.SAME and self.entries[at].layer is not None for at, (_, how) in self.pairs.items())
+    def telling(self) -> int:
+        """How many instructions that make layers are there word for word; the layers themselves may have been squashed."""
+        return sum(
+            how is Agreement.SAME
+            and (self.entries[at].layer is not None or self.entries[at].keyword in ("RUN", "COPY", "ADD"))
+            for at, (_, how) in self.pairs.items()
+        )
 
     @property
     def end(self) -> int:

@@ -24,7 +24,7 @@ from scanner.model import (
 from scanner.tracing.alignment import MOST_STAGES, Alignment, aligned, leading_to
 from scanner.tracing.copying import can_have_taken, contexts, in_stage, is_from_context, taken
 from scanner.tracing.effort import STEP, Effort
-from scanner.tracing.history import Expected
+from scanner.tracing.history import Expected, entries
 from scanner.tracing.layers import Origin, by_history, by_provenance, naming, of_config, source_stage
 from scanner.tracing.provenance import Recorded, recorded
 from scanner.tracing.repository import LARGEST_DOCKERFILE, Repository, below, root_of
@@ -151,7 +151,7 @@ class _Tracing:
                 continue
             tried += 1
             alignment = aligned(self.made.image, file, self.effort, whole=True)
-            fits = alignment is not None and alignment.whole and alignment.layers > 0
+            fits = alignment is not None and alignment.whole and alignment.telling > 0
             if fits or (self.record is not None and self.record.text == data):
                 fitting.append((path, data, file, alignment.same if alignment is not None and fits else 0))
         if self.effort.spent:
@@ -176,9 +176,10 @@ class _Tracing:
                 f"{len(fitting)} Dockerfiles fit the image's history alike ({names}): name the right one with --dockerfile"
             )
         elif tried:
-            self.say(
-                f"none of {tried} Dockerfiles in the repository fits the image's history: name the right one with --dockerfile"
-            )
+            why = "name the right one with --dockerfile"
+            if not any(e.keyword for e in entries(self.made.image)):
+                why = "it does not say what made the layers (an imported or flattened image)"
+            self.say(f"none of {tried} Dockerfiles in the repository fits the image's history: {why}")
 
     def _origins(self) -> dict[int, Origin]:
         """Each layer's line in the Dockerfile; what is not known is said."""
@@ -211,12 +212,13 @@ class _Tracing:
             return "the image has no history"
         if alignment is None:
             return "the image's history does not fit its layers, or the file has more instructions than are compared"
-        if any(e.merged for e in alignment.entries):
-            return "they were squashed into one, which keeps no line"
         if not any(e.keyword for e in alignment.entries):
             return "the history does not say what made them (an imported or flattened image)"
         if not alignment.belongs:
-            return f"the history is that of another Dockerfile ({alignment.same} of {len(alignment.expected)} instructions occur in it)"
+            there = f"{alignment.same} of {len(alignment.expected)} instructions occur in it"
+            return f"the history is not this Dockerfile's ({there}); another one made the image, or another tool"
+        if any(e.merged for e in alignment.entries):
+            return "they were squashed into one, which keeps no line"
         return "what the history says of them stands in no instruction"
 
     def run(self) -> Report:

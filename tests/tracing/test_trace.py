@@ -358,6 +358,26 @@ def test_a_copy_to_where_the_build_works_is_followed_into_its_stage(tmp_path: Pa
     assert source.why.endswith(f"; line 3 names /out/{keys('x')[4:]} there")
 
 
+@pytest.mark.parametrize(
+    ("step", "named", "tried"),
+    [
+        (Step("", (planted("x"),), comment="Imported from -"), "the history does not say what made them (an imported or flattened image)", "it does not say what made the layers (an imported or flattened image)"),
+        (Step("crane flatten sha256:1", (planted("x"),)), "the history is not this Dockerfile's (0 of 2 instructions occur in it); another one made the image, or another tool", "name the right one with --dockerfile"),
+        (Step("", (planted("x"),), comment="merge sha256:1 to sha256:2"), "the history does not say what made them (an imported or flattened image)", "it does not say what made the layers (an imported or flattened image)"),
+    ],
+    ids=["imported", "another tool", "squashed elsewhere"],
+)  # fmt: skip
+def test_why_an_image_has_no_line_is_said(tmp_path: Path, repo: Path, step: Step, named: str, tried: str) -> None:
+    write(repo, {"Dockerfile": "FROM base\nRUN a\nRUN b\n"})
+    target = saved(tmp_path, step)
+    report = scan(target, dockerfile=repo / "Dockerfile", cache=False)
+    assert at(report, keys("x")).source is None
+    assert notes(report) == [f"1 of 1 layers could not be traced to Dockerfile: {named}"]
+    report = scan(target, repo=repo, cache=False)
+    assert at(report, keys("x")).source is None
+    assert notes(report) == [f"none of 1 Dockerfiles in the repository fits the image's history: {tried}"]
+
+
 def test_a_squashed_layer_gets_a_guess_at_most(tmp_path: Path, repo: Path) -> None:
     write(repo, {"Dockerfile": f"FROM base\nRUN a > /{keys('a')}\nRUN b > /{keys('b')}.pub\nCOPY x /srv/c\n"})
     steps = (
@@ -367,7 +387,9 @@ def test_a_squashed_layer_gets_a_guess_at_most(tmp_path: Path, repo: Path) -> No
         Step("/bin/sh -c #(nop) COPY dir:" + "0" * 64 + " in /srv/c "),
         Step("", (planted("a"), planted("b"), planted("c")), comment="merge sha256:1 to sha256:2"),
     )
-    report = scan(saved(tmp_path, *steps), dockerfile=repo / "Dockerfile", cache=False)
+    target = saved(tmp_path, *steps)
+    report = scan(target, dockerfile=repo / "Dockerfile", cache=False)
+    assert scan(target, repo=repo, cache=False).findings == report.findings, "the Dockerfile is found by the history"
     source = at(report, keys("a")).source
     assert source is not None
     assert (source.line, source.certain) == (2, False)
