@@ -191,7 +191,7 @@ def test_where_no_image_is_yet_none_is_spoken_of(tmp_path: Path) -> None:
     assert all("image" not in f.message and "this repository" in f.message for f in report.findings), report.findings
     written(root, {"Dockerfile": "FROM a\nCOPY door.txt /root/.ssh/authorized_keys\n", "door.txt": key})
     [finding] = [f for f in check([root]).findings if f.source is not None and f.source.file == "door.txt"]
-    assert finding.message == "ed25519 key (me) opens root's account; no ssh daemon lies in what the build copies."
+    assert finding.message == "ed25519 key (me) opens an account; no ssh daemon lies in what the build copies."
 
 
 # ---- which files
