@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scanner import reach
+from scanner import check, reach
 from scanner.model import LaunchLocation, Report, SourceLine, Traced
+from scanner.reports.github import render as as_commands
 from scanner.reports.json import load
 from scanner.reports.json import render as as_json
 from scanner.reports.plugin import RenderOptions
@@ -70,6 +71,9 @@ def test_a_launch_file_has_one_name_in_its_repository(
 
     assert prints(here) == prints(there)
     assert uris(here) == uris(there) == {"deploy/compose.yaml"}
+    lines = as_commands(here, RenderOptions()).splitlines()
+    assert len(lines) == len(here.findings)
+    assert all(" file=deploy/compose.yaml,line=" in line for line in lines)
     first = here.findings[0]
     place = first.locations[0]
     assert isinstance(place, LaunchLocation)
@@ -89,6 +93,18 @@ def test_a_baseline_of_the_ci_holds_in_every_other_clone(
     kept = set_aside(report, (), known, date(2030, 1, 1))
     assert kept.findings == ()
     assert len(kept.suppressed) == len(report.findings) > 0
+
+
+def test_a_check_from_any_folder_knows_what_the_launch_was_known_by(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(repo)
+    known = prints(reach("deploy/compose.yaml"))
+    for folder, path in (("", "deploy"), ("deploy", "."), ("deploy/more", ".."), ("..", str(repo / "deploy"))):
+        monkeypatch.chdir(repo / folder)
+        report = check(path)
+        assert sorted(prints(report)) == sorted(known), folder
+        assert {f.source.file for f in report.findings if f.source} == {"deploy/compose.yaml"}
 
 
 def test_the_nearest_repository_counts(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
