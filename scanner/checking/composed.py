@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 BUILDS = 500
 """Builds of a repository's Compose files that are followed."""
+TEXT = 2 << 20
+"""Characters of Dockerfiles that are read again because they are built in more than one way; and of all inline ones."""
 _MAY_BUILD = re.compile(
     rb"""(?m)^[ \t]*["']?build["']?[ \t]*:|[{,][ \t]*["']?build["']?[ \t]*:|<<[ \t]*:|extends|include"""
 )
@@ -67,6 +69,7 @@ def asked(texts: Mapping[str, tuple[Path, bytes]], tree: Tree, notes: list[Notif
         if recognises(text):
             given[name] = text
     found: dict[tuple[object, ...], Asked] = {}
+    left = TEXT
     for paths, _ in launches.groups(dict.fromkeys(given, "compose"), texts):
         try:
             files = [p for path in paths for p in (find_project(Path(path), ReadOptions()) or (Path(path),))]
@@ -83,11 +86,16 @@ def asked(texts: Mapping[str, tuple[Path, bytes]], tree: Tree, notes: list[Notif
             if one is not None:
                 key = (one.context, one.dockerfile, one.inline, one.target, tuple(sorted(one.arguments.items())))
                 found.setdefault(key, one)
-            if len(found) >= BUILDS:
-                message = f"more than {BUILDS} builds by Compose files: the rest were not looked at; name a part of the repository"
-                notes.append(Notification("source", Level.WARNING, message))
+            left -= len(one.inline or "") if one is not None else 0
+            if len(found) >= BUILDS or left < 0:
+                notes.append(_too_many())
                 return list(found.values())
     return list(found.values())
+
+
+def _too_many() -> Notification:
+    message = f"more builds by Compose files than are looked at ({BUILDS}, of {TEXT >> 20} MiB): name a part of the repository"
+    return Notification("source", Level.WARNING, message)
 
 
 def _input(text: tuple[Path, bytes]) -> "Input":
@@ -190,7 +198,7 @@ def made(
     """The builds of one Dockerfile: as it stands, if it is one by its name, and as Compose files ask for it where that differs."""
     declared = _declared(file)
     known: list[tuple[str | None, Mapping[str, str], str | None]] = []
-    some = list(some)
+    some, left = list(some), TEXT
     contexts = {one.context for one in some}
     if by_name:
         context = contexts.pop() if len(contexts) == 1 else None
@@ -202,6 +210,10 @@ def made(
         if (one.context, arguments, target) in known:
             continue
         known.append((one.context, arguments, target))
+        left -= len(text) if len(known) > 1 else 0
+        if left < 0:
+            notes.append(_too_many())
+            return
         try:
             yield builds.read(file, text, one.context, arguments, target)
         except ParseError as e:

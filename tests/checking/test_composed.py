@@ -144,3 +144,15 @@ def test_no_number_of_services_makes_the_look_endless(tmp_path: Path, monkeypatc
     report = checked(tmp_path, {"compose.yaml": f"services:\n{services}", "Dockerfile": "FROM a\nARG A\nRUN echo $A\n"})
     assert not report.complete
     assert report.statistics["builds"] == 4
+
+
+def test_no_text_is_read_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scanner.checking.composed.TEXT", 1000)
+    same = f"x-b: &b\n  dockerfile_inline: |\n    FROM a\n    RUN echo {'x' * 400}\nservices:\n"
+    inline = same + "".join(f"  s{n}:\n{CLOSED}    build: *b\n" for n in range(6))
+    asked = "services:\n" + "".join(f"  s{n}:\n{CLOSED}    build: {{context: ., args: {{A: {n}}}}}\n" for n in range(6))
+    for name, text, builds in (("inline", inline, 4), ("asked", asked, 3)):
+        build = f"FROM a\nARG A\nRUN echo {'x' * 400}$A\n"
+        report = checked(tmp_path / name, {"compose.yaml": text, "Dockerfile": build})
+        assert not report.complete
+        assert report.statistics["builds"] == builds
