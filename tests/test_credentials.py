@@ -548,13 +548,13 @@ def test_time_is_linear(piece):
         mask(text)
         return time.process_time() - begin
 
-    assert seconds(400_000) < max(12 * seconds(80_000), 3)
+    assert seconds(200_000) < max(12 * seconds(40_000), 1.5)
 
 
 @pytest.mark.parametrize("piece", ["[", '{"a":', "\n", "- name: a\n  token: b\n", "machine a password b ", "a=b\n c\n"])
 def test_reading_is_linear(piece):
-    data = (piece * (BYTES // 4 // len(piece))).encode()
+    data = (piece * (BYTES // 16 // len(piece))).encode()
     for kind, _ in PATHS:
         begin = time.process_time()
         read(kind, data)
-        assert time.process_time() - begin < 5, kind
+        assert time.process_time() - begin < 2, kind
