@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 Probe = Mapping[str, Any]
-CONNECT, ANSWER, PATIENCE = 4.0, 3.0, 4.0
+CONNECT, ANSWER, PATIENCE = 2.5, 2.5, 2.5
 """Seconds. A SYN is sent again within the first: neither a lost packet nor a busy machine is a closed door."""
 
 
