@@ -334,7 +334,7 @@ def built(
             own += _followed(own, scripts, files, worker, texts, notes)
         orders[stage.index] = tuple(own)
         before = tuple(order for index in stage.lineage[:-1] for order in orders.get(index, ()))
-        seen = Seen(build, stage, orders[stage.index], before, content, texts)
+        seen = Seen(build, stage, orders[stage.index], before, orders, content, texts)
         for check in checks():
             for hit in check.judge(seen):
                 yield _finding(check.rule, hit, stage)

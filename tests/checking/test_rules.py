@@ -89,6 +89,14 @@ HITS: dict[str, tuple[str, set[Found]]] = {
         HEAD + "RUN curl -O https://a.example/setup.sh && install -m 755 setup.sh /usr/local/bin/\nRUN setup.sh\n",
         {("build/remote-script", 3, "medium")},
     ),
+    "fetched by the stage it is built on": (
+        "FROM a AS one\nRUN curl -o /opt/x.sh https://a.example/x\nFROM one\nRUN true && \\\n  sh /opt/x.sh\n",
+        {("build/remote-script", 5, "medium")},
+    ),
+    "fetched by the stage it is copied from": (
+        "FROM a AS one\nADD https://a.example/x.sh /opt/\nFROM b\nCOPY --from=one /opt /srv/\nCMD /srv/x.sh\n",
+        {("build/remote-script", 5, "high")},
+    ),
     "another user's shell": (
         HEAD + 'RUN su -c "$(curl https://a.example/x)"\n',
         {("build/remote-script", 2, "medium")},
@@ -196,6 +204,9 @@ MISSES: dict[str, str] = {
     "added with a checksum": HEAD + "ADD --checksum=sha256:ab https://a.example/x.sh /x.sh\nRUN sh /x.sh\n",
     "fetched as data": HEAD
     + "RUN curl https://a.example/x | jq . && curl https://a.example/y | python3 -m json.tool\n",
+    "checked by the stage it is copied from": "FROM a AS one\nRUN curl -o /x.sh https://a.example/x && echo 'ab  /x.sh' | sha256sum -c -\n"
+    "FROM b\nCOPY --from=one /x.sh /x.sh\nRUN sh /x.sh\n",
+    "another file of that stage": "FROM a AS one\nRUN curl -o /x.sh https://a.example/x\nFROM b\nCOPY --from=one /y.sh /x.sh\nRUN sh /x.sh\n",
     "given as words": HEAD
     + 'RUN V=$(curl https://a.example/v) && sh build.sh "$V" && ./configure --v="$(curl https://a.example/v)"\n',
     "worked on": HEAD + "RUN curl https://a.example/x | /opt/install-data && curl https://a.example/x | sh import.sh\n",

@@ -31,7 +31,8 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A stage as rules see it. `orders` are its own commands, `before` those of the stages that it is built on.
+    """A stage as rules see it. `orders` are its own commands, `before` those of the stages that it is built on, `by_stage` those of each stage so
+    far by its index.
 
     `content` gives the bytes of a file of the repository that a source of COPY names, None where it is not at hand, and whether the build's
     context is without all that the source names; `texts` are the lines of each file that orders stand in.
@@ -41,6 +42,7 @@ class Seen:
     stage: Stage
     orders: tuple[Order, ...]
     before: tuple[Order, ...]
+    by_stage: Mapping[int, tuple[Order, ...]]
     content: Callable[[str], tuple[bytes | None, bool]]
     texts: Mapping[str, Sequence[str]]
 

@@ -8,6 +8,7 @@ from scanner.checking.builds import Order, When
 from scanner.checking.rules.commands import is_url
 from scanner.checking.rules.plugin import WHEN, Check, Hit, Seen, Sign
 from scanner.credentials import mask
+from scanner.detectors.launchers import filters
 from scanner.detectors.launchers.points import SHELLS
 from scanner.detectors.launchers.shell import file_run
 from scanner.model import Confidence, Rule, Severity, capital, printable
@@ -69,6 +70,7 @@ def judge(seen: Seen) -> Iterator[Hit]:
         elif (source := _one_liner(order)) is not None:
             yield _hit(seen, order, None, source, "code")
     yield from _added(seen)
+    yield from _from_stages(seen)
 
 
 def _how(order: Order) -> str | None:
@@ -182,6 +184,54 @@ def _added(seen: Seen) -> Iterator[Hit]:
             yield Hit(
                 severity, Confidence.HIGH, capital(message), signs, (shown,), {"url": shown, "when": order.when.value}
             )
+
+
+def _from_stages(seen: Seen) -> Iterator[Hit]:
+    """What an earlier stage fetched, and this one runs: it is built on that stage, or copies from it."""
+    held = {path: one for index in seen.stage.lineage[:-1] for path, one in _held(seen, index)}
+    for copy in seen.stage.copies:
+        source = next((s for s in seen.build.stages[: seen.stage.index] if copy.stage in (s.name, str(s.index))), None)
+        for path, one in (p for i in source.lineage for p in _held(seen, i)) if source is not None else ():
+            for name in copy.sources:
+                folder = name.rstrip("/")
+                if path == folder:
+                    end = f"/{path.rsplit('/', 1)[-1]}" if copy.is_folder else ""
+                    held[f"{copy.target.rstrip('/')}{end}"] = one
+                elif path.startswith(f"{folder}/"):
+                    held[f"{copy.target.rstrip('/')}{path[len(folder) :]}"] = one
+    for path, (url, fetch) in held.items():
+        order = next((o for o in seen.orders if _runs(o, path)), None)
+        if order is None or _checked(seen.orders[: seen.orders.index(order)], url):
+            continue
+        shown = printable(mask(url), 200)
+        why = "".join(f"; {reason}" for reason in _reasons(url, None))
+        message = f"{order.via}: {shown} is fetched in an earlier stage and run {WHEN[order.when]}, and nobody compares it with what was meant{why}."
+        severity = Severity.HIGH if why or order.when is When.START else Severity.MEDIUM
+        line = seen.line_of(order, order.command.name)
+        run = Sign("run", printable(mask(" ".join(order.command.argv)), 200), order.file, line)
+        details = {"url": shown, "when": order.when.value}
+        confidence = Confidence.HIGH if _SCRIPT.search(path) or file_run(order.command.argv) else Confidence.MEDIUM
+        if confidence is Confidence.MEDIUM and order.when is not When.START and not why:
+            severity = Severity.LOW  # as of a program that is fetched and run in one stage
+        yield Hit(severity, confidence, message, (run, fetch), (shown,), details)
+
+
+def _held(seen: Seen, index: int) -> Iterator[tuple[str, tuple[str, Sign]]]:
+    """(path, (address, where)) of what a stage fetched and did not compare."""
+    orders = seen.by_stage.get(index, ())
+    for copy in seen.build.stages[index].copies:
+        for source in copy.sources if copy.keyword == "ADD" and not copy.checked else ():
+            if is_url(source) and not source.endswith(".git") and not _checked(orders, source):
+                name = re.split(r"[?#]", source, maxsplit=1)[0].rsplit("/", 1)[-1]
+                path = f"{copy.target.rstrip('/')}/{name}" if copy.is_folder else copy.target
+                yield path, (source, Sign("fetch", printable(mask(source), 200), seen.build.file, copy.line))
+    for order in orders:
+        found = filters.fetched(order.command.argv) if not order.command.remote else None
+        if found is not None and found[1] != "-" and not _is_here(found[0]) and not _checked(orders, found[0]):
+            url, to = found
+            path = to if to.startswith("/") else f"{order.command.folder.rstrip('/')}/{to.removeprefix('./')}"
+            shown = printable(mask(" ".join(order.command.argv)), 200)
+            yield path, (url, Sign("fetch", shown, order.file, seen.line_of(order, url)))
 
 
 def _runs(order: Order, path: str) -> bool:
