@@ -82,6 +82,7 @@ CMD ["{TUNNEL}"]
     monkeypatch.setenv("DOCKER_HOST", made.host)
 
     report = scan_image("docker:squashed:1", dockerfile=tmp_path / "Dockerfile", cache=False)
+    made.run("rmi", "-f", "squashed:1")
 
     sources = {f.locations[0].display.decode().partition("[")[0]: f.source for f in report.findings}
     known = {place: (s.file, s.line, s.certain) for place, s in sources.items() if s is not None}
@@ -125,7 +126,7 @@ def test_fingerprints_survive_a_rebuild_by_buildkit(
     """Nothing of the second one is from the cache: other times, another tag, every layer in another place."""
     monkeypatch.setenv("DOCKER_HOST", made.host)
     reports = []
-    for number, text in enumerate((FIRST, FIRST, SECOND)):
+    for number, text in enumerate((FIRST, SECOND)):
         write(tmp_path, {"Dockerfile": text, "app/keys": f"{key('app')}\n", "cron": CRON})
         for name in ("app/keys", "cron"):
             os.utime(tmp_path / name, (1_700_000_000 + number * 1_000,) * 2)
@@ -137,8 +138,8 @@ def test_fingerprints_survive_a_rebuild_by_buildkit(
     assert len(ids[0] - ids[1]) >= 2, "what was copied is another layer, for the files are older"
     places = [{f.fingerprint: f.locations[0] for f in report.findings} for report in reports]
     assert len(places[0]) == len(reports[0].findings) >= 5
-    assert places[0].keys() == places[1].keys() == places[2].keys()
+    assert places[0].keys() == places[1].keys()
     moved = [
-        p for p, at in places[0].items() if isinstance(at, FileLocation) and at.layer.index != places[2][p].layer.index
+        p for p, at in places[0].items() if isinstance(at, FileLocation) and at.layer.index != places[1][p].layer.index
     ]
     assert len(moved) >= 3
