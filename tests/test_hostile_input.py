@@ -26,6 +26,7 @@ from fixtures.tarball import BLOCK, Member, directory, packed, tar
 from scanner import scan
 from scanner.errors import ScannerError
 from tests.engine_fixture import missing, program
+from tests.forking import Forking
 
 CLEAN, FINDINGS, USAGE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 SANDSCAN = (sys.executable, "-c", "from scanner.cli.main import main; main()")
@@ -46,8 +47,8 @@ class Outcome:
 class Place:
     """A working directory, a home and a temporary directory of their own."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, loaded: Forking) -> None:
+        self.root, self._loaded = root, loaded
         self.cwd, self.home, self.tmp, self.input = (root / n for n in ("cwd", "home", "tmp", "input"))
         for folder in (self.cwd, self.home, self.tmp, self.input):
             folder.mkdir()
@@ -71,27 +72,43 @@ class Place:
     ) -> Outcome:
         """Run it, and see that it wrote nothing but its cache."""
         before = self.listing()
-        done = subprocess.run(
-            (*prefix, *SANDSCAN, *arguments),
-            cwd=self.cwd,
-            env={**self.env, **(env or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
+        outcome = (
+            place_without_listing(self, prefix, arguments, timeout)
+            if prefix
+            else self._forked(arguments, {**self.env, **(env or {})}, timeout)
         )
         assert self.listing() == before
-        outcome = Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
         assert "Traceback" not in outcome.err
         return outcome
+
+    def _forked(self, arguments: tuple[str, ...], env: dict[str, str], timeout: float) -> Outcome:
+        server = self._loaded._process.pid
+
+        def give_up() -> None:
+            for child in Path(f"/proc/{server}/task/{server}/children").read_text().split():
+                os.kill(int(child), signal.SIGKILL)
+
+        late = threading.Timer(timeout, give_up)
+        late.start()
+        try:
+            done = self._loaded.completed(arguments, self.cwd, env)
+        finally:
+            late.cancel()
+        return Outcome(done.returncode, done.stdout, done.stderr)
 
     def scan(self, target: str, *options: str, timeout: float = 60) -> Outcome:
         return self.sandscan("scan", target, "--no-cache", *options, timeout=timeout)
 
 
+@pytest.fixture(scope="module")
+def loaded() -> Iterator[Forking]:
+    with Forking() as server:
+        yield server
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path, loaded: Forking) -> Place:
+    return Place(tmp_path, loaded)
 
 
 # ---- images to break
@@ -400,7 +417,7 @@ def test_a_million_members_take_bounded_time_and_memory(place: Place) -> None:
                 batch.clear()
         out.write(packed(Member("last", b"hello\n")) + bytes(1024))
 
-    outcome = place.sandscan("scan", f"rootfs:{path}", "--no-cache", "-o", "json", prefix=_limited(1), timeout=60)
+    outcome = place.sandscan("scan", f"rootfs:{path}", "--no-cache", "-o", "json", prefix=_limited(1), timeout=180)
 
     assert outcome.code == CLEAN, outcome.err
     assert json.loads(outcome.out)["complete"] is True
@@ -545,14 +562,16 @@ def in_full_place(place: Place, size: str, *arguments: str) -> tuple[Outcome, li
     return outcome, out.read_text().split()
 
 
-def place_without_listing(place: Place, prefix: tuple[str, ...], arguments: tuple[str, ...]) -> Outcome:
+def place_without_listing(
+    place: Place, prefix: tuple[str, ...], arguments: tuple[str, ...], timeout: float = 120
+) -> Outcome:
     done = subprocess.run(
         (*prefix, *SANDSCAN, *arguments),
         cwd=place.cwd,
         env=place.env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=60,
+        timeout=timeout,
         check=False,
     )
     return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())

@@ -1,16 +1,14 @@
 """`sandscan check` as a user runs it."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-SANDSCAN = [sys.executable, "-m", "scanner.cli"]
-ROOT = Path(__file__).resolve().parents[2]
+from tests.cli import forked
+
 DOCKERFILE = """\
 FROM debian:12
 RUN apt-get update && \\
@@ -24,10 +22,7 @@ CMD ["/usr/sbin/sshd", "-D"]
 
 
 def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "SANDSCAN_CACHE_DIR": str(cwd / "cache"), "COLUMNS": "100", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [*SANDSCAN, *map(str, arguments)], check=False, cwd=cwd, env=env, capture_output=True, text=True, timeout=120
-    )
+    return forked.run(*arguments, cwd=cwd, COLUMNS="100")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from scanner.model.assumption import KNOWN
+from tests.cli import forked
 
 REPLAY = Path(__file__).parents[2] / "fixtures" / "rome-replay.tar"
 SANDSCAN = [sys.executable, "-m", "scanner.cli"]
@@ -34,8 +35,13 @@ networks:
 SHUT = "services:\n  agent:\n    image: agent:1\n    network_mode: none\n"
 
 
-def run(*arguments: object, cwd: Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "SANDSCAN_CACHE_DIR": str(cwd / "cache"), "COLUMNS": "100", **environment}
+def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return forked.run(*arguments, cwd=cwd, **{"COLUMNS": "100", **environment})
+
+
+def spawned(*arguments: object, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """As a shell does."""
+    env = {**os.environ, "SANDSCAN_CACHE_DIR": str(cwd / "cache"), "COLUMNS": "100"}
     return subprocess.run(
         [*SANDSCAN, *map(str, arguments)],
         cwd=cwd,
@@ -121,7 +127,7 @@ def test_the_threshold_decides(project: Path, threshold: str, code: int):
 
 
 def test_a_launch_is_read_from_standard_input_and_from_a_command(project: Path):
-    given = run("egress", "-", "-o", "json", cwd=project, stdin=COMPOSE)
+    given = spawned("egress", "-", "-o", "json", cwd=project, stdin=COMPOSE)
     assert verdicts(json.loads(given.stdout))["shut"]["internet"] == "closed"
 
     command = "docker run --network none -v /var/run/docker.sock:/s agent:1"
@@ -295,7 +301,7 @@ def test_a_compose_file_answers_at_once(project: Path):
 
     def seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        run("egress", "compose.yaml", cwd=project)
+        spawned("egress", "compose.yaml", cwd=project)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -1,10 +1,8 @@
 """`sandscan diff` as a user runs it: an image and a tree, what is printed, what is refused, how it ends."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -19,16 +17,13 @@ from scanner.cli.diff import diff
 from scanner.errors import ParseError, UsageError
 from scanner.runtime.diff import DiffOptions
 from scanner.runtime.diff import diff as diff_of
+from tests.cli import forked
 
 ELF = build(Program(strings=b"an honest program\n"))
 
 
 def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "SANDSCAN_CACHE_DIR": str(cwd / "cache"), "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.run(
-        [sys.executable, "-m", "scanner.cli", "diff", *map(str, arguments)],
-        cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    return forked.run("diff", *arguments, cwd=cwd)
 
 
 @pytest.fixture

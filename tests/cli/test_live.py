@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests import host_image
+from tests.cli import forked
 from tests.engine_fixture import Engine, engine, program
 
 __all__ = ["engine"]
@@ -42,10 +43,7 @@ def container(engine: Engine) -> Iterator[Any]:
 
 
 def run(engine: Engine, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "DOCKER_HOST": engine.host, "COLUMNS": "100", "SANDSCAN_CACHE_DIR": str(cwd / "cache")}
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False
-    )
+    return forked.run("live", *arguments, cwd=cwd, DOCKER_HOST=engine.host, COLUMNS="100")
 
 
 def test_a_quiet_container_is_clean(engine: Engine, container: Any, tmp_path: Path) -> None:

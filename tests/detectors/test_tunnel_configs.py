@@ -1,7 +1,7 @@
 """Configuration of tunnel tools by what it says: each tool's own with its line, and its look-alikes left alone."""
 
 import re
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -415,29 +415,29 @@ def test_no_path_breaks_the_reader(text: str, path: bytes) -> None:
 
 
 HOSTILE = [
-    *(line * ((1 << 17) // max(1, len(line))) for line in ("{", "[", '{"a":', "[a]\n", "a = b\n", "a {\n", "- ", "- - a:\n", '"', "\n", " ", "\t")),
-    *(line * ((1 << 17) // max(1, len(line))) for line in ("/*", "#\n", "a:\n ", "redsocks{ip=127.0.0.1;}", "Peers ", "name ", "{name ", "remote a ")),
-    *(line * ((1 << 17) // max(1, len(line))) for line in ("set  ", "[a", "right ", "\"a\":1,", "socks5 127.0.0.1 1\n", "conn a\n right=b\n", "{{{}}}")),
-    "base{}\n" + "redsocks{ip=127.0.0.1;}" * 40_000,
-    "[ProxyList]\n" + "socks5 127.0.0.1 1\n" * 50_000,
-    "set" + " " * 1_000_000,
-    "[" + " " * 1_000_000 + "]",
-    "a" * 1_000_000 + " = b",
-    "".join(f"{' ' * (i % 900)}k{i}:\n" for i in range(2000)),
-    '{"' + '":{"'.join("k" * 30_000 for _ in range(30)),
-    "PrivateKey: x\n{ PrivateKey: y, IfName: z " + "Peers: [ " * 100_000,
+    *(line * ((1 << 15) // max(1, len(line))) for line in ("{", "[", '{"a":', "[a]\n", "a = b\n", "a {\n", "- ", "- - a:\n", '"', "\n", " ", "\t")),
+    *(line * ((1 << 15) // max(1, len(line))) for line in ("/*", "#\n", "a:\n ", "redsocks{ip=127.0.0.1;}", "Peers ", "name ", "{name ", "remote a ")),
+    *(line * ((1 << 15) // max(1, len(line))) for line in ("set  ", "[a", "right ", "\"a\":1,", "socks5 127.0.0.1 1\n", "conn a\n right=b\n", "{{{}}}")),
+    "base{}\n" + "redsocks{ip=127.0.0.1;}" * 10_000,
+    "[ProxyList]\n" + "socks5 127.0.0.1 1\n" * 12_500,
+    "set" + " " * 250_000,
+    "[" + " " * 250_000 + "]",
+    "a" * 250_000 + " = b",
+    "".join(f"{' ' * (i % 900)}k{i}:\n" for i in range(1000)),
+    '{"' + '":{"'.join("k" * 8_000 for _ in range(30)),
+    "PrivateKey: x\n{ PrivateKey: y, IfName: z " + "Peers: [ " * 25_000,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
 def test_no_text_takes_long(number: int) -> None:
-    began = perf_counter()
+    began = process_time()
 
     for path in (b"etc/tor/torrc", b"etc/rinetd.conf", b"etc/sshuttle/a.conf"):
         read(path, HOSTILE[number])
         read(path, "{" + HOSTILE[number])
 
-    assert perf_counter() - began < 30
+    assert process_time() - began < 8
 
 
 def test_more_than_a_mebibyte_is_not_read() -> None:

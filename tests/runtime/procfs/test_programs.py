@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,16 +46,20 @@ def running(path: Path, *, unlinked: bool = False) -> Iterator[Seen]:
             process.kill()
 
 
-@pytest.mark.parametrize("name", [".wh.miner", ".wh..wh..opq", "a\nb", "\udcff\udcfe", "x (deleted)", ".wh.d/m", "#2"])
+NAMES = (".wh.miner", ".wh..wh..opq", "a\nb", "\udcff\udcfe", "x (deleted)", ".wh.d/m", "#2")
+
+
 @pytest.mark.parametrize("unlinked", [False, True])
-def test_no_name_keeps_a_program_from_being_scanned(tmp_path: Path, name: str, unlinked: bool) -> None:
-    with running(tmp_path / name, unlinked=unlinked) as looked:
-        programs = Programs(Options(), looked.members[0].pid)
-        seen = programs.look(looked)
-        [member] = seen.members
-        assert "miner/binary" in [f.rule_id for f in programs.findings(member)]
+def test_no_name_keeps_a_program_from_being_scanned(tmp_path: Path, unlinked: bool) -> None:
+    with ExitStack() as stack:
+        looks = [stack.enter_context(running(tmp_path / name, unlinked=unlinked)) for name in NAMES]
+        programs = Programs(Options(), looks[0].members[0].pid)
+        seen = programs.look(replace(looks[0], members=tuple(m for one in looks for m in one.members)))
+        assert len(seen.members) == len(NAMES)
+        for member, name in zip(seen.members, NAMES, strict=True):
+            assert "miner/binary" in [f.rule_id for f in programs.findings(member)], name
+            assert (member.process.digest or "").startswith("sha256:"), name
         assert not [n for n in programs.notes if n.incomplete]
-        assert (member.process.digest or "").startswith("sha256:")
 
 
 def test_a_program_is_scanned_once_and_another_of_its_name_by_itself(tmp_path: Path) -> None:
