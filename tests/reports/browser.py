@@ -85,7 +85,8 @@ def opened(browser: Browser, file: Path, **how: object) -> Iterator[Page]:
 def violations(page: Page) -> Any:
     """What axe finds wrong with the page as it stands; axe must have been loaded into it."""
     return page.evaluate(
-        "axe.run().then((result) => result.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))"
+        """axe.run({ resultTypes: ["violations"] }).then((result) =>
+          result.violations.map((one) => [one.id, one.nodes.map((node) => node.html)]))"""
     )
 
 

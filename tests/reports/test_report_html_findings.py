@@ -890,6 +890,7 @@ def test_every_hostile_report_is_data_that_ends_nothing_and_obeys_nobody(report)
     assert not re.search(r"[<>&]|[^\x20-\x7e]", data)
     page = json.loads(data)
     assert len(page["findings"]["all"]) == len(report.findings)
+    assert report.run is None or page["run"]["head"]
     for one in texts(page):
         assert len(one) < 5_000
         assert all(sign.isprintable() for sign in one.replace("\n", "")), one
