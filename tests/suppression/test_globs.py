@@ -114,6 +114,6 @@ def test_no_pattern_raises_but_in_words_and_the_literal_one_matches_its_text_alo
 def test_no_pattern_is_slow(pattern: str) -> None:
     """The worst patterns against the longest path: backtracking would not end in this life."""
     text = "a" * 4000 + "/" + "a" * 90
-    begun = time.perf_counter()
+    begun = time.process_time()
     globs.of(pattern).matches(text)
-    assert time.perf_counter() - begun < 0.5
+    assert time.process_time() - begun < 0.5
