@@ -1,6 +1,7 @@
 """The Dockerfile, built on a real engine without a network, and the image at work: not root, nothing to write to, no network."""
 
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -26,6 +27,8 @@ from tests.packaging.wheelhouse import ROOT
 __all__ = ["registry", "skopeo"]
 
 REPLAY = ROOT / "fixtures" / "rome-replay.tar"
+MTIME = 1_700_000_000
+"""Of the files that host_image.tree is given."""
 BASE, OWN = "sandscan-test-base:1", "sandscan-test-own:1"
 CONFINED = ("--read-only", "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
@@ -47,6 +50,7 @@ def base() -> bytes:
         and file.suffix != ".a"
     }
     pip = {file: str(library / file.relative_to(site)) for file in (site / "pip").rglob("*.*") if file.suffix != ".pyc"}
+    compiled = dict(one for file, place in {**modules, **pip}.items() for one in _compiled(Path(file), place))
     tools = {program(name): f"/usr/bin/{name}" for name in ("sh", "mkdir")}
     loaded = _shared([python, *map(Path, tools), *(f for f in modules if f.suffix == ".so"), *site.rglob("*.so")])
     outside = {file: str(file) for file in loaded if not file.is_relative_to(sys.prefix)}
@@ -56,7 +60,15 @@ def base() -> bytes:
     }
     files[str(python).lstrip("/")] = (0o755, python.read_bytes())
     start = f'#!/bin/sh\nexec {python} "$@"\n'.encode()
-    return host_image.tree((), {**files, "usr/bin/python3": (0o755, start)}, python=False)
+    return host_image.tree((), {**files, **compiled, "usr/bin/python3": (0o755, start)}, python=False)
+
+
+def _compiled(file: Path, place: str) -> Iterator[tuple[str, tuple[int, bytes]]]:
+    """What Python has compiled of the module, for the time that its file has in the image: else each start would compile anew."""
+    cached = Path(importlib.util.cache_from_source(str(file))) if file.suffix == ".py" else file
+    if cached != file and cached.is_file() and (data := cached.read_bytes())[4:8] == bytes(4):
+        at = Path(place.lstrip("/")).parent / "__pycache__" / cached.name
+        yield str(at), (0o644, data[:8] + MTIME.to_bytes(4, "little") + data[12:])
 
 
 def rehashed(requirements: str, wheels: Path) -> str:
