@@ -3,6 +3,7 @@
 import json
 import socket
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,8 +54,11 @@ def _serve(listening: socket.socket, forking: Forking) -> None:
             asking, _ = listening.accept()
         except OSError:
             return
-        with asking:
-            called = json.loads(asking.makefile().readline())
-            own = Path(f"/proc/{called['pid']}/fd")
-            code = forking._ask(called["arguments"], Path(called["cwd"]), called["environment"], own / "1", own / "2")
-            asking.sendall(b"%d\n" % code)
+        try:
+            with asking:
+                called = json.loads(asking.makefile().readline())
+                own = Path(f"/proc/{called['pid']}/fd")
+                words, cwd, environment = called["arguments"], Path(called["cwd"]), called["environment"]
+                asking.sendall(b"%d\n" % forking._ask(words, cwd, environment, own / "1", own / "2"))
+        except (OSError, ValueError):
+            traceback.print_exc()  # the caller gets no code, and fails
