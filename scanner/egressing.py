@@ -34,6 +34,7 @@ from scanner.model import (
 )
 from scanner.model.egress import Action, Destination, Egress, Permit, Verdict
 from scanner.model.run import How
+from scanner.roots import lasting
 from scanner.version import tool_version
 
 if TYPE_CHECKING:
@@ -323,8 +324,8 @@ def _short(image: str) -> str:
 
 
 def _repository(launch: Launch) -> str:
-    """What stays of the launch's name from build to build: its first file."""
-    return launch.files[0] if launch.files else f"runner/{launch.runner}"
+    """What stays of the launch's name from build to build and from folder to folder: its first file, from the repository's root."""
+    return lasting(launch.files[0]) if launch.files else f"runner/{launch.runner}"
 
 
 def kept(text: str) -> Permit:
