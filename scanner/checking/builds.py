@@ -14,9 +14,11 @@ from enum import StrEnum
 from scanner.detectors.launchers import points
 from scanner.detectors.launchers.shell import Command
 from scanner.dockerfile import Dockerfile, ExpandedStage, Heredoc, Instruction, Step, expanded
-from scanner.errors import ParseError
+from scanner.errors import LimitError, ParseError
 from scanner.model import ImageConfig, printable
 
+STAGES = 500
+"""Stages of one Dockerfile: each is written out over as many lines as the file has."""
 _STARTS = ("ENTRYPOINT", "CMD", "HEALTHCHECK")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _HERE = re.compile(r"\d?<<-?\s*[\"']?([A-Za-z_][\w.-]*)[\"']?")
@@ -127,8 +129,10 @@ def read(
 ) -> Build:
     """What the stages of a Dockerfile come to, with these arguments and the defaults of all others, up to the stage `target`.
 
-    Raises ParseError where there is no such stage.
+    Raises ParseError where there is no such stage, LimitError for more than STAGES.
     """
+    if len(file.stages) > STAGES:
+        raise LimitError(f"{file.name} has more than {STAGES} stages, which no Dockerfile has")
     made = expanded(file, arguments)
     last = made.find(target) if target is not None else None
     if target is not None and last is None:

@@ -17,7 +17,7 @@ from scanner.checking.builds import Build
 from scanner.checking.placing import Tree
 from scanner.dockerfile import Dockerfile
 from scanner.dockerfile.expansion import PROXIES
-from scanner.errors import ParseError, ScannerError
+from scanner.errors import LimitError, ParseError, ScannerError
 from scanner.model import Finding, LaunchLocation, Level, Location, Notification, printable
 
 if TYPE_CHECKING:
@@ -203,7 +203,11 @@ def made(
     if by_name:
         context = contexts.pop() if len(contexts) == 1 else None
         known.append((context, {}, None))
-        yield builds.read(file, text, context)
+        try:
+            yield builds.read(file, text, context)
+        except LimitError as e:
+            notes.append(Notification("source", Level.WARNING, str(e), os.fsencode(file.name)))
+            return
     for one in some:
         arguments = {k: v for k, v in one.arguments.items() if k in declared}
         target = None if one.target in (None, "", file.stages[-1].name, str(len(file.stages) - 1)) else one.target
@@ -216,9 +220,10 @@ def made(
             return
         try:
             yield builds.read(file, text, one.context, arguments, target)
-        except ParseError as e:
+        except (ParseError, LimitError) as e:
             message = f"line {one.line}: {printable(str(e))}: what it builds is not looked at"
-            notes.append(Notification("source", Level.NOTE, message, os.fsencode(one.file)))
+            level = Level.WARNING if isinstance(e, LimitError) else Level.NOTE
+            notes.append(Notification("source", level, message, os.fsencode(one.file)))
 
 
 def _declared(file: Dockerfile) -> Collection[str]:

@@ -178,6 +178,14 @@ def test_nothing_that_builds_or_launches_is_passed_by_in_silence(
     assert [note.path for note in report.notifications] == [name.encode()]
 
 
+def test_more_stages_than_are_followed_are_told(tmp_path: Path) -> None:
+    text = "FROM a AS s0\n" + "".join(f"FROM s{n - 1} AS s{n}\nRUN apt-get install -y tor\n" for n in range(1, 600))
+    begin = time.process_time()
+    report = check([written(tmp_path, {".git/HEAD": "", "Dockerfile": text})])
+    assert [note.path for note in report.notifications if note.incomplete] == [b"Dockerfile"]
+    assert time.process_time() - begin < 8
+
+
 def test_no_number_of_files_and_folders_hides_the_one_behind_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

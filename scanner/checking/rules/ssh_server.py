@@ -37,11 +37,15 @@ def judge(seen: Seen) -> Iterator[Hit]:
     """One hit for what brings the server, one for each setting that opens it, one for passwords."""
     brought = list(_brought(seen, seen.orders))
     started = [(order, what) for order in seen.orders for what in _starts(order)]
-    earlier = list(_brought(seen, seen.before))
     if brought or started:
         yield _server(seen, brought, started)
-    there = bool(brought or started or earlier or any(True for o in seen.before for _ in _starts(o)))
-    for line, key in _opened(seen):
+    opened = list(_opened(seen))
+    passwords = [order for order in seen.orders if _gives_password(order)]
+    if not opened and not passwords:
+        return  # what came before is asked only where it matters: stages that are built on each other all have it
+    there = bool(brought or started) or any(True for _ in _brought(seen, seen.before))
+    there = there or any(True for order in seen.before for _ in _starts(order))
+    for line, key in opened:
         sign = Sign("setting", f"{key} yes", seen.build.file, line)
         empty = key.lower() == "permitemptypasswords"
         who = {"permitrootlogin": "root", "passwordauthentication": "whoever knows a password"}.get(
@@ -50,7 +54,7 @@ def judge(seen: Seen) -> Iterator[Hit]:
         severity = Severity.CRITICAL if empty and there else Severity.HIGH if there else Severity.MEDIUM
         message = f"sshd is configured to let {who} in ({key} yes){'' if there else ', though no ssh server is installed here'}."
         yield Hit(severity, Confidence.HIGH, message, (sign,), (key.lower(),), {"setting": key})
-    yield from _passwords(seen, there)
+    yield from _passwords(seen, passwords, there)
 
 
 def _brought(seen: Seen, orders: Sequence[Order]) -> Iterator[tuple[str, Sign]]:
@@ -127,16 +131,19 @@ def _written(order: Order) -> Iterator[str]:
                 yield key["key"]
 
 
-def _passwords(seen: Seen, there: bool) -> Iterator[Hit]:
+def _gives_password(order: Order) -> bool:
+    command = order.command
+    gives = command.name == "chpasswd" or (command.name == "passwd" and "--stdin" in command.argv)
+    gives = gives or (
+        command.name in ("usermod", "useradd") and any(w in ("-p", "--password") for w in command.argv[1:])
+    )
+    return gives and not command.remote
+
+
+def _passwords(seen: Seen, orders: Sequence[Order], there: bool) -> Iterator[Hit]:
     """Accounts that get a password by chpasswd, passwd or useradd -p; the password itself is never shown."""
-    for order in seen.orders:
+    for order in orders:
         command = order.command
-        gives = command.name == "chpasswd" or (command.name == "passwd" and "--stdin" in command.argv)
-        gives = gives or (
-            command.name in ("usermod", "useradd") and any(w in ("-p", "--password") for w in command.argv[1:])
-        )
-        if not gives or command.remote:
-            continue
         lines = seen.texts.get(order.file, ())
         line = seen.line_of(order, command.name)
         text = lines[line - 1] if 0 < line <= len(lines) else ""
