@@ -4,6 +4,7 @@ The container has no network. Its loopback takes two networks that are reserved 
 outside" has both ends in it.
 """
 
+import os
 import socket
 import subprocess
 import threading
@@ -22,6 +23,8 @@ from tests import host_image
 from tests.engine_fixture import Engine, program
 
 OUTSIDE4, OUTSIDE6 = "203.0.113.7", "2001:db8::7"
+NAME = f"stage-{os.getpid()}"
+IMAGE = f"live-{NAME}"
 POOL = "stratum+tcp://pool.example:3333"
 
 _WAIT = "import os, time\nopen(__file__.replace('/actors/', '/tmp/at-') + f'-{os.getpid()}', 'w').close()\nwhile True: time.sleep(60)\n"
@@ -43,7 +46,7 @@ ACTORS = {
     "mapped": f"import socket\nc = socket.socket(socket.AF_INET6)\nc.connect(('::ffff:{OUTSIDE4}', 443))\n" + _WAIT,
     "asker": f"import socket\nu = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nu.connect(('{OUTSIDE4}', 53))\n"
     + _WAIT,
-    "busy": "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass\ntime.sleep(600)\n",
+    "busy": "import time\nend = time.monotonic() + 6\nwhile time.monotonic() < end: pass\ntime.sleep(600)\n",
     "memory": "import os\nfd = os.memfd_create('payload')\nos.write(fd, open('/usr/bin/sleep', 'rb').read())\n"
     "os.execve(f'/proc/self/fd/{fd}', ['[kworker/0:1-events]', '600'], {})\n",
     "gone": "import os, shutil\nshutil.copy('/usr/bin/sleep', '/tmp/gone')\npid = os.posix_spawn('/tmp/gone', ['/tmp/gone', '601'], {})\n"
@@ -161,12 +164,12 @@ def image(folder: Path) -> bytes:
 @contextmanager
 def staged(engine: Engine, folder: Path) -> Iterator[Stage]:
     """The container, once all its actors are in their places."""
-    engine.client.api.import_image_from_data(image(folder), repository="live-stage", tag="1")
+    engine.client.api.import_image_from_data(image(folder), repository=IMAGE, tag="1")
     with listening(folder / "docker.sock"), listening(folder / "app.sock"):
         container = engine.client.containers.run(
-            "live-stage:1",
+            f"{IMAGE}:1",
             ["sleep", "900"],
-            name="stage",
+            name=NAME,
             detach=True,
             network_mode="none",
             cap_add=["NET_RAW"],
@@ -183,7 +186,7 @@ def staged(engine: Engine, folder: Path) -> Iterator[Stage]:
             yield stage
         finally:
             container.remove(force=True)
-            engine.client.images.remove("live-stage:1", force=True)
+            engine.client.images.remove(f"{IMAGE}:1", force=True)
 
 
 def _own_networks(pid: int) -> None:

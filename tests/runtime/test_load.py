@@ -24,10 +24,8 @@ from scanner.runtime.observe import ObserveOptions, observe
 from scanner.runtime.sinkhole.attached import OUTPUT
 from scanner.runtime.sinkhole.guest import Limits
 from tests import host_image
-from tests.engine_fixture import Engine, engine, missing
+from tests.engine_fixture import Engine, missing
 from tests.runtime.sinkhole.guests import Ground
-
-__all__ = ["engine"]
 
 pytestmark = pytest.mark.engine
 

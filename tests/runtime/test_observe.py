@@ -33,10 +33,8 @@ from scanner.runtime.sinkhole.guest import Limits
 from scanner.runtime.sinkhole.sweep import LABEL
 from tests import host_image
 from tests.egress.packet_lab import NETNS
-from tests.engine_fixture import Engine, engine, missing, started_engine
+from tests.engine_fixture import Engine, missing, started_engine
 from tests.runtime.sinkhole.guests import Ground, swept
-
-__all__ = ["engine"]
 
 KILLS = int(os.environ.get("SANDSCAN_TEST_KILLS", "6"))
 """How many observers are killed; by hand 50."""

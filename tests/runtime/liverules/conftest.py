@@ -4,10 +4,8 @@ import pytest
 
 from scanner.model import Report
 from scanner.runtime.live import LiveOptions, live
-from tests.engine_fixture import Engine, at_engine, engine
-from tests.runtime.stage import Stage, staged
-
-__all__ = ["at_engine", "engine"]
+from tests.engine_fixture import Engine
+from tests.runtime.stage import NAME, Stage, staged
 
 
 @pytest.fixture(scope="session")
@@ -21,4 +19,4 @@ def report(stage: Stage) -> Report:
     """One look at all of it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", stage.engine.host)
-        return live("stage", LiveOptions(episode="4711"))
+        return live(NAME, LiveOptions(episode="4711"))

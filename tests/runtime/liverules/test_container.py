@@ -12,7 +12,7 @@ from scanner.model import Confidence, Finding, ProcessLocation, Report, Severity
 from scanner.model.run import Endpoint, Process, Program, Socket
 from scanner.runtime.live import LiveOptions, live
 from scanner.runtime.procfs import look
-from tests.runtime.stage import OUTSIDE4, OUTSIDE6, POOL, Stage
+from tests.runtime.stage import IMAGE, NAME, OUTSIDE4, OUTSIDE6, POOL, Stage
 
 pytestmark = pytest.mark.engine
 
@@ -52,7 +52,7 @@ def test_the_report_is_whole_and_says_whose_run_it_is(report: Report, stage: Sta
     run = report.run
     assert run is not None
     assert report.complete, report.notifications
-    assert (run.how, run.subject, run.episode, run.image) == ("live", "stage", "4711", "live-stage:1")
+    assert (run.how, run.subject, run.episode, run.image) == ("live", NAME, "4711", f"{IMAGE}:1")
     assert run.command == ("sleep", "900")
     assert report.target.source == "container"
     assert {f"live/{name}" for name in ("miner-process", "raw-socket")} <= {r.id for r in report.rules}
@@ -81,7 +81,7 @@ def test_a_miner_is_found_by_its_program_alone(report: Report) -> None:
     assert finding.details["rules"] == ["miner/binary"]
     assert finding.details["digest"] == one.digest
     assert f"Process {one.pid} (/usr/lib/.cache/kworker)" in finding.message
-    assert finding.locations[0].display == b"container:stage/%d/usr/lib/.cache/kworker" % one.pid
+    assert finding.locations[0].display == f"container:{NAME}/{one.pid}/usr/lib/.cache/kworker".encode()
 
 
 def test_a_miner_is_found_by_its_command_line(report: Report) -> None:
@@ -240,7 +240,7 @@ def test_the_namespace_is_told(report: Report) -> None:
 
 
 def test_the_same_look_again_has_the_same_fingerprints(report: Report, stage: Stage, at_engine: object) -> None:
-    again = live("stage", LiveOptions())
+    again = live(NAME, LiveOptions())
     assert {f.fingerprint for f in again.findings} == {f.fingerprint for f in report.findings}
     assert len({f.fingerprint for f in report.findings}) == len(report.findings)
 
@@ -274,7 +274,7 @@ def test_who_is_not_root_is_told_what_stays_unseen(stage: Stage) -> None:
 
 
 def test_a_container_that_does_not_run_is_refused_with_a_hint(stage: Stage, at_engine: object) -> None:
-    made = stage.engine.client.containers.create("live-stage:1", ["sleep", "1"], name="still", network_mode="none")
+    made = stage.engine.client.containers.create(f"{IMAGE}:1", ["sleep", "1"], name="still", network_mode="none")
     try:
         with pytest.raises(TargetError, match=r"the container still does not run.*sandscan diff container:still"):
             live("still", LiveOptions())

@@ -12,7 +12,7 @@ from scanner.pipeline import Options
 from scanner.runtime.live import LiveOptions, Watched, follow, from_engine, surroundings
 from scanner.runtime.procfs.programs import Programs
 from scanner.sources.container import find_container
-from tests.runtime.stage import Stage
+from tests.runtime.stage import IMAGE, NAME, Stage
 
 pytestmark = pytest.mark.engine
 
@@ -32,7 +32,7 @@ def test_a_watch_tells_what_begins_and_ends_and_keeps_all_of_it(stage: Stage, at
         if any(p.command == tuple(words) and p.ended is not None for p in report.run.processes):
             stop.set()
 
-    report = follow("stage", LiveOptions(episode="e"), stop, 0.2, seen)
+    report = follow(NAME, LiveOptions(episode="e"), stop, 0.2, seen)
     late.cancel()
     assert report.run is not None
     assert report.statistics["looks"] >= 3
@@ -51,7 +51,7 @@ def test_a_watch_tells_what_begins_and_ends_and_keeps_all_of_it(stage: Stage, at
 
 def test_a_watch_ends_with_its_container(stage: Stage, at_engine: object) -> None:
     made = stage.engine.client.containers.run(
-        "live-stage:1", ["sleep", "600"], name="short", detach=True, network_mode="none"
+        f"{IMAGE}:1", ["sleep", "600"], name="short", detach=True, network_mode="none"
     )
     late = threading.Event()
     timer = threading.Timer(120, late.set)
@@ -77,8 +77,8 @@ def test_a_watch_ends_with_its_container(stage: Stage, at_engine: object) -> Non
 
 def test_what_another_machine_runs_is_told_by_its_engine_and_the_rest_named(stage: Stage, at_engine: object) -> None:
     with ExitStack() as resources:
-        container = replace(find_container("stage", resources), local=False, pid=0)
-        looked = from_engine(container, "live-stage", Programs(Options(), 0))
+        container = replace(find_container(NAME, resources), local=False, pid=0)
+        looked = from_engine(container, IMAGE, Programs(Options(), 0))
     assert [w.split(":")[0] for w in looked.unseen] == [
         "programs, environments, open files and devices of the processes",
         "sockets",
@@ -101,7 +101,7 @@ def test_a_guest_is_looked_at_without_an_engine(stage: Stage) -> None:
 
 def test_who_else_is_on_the_networks_is_asked_of_the_engine(stage: Stage, at_engine: object) -> None:
     with ExitStack() as resources:
-        around = surroundings(find_container("stage", resources))
+        around = surroundings(find_container(NAME, resources))
     assert around.names == {}  # network none
     assert around.published == frozenset()
 

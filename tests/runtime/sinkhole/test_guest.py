@@ -23,9 +23,9 @@ from scanner.runtime.sinkhole.inside import halt, inside
 from scanner.runtime.sinkhole.sweep import remove_images
 from scanner.runtime.sinkhole.withheld import Settings
 from scanner.sources.engine import connect
-from tests.runtime.sinkhole.guests import VOLUME, Ground, engine, ground, swept
+from tests.runtime.sinkhole.guests import VOLUME, Ground, ground, swept
 
-__all__ = ["engine", "ground"]
+__all__ = ["ground"]
 
 MIB = 1 << 20
 

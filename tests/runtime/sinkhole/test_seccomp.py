@@ -7,9 +7,9 @@ import pytest
 
 from scanner.runtime.sinkhole.seccomp import AF_PACKET, FAMILIES, profile
 from scanner.runtime.sinkhole.withheld import GUEST_DEFAULT, Settings
-from tests.runtime.sinkhole.guests import Ground, engine, ground
+from tests.runtime.sinkhole.guests import Ground, ground
 
-__all__ = ["engine", "ground"]
+__all__ = ["ground"]
 
 PROBE = """
 import ctypes, errno, json, os, socket, subprocess, threading

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from scanner.runtime.sinkhole import pause
 from scanner.runtime.sinkhole.sweep import LABEL, is_alive, owner, remove_images, sweep
-from tests.runtime.sinkhole.guests import Ground, engine, ground
+from tests.runtime.sinkhole.guests import Ground, ground
 
-__all__ = ["engine", "ground"]
+__all__ = ["ground"]
 
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 NAMESPACE = Path("/proc/self/ns/pid").stat().st_ino
