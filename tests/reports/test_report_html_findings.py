@@ -927,6 +927,11 @@ def test_hostile_words_stay_text(shared, tmp_path):
         told = page.locator("body").inner_text()
         assert '</script><script>document.title="taken"' in told
         assert not re.search("[\u2028\u202e\x1b]", told)
+        # a name that runs from right to left takes no number beside it with it
+        names = page.eval_on_selector_all(
+            "code, .message", "all => all.map((one) => getComputedStyle(one).unicodeBidi)"
+        )
+        assert set(names) == {"isolate"}
         addresses = page.eval_on_selector_all("a[href]", "all => all.map((one) => one.getAttribute('href'))")
         assert all(one.startswith("#") for one in addresses)
 
