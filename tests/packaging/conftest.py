@@ -47,7 +47,7 @@ def offline(wheels: Path) -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "PIPX_", "PYTHON"))
     }
-    # Python compiles what is run, which is a small part of what pip would compile
-    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull, "PIP_NO_COMPILE": "1"}
+    # Python compiles what is run, a small part of what pip would compile; 0 is what pip takes for yes where an option says no
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull, "PIP_NO_COMPILE": "0"}
     uv = {"UV_OFFLINE": "1", "UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "UV_NO_CONFIG": "1"}
     return {**kept, **pip, **uv, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
