@@ -6,10 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.tags import compatible_tags, cpython_tags
+from packaging.utils import parse_wheel_filename
 
 from tests.action.composite import ACTION, ROOT
 
@@ -128,3 +131,26 @@ def test_every_step_that_may_fail_for_github_s_own_reasons_is_let_fail():
 def test_our_own_checks_are_run_as_one_command():
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
     assert "bash .ci/run" in text
+
+
+def test_an_output_whose_name_begins_with_a_dot_is_kept_too():
+    """upload-artifact leaves out what is hidden, even the folder that it is given."""
+    [step] = [one for one in ACTION["runs"]["steps"] if one["name"] == "Keep the reports"]
+    assert step["with"]["include-hidden-files"] is True
+
+
+def test_each_python_that_is_taken_from_the_runner_has_wheels_of_all_that_is_installed():
+    [step] = [one for one in ACTION["runs"]["steps"] if one["name"] == "Look for Python"]
+    [(first, behind)] = re.findall(r"\(3, (\d+)\) <= sys\.version_info < \(3, (\d+)\)", step["run"])
+    text = (ROOT / ".github/action/requirements.txt").read_text("utf-8")
+    needed = re.findall(r"^([a-z0-9-]+)==(?!.*sys_platform == 'win32')", text, re.MULTILINE)
+    packages = {one["name"]: one for one in tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))["package"]}
+    assert len(needed) > 20
+    for minor in range(int(first), int(behind)):
+        for machine in ("x86_64", "aarch64"):
+            tags = set(cpython_tags((3, minor), platforms=(f"manylinux_2_{n}_{machine}" for n in range(17, 40))))
+            tags |= set(compatible_tags((3, minor), platforms=[f"manylinux_2_17_{machine}"]))
+            tags |= set(cpython_tags((3, minor), platforms=[f"manylinux2014_{machine}"]))
+            for name in needed:
+                wheels = [one["url"].rpartition("/")[2] for one in packages[name].get("wheels", ())]
+                assert any(parse_wheel_filename(wheel)[3] & tags for wheel in wheels), (name, minor, machine)
