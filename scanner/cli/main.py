@@ -1,7 +1,11 @@
 """The command `sandscan`: its sub-commands, and the one place where errors become words and exit codes."""
 
+import errno
+import gc
 import os
 import sys
+from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -22,6 +26,7 @@ from scanner.cli.scan import scan
 from scanner.cli.schema import schema
 from scanner.cli.stop import INTERRUPTED, TERMINATED, at_once, leave
 from scanner.errors import RuleError, ScannerError, TargetError, UsageError
+from scanner.model import printable
 
 CLEAN, FINDINGS, USAGE, INCOMPLETE = 0, 1, 2, 3
 
@@ -91,6 +96,19 @@ for sub_command in (
     command.add_command(sub_command)
 
 
+def _is_argument(path: str) -> bool:
+    """Whether a path comes from the command line; Python 3.11 raises where it asks whether there is a file by too long a name."""
+    return any(Path(path).name in word for word in sys.argv[1:])
+
+
+def _fault() -> NoReturn:
+    """A mistake of ours: whoever reports it needs the traceback, and nobody may take it for findings or for clean."""
+    import traceback
+
+    traceback.print_exc()
+    leave("sandscan: this is a fault of sandscan's; nothing is known of the target. Please report it.", INCOMPLETE)
+
+
 def main() -> None:
     """Run the command line and exit."""
     at_once()
@@ -105,6 +123,8 @@ def main() -> None:
         code = e.exit_code
     except click.ClickException as e:
         e.show()
+        if isinstance(e, click.NoSuchOption) and e.option_name in ("--config", "--no-config"):
+            click.echo(f"{e.option_name} stands before the command: sandscan {e.option_name} …", err=True)
         code = e.exit_code
     except (click.Abort, KeyboardInterrupt):
         leave("sandscan: interrupted; no report was written", INTERRUPTED)
@@ -123,10 +143,11 @@ def main() -> None:
             "sandscan: out of memory; nothing is known of the target. Give it more memory or a lower --limit.",
             INCOMPLETE,
         )
+    except OSError as e:
+        if e.errno != errno.ENAMETOOLONG or not _is_argument(str(e.filename)):
+            _fault()
+        leave(f"sandscan: {printable(str(e.filename))}: {e.strerror}", USAGE)
     except Exception:
-        # a mistake of ours: whoever reports it needs the traceback, and nobody may take it for findings or for clean
-        import traceback
-
-        traceback.print_exc()
-        leave("sandscan: this is a fault of sandscan's; nothing is known of the target. Please report it.", INCOMPLETE)
+        _fault()
+    gc.freeze()  # the interpreter would look for cycles in all that goes with it anyway: a twentieth of a short run
     sys.exit(code if isinstance(code, int) else CLEAN)

@@ -1,6 +1,7 @@
 """Options that several commands share, and what they mean."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
@@ -69,10 +70,10 @@ def parse_limits(_: click.Context, __: click.Parameter, values: tuple[str, ...])
     limits = Limits()
     names = {f.name.replace("_", "-"): f.name for f in fields(Limits)}
     for value in values:
-        name, equals, number = value.partition("=")
+        name, _equals, number = value.partition("=")
         if name not in names:
             raise click.BadParameter(f"{name!r} is no limit; there are {', '.join(names)}")
-        if not equals or not number.isdigit() or not int(number):
+        if not re.fullmatch(r"0*[1-9][0-9]{0,17}", number):
             raise click.BadParameter(f"{value!r}: write {name}=NUMBER, such as {name}={getattr(limits, names[name])}")
         limits = replace(limits, **{names[name]: int(number)})
     return limits

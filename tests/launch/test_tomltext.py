@@ -118,11 +118,12 @@ def test_broken_toml_is_an_error_with_its_place(text: str, place: str) -> None:
         "a = " + "[" * 5000,
         "a = " + "[" * 150 + "]" * 150,
         ".".join("a" * 5000) + " = 1",
+        ".".join(['"\\""'] * 25_000) + " = 1",
         "[" + ".".join("a" * 90) + "]\n" + ".".join("b" * 20) + " = 1",
         "a = " + "{a = " * 300 + "1" + "}" * 300,
         "a = 1\n" * 200_000,
     ],
-    ids=["open", "arrays", "key", "headers and keys", "tables", "long"],
+    ids=["open", "arrays", "key", "quoted key", "headers and keys", "tables", "long"],
 )
 def test_what_is_too_deep_or_too_large_is_a_limit(text: str) -> None:
     with pytest.raises((LimitError, ParseError)):
