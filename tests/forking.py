@@ -34,6 +34,7 @@ class Forking:
     def run(self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> tuple[int, str]:
         """The exit code, and what came to standard output and standard error together."""
         output = cwd.parent / f"{cwd.name}.output"
+        output.unlink(missing_ok=True)
         code = self._ask(arguments, cwd, environment, output, output)
         return code, output.read_text(errors="surrogateescape")
 
@@ -71,8 +72,11 @@ def _child(asked: Mapping[str, object]) -> None:
     os.environ.clear()
     os.environ.update(asked["environment"])  # type: ignore[call-overload]
     files = [str(asked["output"]), str(asked["errors"])]
-    written = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    # a pipe that nobody reads any more is an error, not something to wait for; a file that somebody writes to is written on
+    written = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
     told, errors = (os.open(file, written, 0o600) for file in files)
+    for one in (told, errors):
+        os.set_blocking(one, True)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, target in ((0, nothing), (1, told), (2, told if files[0] == files[1] else errors)):
         os.dup2(target, number)
