@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import IO
 
 from scanner import context
-from scanner.content import Content, archives, elf, upx
+from scanner.content import Content, archives
 from scanner.content.worker import Worker
 from scanner.detectors.plugin import Detector
 from scanner.errors import ScannerError, TargetError
@@ -116,11 +116,13 @@ class Engine:
         return self.begins_wanted(head) or self.names.search(path)
 
     def begins_wanted(self, head: bytes) -> bool:
-        return (
-            archives.looks_packed(head)
-            or (bool(self.magics) and head.startswith(self.magics))
-            or (head.startswith(b"\x7fELF") and elf.suspicious_header(head))
-        )
+        if archives.looks_packed(head) or (self.magics and head.startswith(self.magics)):
+            return True
+        if not head.startswith(b"\x7fELF"):
+            return False
+        from scanner.content import elf
+
+        return elf.suspicious_header(head)
 
 
 def scan_layer(
@@ -620,7 +622,11 @@ def _inside(content: Content, engine: Engine, budget: archives.Budget, seen: _Se
 
 def _unpacked(content: Content, engine: Engine, budget: archives.Budget) -> Iterator[Content | Notification]:
     """A packed program as it was before. Our own code does it, in the worker: how long it takes is the packer's choice."""
-    if not content.head.startswith(b"\x7fELF") or (packing := upx.look(content.data)) is None:
+    if not content.head.startswith(b"\x7fELF"):
+        return
+    from scanner.content import upx
+
+    if (packing := upx.look(content.data)) is None:
         return
     name = b"(unpacked)"
     if name in content.inner:

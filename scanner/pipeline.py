@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scanner import masked
-from scanner.cache import Cache
 from scanner.detectors.plugin import Detector
 from scanner.errors import ParseError, ScannerError
 from scanner.model import (
@@ -47,6 +46,7 @@ from scanner.sources.recognise import open_target
 from scanner.version import tool_version
 
 if TYPE_CHECKING:
+    from scanner.cache import Cache
     from scanner.content.worker import Worker
     from scanner.onepass import Engine, Progress
 
@@ -65,7 +65,7 @@ class Options:
     source: SourceOptions = field(default_factory=SourceOptions)
     rules: tuple[Path, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    cache: Cache | None = None
+    cache: "Cache | None" = None
     use_prefilter: bool = True
 
 
@@ -218,7 +218,7 @@ def _is_large(opened: OpenImage) -> bool:
 def _layers(
     opened: OpenImage,
     engine: _Starter,
-    cache: Cache | None,
+    cache: "Cache | None",
     progress: Callable[[Step], None],
     known: dict[str, LayerRecord],
 ) -> tuple[list[LayerRecord], list[Notification], int]:
@@ -256,7 +256,7 @@ def _layers(
     return records, notes, cached
 
 
-def _key(blob: Blob, engine: _Starter, cache: Cache | None) -> str | None:
+def _key(blob: Blob, engine: _Starter, cache: "Cache | None") -> str | None:
     """By what a layer's record is known: the diff_id, and for a tree, whose diff_id cannot be verified, its files as they stand."""
     diff_id = blob.layer.diff_id
     if diff_id is None or cache is None or isinstance(blob, TarBlob):
@@ -274,7 +274,7 @@ def _size(blob: Blob) -> int:
     return blob.descriptor.size if isinstance(blob, TarBlob) else -1
 
 
-def _from_cache(cache: Cache, key: str, blob: Blob) -> LayerRecord | None:
+def _from_cache(cache: "Cache", key: str, blob: Blob) -> LayerRecord | None:
     """A layer's record from the cache.
 
     It is known by its diff_id, which the image's config names and every engine enforces when it unpacks the layer; a

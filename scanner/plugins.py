@@ -15,3 +15,10 @@ def plugins(package: str) -> tuple[Any, ...]:
         if module.name != "plugin"
     )
     return tuple(module.PLUGIN for module in found if hasattr(module, "PLUGIN"))
+
+
+def plugin(package: str, name: str) -> Any | None:
+    """The PLUGIN of one module of the package, the others left alone; None where there is no such module, or it has none."""
+    if name not in {module.name for module in iter_modules(import_module(package).__path__)}:
+        return None
+    return getattr(import_module(f"{package}.{name}"), "PLUGIN", None)

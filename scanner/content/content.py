@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from scanner.content.worker import Worker
-from scanner.ruleset import RuleMatch
 
 if TYPE_CHECKING:
     from scanner.content.elf import ElfFacts
+    from scanner.ruleset import RuleMatch
 
 HEAD = 4096
 
@@ -30,7 +30,7 @@ class Content:
     gid: int = 0
     mtime: int = 0
     inner: tuple[bytes, ...] = ()
-    matches: Sequence[RuleMatch] = field(default=())
+    matches: "Sequence[RuleMatch]" = field(default=())
     worker: Worker | None = None
     worked_out: dict[str, Any] = field(init=False, default_factory=dict, repr=False)
 

@@ -3,11 +3,15 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from scanner.content import Content, elffile
+from scanner.content import Content
 from scanner.detectors.plugin import Detector, Wants
 from scanner.model import Evidence, FileLocation, Json, Kind, Means, MeansKind, State
 from scanner.oci.view import ImageView
+
+if TYPE_CHECKING:
+    from scanner.content.elffile import Header
 
 NAME = "clients"
 
@@ -76,6 +80,8 @@ def inspect(content: Content) -> Iterator[Evidence]:
     program = next((p for p in PROGRAMS if re.fullmatch(p.files, name)), None)
     if program is None or content.inner or not content.mode & 0o111:
         return
+    from scanner.content import elffile
+
     if content.head.startswith(b"#!") and _RUN.search(content.path):
         facts: dict[str, Json] = {"program": program.name, "form": "script", "sockets": None}
     elif (header := elffile.header(content.head)) is not None:
@@ -86,12 +92,14 @@ def inspect(content: Content) -> Iterator[Evidence]:
     yield Evidence(NAME, program.kind.value, content.path, excerpt=program.name, facts=facts)
 
 
-def _sockets(content: Content, header: elffile.Header) -> tuple[bool | None, bool]:
+def _sockets(content: Content, header: "Header") -> tuple[bool | None, bool]:
     """Whether an ELF program can open sockets (None: it does not say), and whether it is linked statically.
 
     A dynamic one names what it calls in the strings of its dynamic symbols, and so the libraries that do it for it; a
     static one that can look up a name can connect.
     """
+    from scanner.content import elffile
+
     data = content.data
     sections = elffile.sections(header, data)
     names = next((s for s in sections if s.name == b".dynstr"), None)

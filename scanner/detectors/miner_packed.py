@@ -51,11 +51,11 @@ def _samples(data: memoryview) -> Iterator[bytes]:
 
 def inspect(content: Content) -> Iterator[Evidence]:
     """One Evidence for a packed program, with the packer where it can be told and the density of its bytes."""
-    from scanner.content import upx
-
     rules = {m.rule.rule.id for m in traits.of(content, "miner") if m.rule.evidence == "packing"}
     if not rules or not content.head.startswith((_LINUX, b"MZ")):
         return
+    from scanner.content import upx
+
     found = upx.look(content.data)
     density = round(max((entropy(part) for part in _samples(content.data)), default=0.0), 2)
     if found is not None:

@@ -168,11 +168,14 @@ def _shown(command: Command) -> str:
 
 def _deeds(commands: Iterable[Command]) -> Iterator[tuple[Command, Deed]]:
     """The deeds of commands, and of Python that stands on a command line or is handed to it."""
-    from scanner.detectors.launchers import python
-
     read = tuple(commands)
     yield from of_all(read)
-    for command, source in _sources(read)[:SOURCES]:
+    sources = _sources(read)[:SOURCES]
+    if not sources:
+        return
+    from scanner.detectors.launchers import python
+
+    for command, source in sources:
         for _, deed, shown in _of_source(python.read(source[:_CODE]), True):
             yield replace(command, argv=(command.name, shown)), deed
 

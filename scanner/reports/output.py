@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scanner.errors import ReportError
 from scanner.model import printable
-from scanner.plugins import plugins
+from scanner.plugins import plugin, plugins
 from scanner.reports.plugin import Format
 
 
@@ -25,14 +25,14 @@ def parse_output(value: str) -> tuple[Format, Path | None]:
     that no format has.
     """
     name, equals, file = value.partition("=")
-    by_name = {one.name: one for one in formats()}
-    if name in by_name:
+    named: Format | None = plugin("scanner.reports", name)  # a format's file has its name
+    if named is not None:
         if equals and not file:
             raise ReportError(f"no file after {name}=; write {name}=FILE, or {name} alone for standard output")
-        return by_name[name], Path(file) if file not in {"", "-"} else None
+        return named, Path(file) if file not in {"", "-"} else None
     if not equals and (one := _by_suffix(name)):
         return one, Path(name)
-    raise ReportError(f"{printable(value)!r} names no report format: {_suggestion(name, by_name)}")
+    raise ReportError(f"{printable(value)!r} names no report format: {_suggestion(name, [f.name for f in formats()])}")
 
 
 def _by_suffix(name: str) -> Format | None:
@@ -41,11 +41,11 @@ def _by_suffix(name: str) -> Format | None:
     return max(ends, key=lambda end: end[0], default=(0, None))[1]
 
 
-def _suggestion(name: str, by_name: dict[str, Format]) -> str:
-    close = difflib.get_close_matches(name.lower(), by_name, n=1)
+def _suggestion(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name.lower(), names, n=1)
     by_suffix = [one.name for one in formats() if f".{name.lower()}" in one.suffixes]
     hint = f"did you mean {(close or by_suffix)[0]}? " if close or by_suffix else ""
-    return f"{hint}(choose from {', '.join(by_name)})"
+    return f"{hint}(choose from {', '.join(names)})"
 
 
 def write(text: str, path: Path) -> None:

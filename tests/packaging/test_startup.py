@@ -1,4 +1,4 @@
-"""What a command that only says something loads: nothing that takes a while."""
+"""What a command that only says something loads: nothing that takes a while. What a check loads: what it has a use for."""
 
 import subprocess
 import sys
@@ -30,3 +30,25 @@ def test_help_loads_click_and_the_values_alone(arguments: list[str], tmp_path: P
     ours = {name for name in loaded if name.startswith("scanner.")}
     at_hand = ("scanner.cli", "scanner.errors", "scanner.model", "scanner.version")
     assert {name for name in ours if not name.startswith(at_hand)} == set()
+    assert "scanner.model.launch" not in ours
+
+
+def test_a_check_loads_neither_a_prefilter_nor_what_reads_files_that_are_not_there(tmp_path: Path):
+    (tmp_path / "Dockerfile").write_text("FROM debian:12\nRUN apt-get update\n")
+    (tmp_path / "compose.yaml").write_text("services: {web: {image: nginx}}\n")
+    (tmp_path / "run.sh").write_text("#!/bin/sh\nmake all\n")
+    code = (
+        "import sys; sys.argv = ['sandscan', 'check', '-q', '-o', 'json=r.json']\n"
+        "from scanner.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as e: print('code', e.code)\n"
+        "print(*sys.modules, sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    loaded = set(done.stdout.split())
+    assert {"code", "yara", "scanner.egress.docker.graph"} <= loaded, done.stderr
+    assert loaded & {
+        "hyperscan", "lief", "networkx", "scanner.cache", "scanner.content.elf", "scanner.content.elffile",
+        "scanner.detectors.launchers.python", "scanner.egress.firewall.iptables", "scanner.egress.firewall.nft",
+        "scanner.reports.html", "scanner.reports.sarif", "scanner.ssh.sshd_config", "sqlite3",
+    } == set()  # fmt: skip

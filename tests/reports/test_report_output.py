@@ -30,6 +30,8 @@ def test_the_formats_are_these():
         "text",
     ]
     assert all(one.summary for one in formats())
+    for one in formats():  # a format is found by the name of its file
+        assert parse_output(one.name) == (one, None)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,9 @@ def test_an_output_is_a_format_and_a_file(value, name, path):
         ("=x", "'=x' names no report format"),
         ("json=", "no file after json="),
         ("out.xml", "names no report format"),
+        ("html_run", "names no report format"),
+        ("plugin=x", "names no report format"),
+        ("../json", "names no report format"),
         ("\x1b[31m", r"x1b\[31m"),
     ],
 )

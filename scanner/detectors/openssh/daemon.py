@@ -352,11 +352,11 @@ def _instances(
     view: ImageView, there: bool, version: Version, starts: Sequence[Start], notes: list[Notification]
 ) -> Iterator[Instance]:
     """One for each way in which sshd is started; one, if nothing starts it. The nearest to running comes first."""
-    from scanner.ssh import sshd_config
-
     groups: dict[tuple[str | None, tuple[str, ...]], list[Start]] = {}
     for start in starts:
         if start.server == SSHD:
+            from scanner.ssh import sshd_config
+
             said = sshd_config.command_line(start.arguments)
             groups.setdefault((said.config, said.options), []).append(start)
     if not groups:
@@ -377,8 +377,6 @@ def _config(
     view: ImageView, path: bytes, options: Sequence[str], version: Version, notes: list[Notification]
 ) -> tuple[sshd_config.Config | None, bool]:
     """The configuration, and whether there is no such file, for which sshd would end (`none` is no file and fine)."""
-    from scanner.ssh import sshd_config
-
     file = view.files.read(path)
     if path == b"none":
         main = Source(path, b"")
@@ -390,6 +388,7 @@ def _config(
         return None, False
     else:
         main = Source(path, file.data)
+    from scanner.ssh import sshd_config
 
     config = sshd_config.parse(main, including(view, path, "sshd", notes), version, options)
     for problem in config.limits:

@@ -68,12 +68,12 @@ def _work_out(view: ImageView) -> Logins:
 
 
 def _of_instance(instance: Instance, everybody: Sequence[Account], notes: list[Notification]) -> Iterator[Login]:
-    from scanner.ssh import sshd_config
-    from scanner.ssh.sshd_config import Connection
-
     config = instance.config
     if config is None:
         return
+    from scanner.ssh import sshd_config
+    from scanner.ssh.sshd_config import Connection
+
     same = sshd_config.evaluate(config)
     notes += cut_short(same, instance)
     room = WORK // max(1, len(config.events))

@@ -27,7 +27,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from scanner.egress.firewall import iptables, nft
 from scanner.egress.firewall.evaluate import (
     OUTSIDE,
     Evaluator,
@@ -161,6 +160,8 @@ def read_ruleset(text: str, name: str) -> Ruleset:
 
     Raises ParseError with the line for what is none of these.
     """
+    from scanner.egress.firewall import iptables, nft
+
     text = text.removeprefix("\ufeff")
     if text.lstrip()[:1] == "{":
         return ruleset(nft.read_json(text, name), name, whole=True)
