@@ -366,9 +366,11 @@ def test_no_file_that_a_rule_holds_for_is_missed(compile_rules, case):
             event(f"held, reached by {prefilter.reach[match.rule.rule.id].kind}")
             assert named(alone(match.rule.rule.id), data), (outer, data)
             assert may_hold(prefilter, data, match.rule.rule.id), (outer, data)
-        fast = {m.rule.identifier for m in matched(ruleset, data + bytes(200 << 10)) or ()}
-        for identifier in fast:
-            assert named(alone(f"yara/{identifier}"), data + bytes(200 << 10))
+        large = data + b"\xa5" * (
+            200 << 10
+        )  # which few of these patterns can begin with, so that YARA is done with it soon
+        for match in matched(ruleset, large) or ():
+            assert named(alone(match.rule.rule.id), large)
 
 
 # what follows from a condition

@@ -54,9 +54,7 @@ class Types:
         if start + types_length > len(blob) or names + strings_length > len(blob):
             raise BtfError(f"BTF: its sections end behind its {len(blob)} bytes")
         self._names = blob[names : names + strings_length]
-        self._words = (
-            memoryview(blob[start : start + types_length & ~3]).cast("I") if types_length else memoryview(b"").cast("I")
-        )
+        self._words = memoryview(blob[start : start + (types_length & ~3)]).cast("I")
         self._starts: list[int] = [0]
         """Of each type, by its number, the word with which it begins; number 0 is void."""
         self._structs: dict[int, list[int]] = {}
