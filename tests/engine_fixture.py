@@ -1,4 +1,4 @@
-"""Real parts for tests: an engine, registries, skopeo. A conftest imports the fixtures it wants from here.
+"""Real parts for tests: an engine, registries, skopeo. tests/conftest.py makes them known to all.
 
 What is not installed skips a test, or fails it where SANDSCAN_TEST_STRICT=1 says that nothing may be skipped.
 """
@@ -64,14 +64,17 @@ class Engine:
 
 @contextmanager
 def started_engine(*, apart: bool = False, experimental: bool = False) -> Iterator[Engine]:
-    """An engine of our own, without networks; gone afterwards with all it held.
+    """An engine of our own, without networks; gone afterwards with all it held. It lives in memory where there is enough of it: images
+    of tests are small, and a disk is slow to keep them.
 
     `apart` puts it into a network namespace of its own, where it may make networks; `experimental` lets it squash.
     """
     dockerd = program("dockerd")
     if os.geteuid() != 0:
         missing("root, to start an engine")
-    folder = Path(tempfile.mkdtemp(prefix="sandscan-engine-"))
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 4 << 30
+    folder = Path(tempfile.mkdtemp(prefix="sandscan-engine-", dir=memory if roomy else None))
     host = f"unix://{folder}/docker.sock"
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

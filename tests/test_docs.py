@@ -37,10 +37,8 @@ from scanner.cli.main import command
 from scanner.settings import parse
 from scanner.settings.ignoring import KEYS as ENTRY_KEYS
 from tests import host_image
-from tests.engine_fixture import Engine, engine, missing
+from tests.engine_fixture import Engine, missing
 from tests.forking import Forking
-
-__all__ = ["engine"]
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -22,10 +22,8 @@ from fixtures.elf import EXIT, WAIT
 from scanner import scan
 from scanner.model import Confidence, FileLocation, Finding, Severity, State
 from scanner.onepass import REPLAY as KNOWN_REPLAY
-from tests.engine_fixture import Engine, engine, missing, program
+from tests.engine_fixture import Engine, missing, program
 from tests.own import OPEN_TUNNELS
-
-__all__ = ["engine"]
 
 ROOT = Path(__file__).parents[1]
 REPLAY = ROOT / "fixtures" / build.REPLAY

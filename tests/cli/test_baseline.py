@@ -18,9 +18,7 @@ from fixtures.image import Step, archive
 from fixtures.tarball import Member
 from tests import host_image
 from tests.cli.forked import run
-from tests.engine_fixture import Engine, at_engine, engine, program
-
-__all__ = ["at_engine", "engine"]
+from tests.engine_fixture import Engine, program
 
 ROOT = Path(__file__).parents[2]
 REPLAY = ROOT / "fixtures" / "rome-replay.tar"

@@ -18,9 +18,7 @@ from fixtures.image import Step, archive
 from fixtures.tarball import Member
 from tests import host_image
 from tests.cli.forked import run
-from tests.engine_fixture import Engine, engine
-
-__all__ = ["engine"]
+from tests.engine_fixture import Engine
 
 ROOT = Path(__file__).parents[2]
 SANDSCAN = [sys.executable, "-m", "scanner.cli"]

@@ -14,9 +14,8 @@ import pytest
 
 from tests import host_image
 from tests.cli import forked
-from tests.engine_fixture import Engine, engine, program
+from tests.engine_fixture import Engine, program
 
-__all__ = ["engine"]
 pytestmark = pytest.mark.engine
 
 COMMAND = [sys.executable, "-m", "scanner.cli", "live"]

@@ -12,9 +12,9 @@ import pytest
 
 from scanner.cli.observe import observe
 from scanner.errors import UsageError
-from tests.runtime.sinkhole.guests import Ground, engine, ground
+from tests.runtime.sinkhole.guests import Ground, ground
 
-__all__ = ["engine", "ground"]
+__all__ = ["ground"]
 
 
 def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,16 +14,13 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
 from tests import host_image
-from tests.engine_fixture import Engine, RegistryServer, program, registry, skopeo, started_engine
+from tests.engine_fixture import Engine, RegistryServer, program
 from tests.packaging.conftest import Built
 from tests.packaging.wheelhouse import ROOT
-
-__all__ = ["registry", "skopeo"]
 
 REPLAY = ROOT / "fixtures" / "rome-replay.tar"
 MTIME = 1_700_000_000
@@ -85,15 +81,6 @@ def rehashed(requirements: str, wheels: Path) -> str:
 def docker(engine: Engine, *arguments: str | Path, **given: Any) -> subprocess.CompletedProcess[bytes]:
     environment = {**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_HOST": engine.host}
     return subprocess.run([program("docker"), *arguments], env=environment, capture_output=True, check=False, **given)
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    """One that lives in memory where there is enough of it: a build is made of small files, which a disk is slow to keep."""
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 4 << 30
-    with mock.patch("tempfile.tempdir", str(memory) if roomy else None), started_engine() as ours:
-        yield ours
 
 
 @pytest.fixture(scope="module")

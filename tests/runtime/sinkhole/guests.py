@@ -14,9 +14,9 @@ from scanner.runtime.sinkhole.sweep import LABEL, sweep
 from scanner.runtime.sinkhole.withheld import Settings
 from scanner.sources.engine import connect
 from tests import host_image
-from tests.engine_fixture import Engine, engine, missing
+from tests.engine_fixture import Engine, missing
 
-__all__ = ["Ground", "engine", "ground", "swept"]
+__all__ = ["Ground", "ground", "swept"]
 
 PROGRAMS = ("sh", "bash", "sleep", "cat", "head", "yes", "ls", "id", "rm", "git")
 VOLUME = "/data"
