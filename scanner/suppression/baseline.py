@@ -7,7 +7,7 @@ may share one file: each entry says what it was found in, and writing one target
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scanner.errors import LimitError, ParseError
@@ -18,6 +18,8 @@ BYTES = 64 << 20
 ENTRIES = 250_000
 _HEX = frozenset("0123456789abcdef")
 _KEYS = ("fingerprint", "severity", "rule", "path", "message", "repository")
+_SIGNS = 12
+"""Commas and opening brackets of an entry, those in its words among them; more of them than all entries together may have is no baseline."""
 _HALVES = re.compile("[\ud800-\udfff]")
 """Halves of surrogate pairs, which no file holds in UTF-8."""
 _ORDER = {severity.value: -severity.rank for severity in Severity}
@@ -170,138 +172,74 @@ def render(baseline: Baseline) -> str:
 
 
 def read(data: bytes, file: str) -> Baseline:
-    """The baseline in a file's bytes, `file` its name for people. Raises ParseError with file:line:column, LimitError."""
+    """The baseline in a file's bytes, `file` its name for people. Raises ParseError with the line or the number of the finding, LimitError."""
     if len(data) > BYTES:
         raise LimitError(f"{file} is larger than any baseline ({BYTES >> 20} MiB)")
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         line = data.count(b"\n", 0, e.start) + 1
         column = e.start - data.rfind(b"\n", 0, e.start)
         raise ParseError(f"{file}:{line}:{column}: no baseline: no text in UTF-8") from e
-    return _Reader(text, file).baseline()
+    if text.count(",") + text.count("[") > _SIGNS * ENTRIES:
+        raise LimitError(f"{file} holds more than {ENTRIES:,} findings")
+    seen = 0
+
+    def made(pairs: list[tuple[str, object]]) -> object:
+        """An object of the file as it is read: what no baseline holds ends the reading there, and costs no more than what came before."""
+        nonlocal seen
+        if not any(name in _KEYS for name, _ in pairs):
+            return _checked(pairs, ("version", "tool", "ruleset", "findings"), f"{file}: no baseline")
+        seen += 1
+        if seen > ENTRIES:
+            raise LimitError(f"{file} holds more than {ENTRIES:,} findings")
+        return _entry(pairs, f"{file}: no baseline: finding {seen}")
+
+    try:
+        root = json.loads(text, object_pairs_hook=made)
+    except json.JSONDecodeError as e:
+        raise ParseError(f"{file}:{e.lineno}:{e.colno}: no JSON: {e.msg}") from e
+    except (ValueError, RecursionError) as e:  # a number of thousands of digits, or lists in lists without end
+        raise ParseError(f"{file}: no JSON: {printable(str(e))}") from e
+    if not isinstance(root, dict):
+        raise ParseError(f"{file}: no baseline: an object with version and findings is expected")
+    version, entries = root.get("version"), root.get("findings")
+    if type(version) is not int or version != VERSION:
+        what = f"this sandscan reads version {VERSION}; write it anew with --write-baseline"
+        raise ParseError(f"{file}: no baseline: {what}")
+    if not isinstance(entries, list) or not all(isinstance(one, Known) for one in entries):
+        raise ParseError(f"{file}: no baseline: 'findings' is a list of objects with {', '.join(_KEYS)}")
+    about = (_word(root.get(key, ""), key, f"{file}: no baseline") for key in ("tool", "ruleset"))
+    return Baseline(file, tuple(entries), *about)
 
 
-_TOKEN = re.compile(
-    r"""(?:[ \t\r\n\f\ufeff]++|//[^\n]*+|/\*(?:[^*]++|\*(?!/))*+\*/)*+
-    (?:"(?P<string>(?:[^"\\\x00-\x1f]++|\\[^\x00-\x1f])*+)"|(?P<sign>[{}\[\]:,])|(?P<bare>[-+.\w]++)|(?P<end>\Z)|(?P<other>.))""",
-    re.VERBOSE | re.DOTALL,
-)
-"""The next token of JSON, behind what may stand before it: comments too, as in all JSON that is read here."""
+def _entry(pairs: list[tuple[str, object]], where: str) -> Known:
+    values = _checked(pairs, _KEYS, where)
+    if missing := [key for key in _KEYS if key not in values]:
+        raise ParseError(f"{where}: {missing[0]!r} is missing")
+    words = {key: _word(value, key, where) for key, value in values.items()}
+    if len(words["fingerprint"]) != 64 or not _HEX.issuperset(words["fingerprint"]):
+        raise ParseError(f"{where}: a fingerprint is 64 hexadecimal digits")
+    if words["severity"] not in _ORDER:
+        raise ParseError(f"{where}: a severity is one of {', '.join(_ORDER)}")
+    return Known(words.pop("fingerprint"), Severity(words.pop("severity")), **words)
 
 
-class _Reader:
-    """A baseline's text, read token by token. What no baseline holds is an error where it stands, and nothing is kept but entries, so
-    that no file costs more than its length."""
+def _checked(pairs: list[tuple[str, object]], keys: Sequence[str], where: str) -> dict[str, object]:
+    """The object, if it has no other keys, and none twice."""
+    values = dict(pairs)
+    if others := [key for key in values if key not in keys]:
+        raise ParseError(f"{where}: {printable(others[0])!r} is no key of it; write it with --write-baseline")
+    if len(values) < len(pairs):
+        twice = next(key for key in values if [name for name, _ in pairs].count(key) > 1)
+        raise ParseError(f"{where}: {twice!r} stands there twice")
+    return values
 
-    def __init__(self, text: str, file: str) -> None:
-        self._text, self._file, self._after = text, file, 0
-        self._advance()
 
-    def _advance(self) -> None:
-        found = _TOKEN.match(self._text, self._after)
-        assert found is not None
-        assert found.lastgroup is not None
-        self._kind, self._raw, self._after = found.lastgroup, found[found.lastgroup], found.end()
-        self._at = found.start(self._kind) - (self._kind == "string")
-
-    def baseline(self) -> Baseline:
-        version = entries = None
-        about = {"tool": "", "ruleset": ""}
-        other = f"this sandscan reads version {VERSION}; write it anew with --write-baseline"
-        for name in self._members(("version", *about, "findings")):
-            if name == "version":
-                version = self._raw
-                if (self._kind, version) != ("bare", str(VERSION)):
-                    raise self._wrong(other)
-                self._advance()
-            elif name == "findings":
-                entries = tuple(self._entry() for _ in self._items("[", "]", "'findings' is a list"))
-            else:
-                about[name] = self._word(name)
-        if version is None:
-            raise self._wrong(other, 0)
-        if entries is None:
-            raise self._wrong("'findings' is a list", 0)
-        if self._kind != "end":
-            raise self._broken()
-        return Baseline(self._file, entries, **about)
-
-    def _entry(self) -> Known:
-        begun, words = self._at, {}
-        for name in self._members(_KEYS):
-            at = self._at
-            words[name] = word = self._word(name)
-            if name == "fingerprint" and (len(word) != 64 or not _HEX.issuperset(word)):
-                raise self._wrong("a fingerprint is 64 hexadecimal digits", at)
-            if name == "severity" and word not in _ORDER:
-                raise self._wrong(f"a severity is one of {', '.join(_ORDER)}", at)
-        if len(words) != len(_KEYS):
-            raise self._wrong(f"{next(key for key in _KEYS if key not in words)!r} is missing", begun)
-        return Known(words.pop("fingerprint"), Severity(words.pop("severity")), **words)
-
-    def _members(self, keys: Sequence[str]) -> Iterator[str]:
-        """The keys of an object, each where its value has to be read before the next one is asked for."""
-        seen = set()
-        for _ in self._items("{", "}", f"an object with {', '.join(keys)} is expected"):
-            if self._kind != "string":
-                raise self._broken()
-            at, name = self._at, self._word("")
-            if name not in keys:
-                raise self._wrong(f"{printable(name)!r} is no key of it; write it with --write-baseline", at)
-            if name in seen:
-                raise self._wrong(f"{name!r} stands there twice", at)
-            seen.add(name)
-            if not self._is(":"):
-                raise self._broken()
-            yield name
-
-    def _items(self, begin: str, end: str, what: str) -> Iterator[None]:
-        """Once before each thing between two signs; a comma may follow the last one."""
-        if not self._is(begin):
-            raise self._wrong(what)
-        count = 0
-        while not self._is(end):
-            count += 1
-            if count > ENTRIES:
-                raise LimitError(f"{self._file} holds more than {ENTRIES:,} findings")
-            yield
-            if not self._is(","):
-                if self._is(end):
-                    return
-                raise self._broken()
-
-    def _is(self, sign: str) -> bool:
-        """Whether the sign comes next, which then is read."""
-        if self._kind != "sign" or self._raw != sign:
-            return False
-        self._advance()
-        return True
-
-    def _word(self, name: str) -> str:
-        if self._kind != "string":
-            raise self._wrong(f"{name!r} is a string")
-        word = self._raw
-        if "\\" in word:
-            try:
-                word = _HALVES.sub("\ufffd", json.loads(f'"{word}"'))
-            except ValueError as e:
-                raise self._broken() from e
-        self._advance()
-        return word
-
-    def _wrong(self, what: str, at: int | None = None) -> ParseError:
-        if at is None and self._kind in ("end", "other"):
-            return self._broken()
-        return ParseError(f"{self._place(self._at if at is None else at)}: no baseline: {what}")
-
-    def _broken(self) -> ParseError:
-        shown = printable(self._text[self._at : self._at + 40].partition("\n")[0])
-        what = "it ends too early" if self._kind == "end" else f"{shown!r} is not expected here"
-        return ParseError(f"{self._place(self._at)}: no JSON: {what}")
-
-    def _place(self, at: int) -> str:
-        return f"{self._file}:{self._text.count(chr(10), 0, at) + 1}:{at - self._text.rfind(chr(10), 0, at)}"
+def _word(value: object, key: str, where: str) -> str:
+    if not isinstance(value, str):
+        raise ParseError(f"{where}: {key!r} is a string")
+    return _HALVES.sub("\ufffd", value)
 
 
 def schema() -> dict[str, Json]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 
 import jsonschema
 import pytest
@@ -78,44 +79,50 @@ ENTRY = {"repository": "r", "fingerprint": "a" * 64, "severity": "high", "rule":
     ("text", "says"),
     [
         ("", "b.json:1:1: no JSON"),
-        ("[]", "b.json:1:1: no baseline: an object with version"),
+        ("[]", "b.json: no baseline: an object with version"),
         ('{"findings": []}', "reads version 1"),
-        ('{"version": 2,\n"findings": []}', "b.json:1:13: no baseline: this sandscan reads version 1"),
+        ('{"version": 2,\n"findings": []}', "b.json: no baseline: this sandscan reads version 1"),
         ('{"version": "1", "findings": []}', "reads version 1"),
+        ('{"version": true, "findings": []}', "reads version 1"),
         ('{"version": 1}', "'findings' is a list"),
-        ('{"version": 1,\n "findings": {}}', "b.json:2:14: no baseline: 'findings' is a list"),
+        ('{"version": 1,\n "findings": {}}', "'findings' is a list"),
+        ('{"version": 1, "findings": [{}]}', "objects with fingerprint"),
+        ("{}", "reads version 1"),
+        ('{"version": 1, "findings": "all"}', "'findings' is a list"),
         ('{"version": 1, "findings": [], "ignore": true}', "'ignore' is no key"),
-        ('{"version": 1, "findings": [3]}', "an object with fingerprint"),
+        ('{"version": 1, "findings": [], "tool": 3}', "'tool' is a string"),
+        ('{"version": 1, "findings": [3]}', "objects with fingerprint"),
+        ('{"version": 1, "findings": [{"version": 1}]}', "objects with fingerprint"),
+        (json.dumps(ENTRY), "an object with version"),
         (json.dumps({"version": 1, "findings": [{**ENTRY, "fingerprint": "abc"}]}), "64 hexadecimal digits"),
         (json.dumps({"version": 1, "findings": [{**ENTRY, "fingerprint": "A" * 64}]}), "64 hexadecimal digits"),
         (json.dumps({"version": 1, "findings": [{**ENTRY, "severity": "bad"}]}), "a severity is one of critical"),
-        (json.dumps({"version": 1, "findings": [{**ENTRY, "rule": 3}]}), "'rule' is a string"),
+        (json.dumps({"version": 1, "findings": [ENTRY, {**ENTRY, "rule": 3}]}), "finding 2: 'rule' is a string"),
         (json.dumps({"version": 1, "findings": [{"fingerprint": "a" * 64}]}), "'severity' is missing"),
-        ('{"version": 1, "findings": [', "it ends too early"),
+        ('{"version": 1, "findings": [', "b.json:1:29: no JSON"),
+        ('{"version": 1,\n"findings": [],}', "b.json:2:16: no JSON"),
+        ('{"version": 1, "findings": []} {}', "b.json:1:32: no JSON: Extra data"),
+        ('{"version": ' + "1" * 5000 + "}", "b.json: no JSON"),
     ],
 )
 def test_what_is_no_baseline_is_said_with_its_place(text: str, says: str) -> None:
-    with pytest.raises(ScannerError) as raised:
+    with pytest.raises(ScannerError, match=r"^b\.json:") as raised:
         read(text.encode(), "b.json")
     assert says in str(raised.value)
-    assert str(raised.value).startswith("b.json:1") or str(raised.value).startswith("b.json:2")
-    if text.startswith("{") and text.endswith("}"):
+    with suppress(ValueError):
         assert not jsonschema.Draft202012Validator(schema()).is_valid(json.loads(text))
 
 
-def test_json_is_read_as_in_all_other_files() -> None:
+def test_marks_and_halves_that_no_text_should_have_are_read() -> None:
     entry = {**ENTRY, "path": '\U0001f511 \\ "x"', "message": "half \ud83d"}
-    text = f'\ufeff{{"version": 1, /* reviewed */ "findings": [\n{json.dumps(entry)}, // known\n],}}\n'
+    text = f'\ufeff{{"version": 1, "findings": [\n{json.dumps(entry)}\n]}}\n'
     [known] = read(text.encode(), "b").entries
     assert (known.path, known.message) == (entry["path"], "half \ufffd")
-    for more in ("{}", "x", ","):
-        with pytest.raises(ScannerError, match=f"b:4:1: no JSON: '{more}"):
-            read(text.encode() + more.encode(), "b")
 
 
 def test_a_key_that_stands_twice_says_nothing() -> None:
     text = json.dumps({"version": 1, "findings": [ENTRY]})[:-3] + ', "rule": "b/c"}]}'
-    with pytest.raises(ScannerError, match=r"b:1:\d+: no baseline: 'rule' stands there twice"):
+    with pytest.raises(ScannerError, match="b: no baseline: finding 1: 'rule' stands there twice"):
         read(text.encode(), "b")
 
 
