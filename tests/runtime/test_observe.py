@@ -373,7 +373,7 @@ def machine() -> dict[str, Any]:
 
 @pytest.mark.engine
 def test_killed_at_any_moment_nothing_is_left_after_the_next_start(ground: Ground, tmp_path: Path) -> None:
-    """The guest dies with its observer within seconds; a start later there is no container, volume, link, rule or name."""
+    """The guest dies with its observer within seconds, or stays frozen; a start later there is no container, volume, link, rule or name."""
     before = machine()
     chance = random.Random(6)
     for _ in range(KILLS):
@@ -388,6 +388,21 @@ def test_killed_at_any_moment_nothing_is_left_after_the_next_start(ground: Groun
     swept(ground)
     assert ground.left() == []
     assert machine() == before
+
+
+@pytest.mark.engine
+def test_killed_while_its_guest_is_frozen_it_leaves_nothing_that_runs(ground: Ground, tmp_path: Path) -> None:
+    """With cgroup v1 what is frozen does not die before it is thawed; the next start takes it away there too."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "scanner.cli", "observe", ground.image, "--seconds", "1", "-q", "--", "sleep", "60"],
+        env={**os.environ, "SANDSCAN_CACHE_DIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+    ) as observer:
+        _until(lambda: bool(_frozen(ground)), 60)
+        observer.send_signal(signal.SIGKILL)
+    _until(lambda: not _running(ground), 30)
+    swept(ground)
+    assert ground.left() == []
 
 
 @pytest.mark.engine
@@ -451,8 +466,15 @@ def _bury(folder: Path) -> None:
 
 
 def _running(ground: Ground) -> list[str]:
+    """Containers of observations in which something may still run: not in a frozen guest, nor in a pause that waits for it to die."""
     found = ground.client.containers.list(filters={"label": "sandscan.observe"}, ignore_removed=True)
-    return [c.name for c in found if c.status == "running"]
+    frozen = {c.name.rpartition("-")[0] for c in found if c.status == "paused"}
+    return [c.name for c in found if c.status == "running" and c.name.rpartition("-")[0] not in frozen]
+
+
+def _frozen(ground: Ground) -> list[str]:
+    found = ground.client.containers.list(filters={"label": "sandscan.observe"}, ignore_removed=True)
+    return [c.name for c in found if c.status == "paused"]
 
 
 def _until(true: Callable[[], bool], seconds: float) -> None:

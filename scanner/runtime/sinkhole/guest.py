@@ -3,7 +3,9 @@
 The guest shares the pause's PID namespace, so that the kernel kills all of it when the pause ends, and the pause ends with us:
 its standard input is a connection of ours to the engine. What the guest sees of that: process 1 is `pause`, its own first
 process has another number, and orphans are reaped as `docker run --init` would. Programs that insist on being process 1
-(systemd, s6) say so and end. Without it a guest would outlive a killed observer, cut off, until the next start.
+(systemd, s6) say so and end. Without it a guest would outlive a killed observer, cut off, until the next start. So does one that was
+frozen when its observer was killed, but only where the engine freezes by cgroup v1, in which what is frozen does not die before it is
+thawed (Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst); it runs no more all the same.
 
 API: moby, api/swagger.yaml.
 """
