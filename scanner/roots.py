@@ -7,11 +7,13 @@ from pathlib import Path
 def root_of(path: str | Path) -> Path | None:
     """The nearest folder with `.git` above the path, or the path itself if it has one; None where none has. A path that seems to lie
     in no repository is looked at where links lead."""
-    for whole in dict.fromkeys((os.path.abspath(path), os.path.realpath(path))):  # noqa: PTH100 - resolves no link
-        for folder in (Path(whole), *Path(whole).parents):
-            if os.path.lexists(folder / ".git"):
-                return folder
-    return None
+    whole = os.path.abspath(path)  # noqa: PTH100 - resolves no link
+    return above(Path(whole)) or above(Path(os.path.realpath(path)))
+
+
+def above(path: Path) -> Path | None:
+    """The same by the path's own words alone, which has to be absolute."""
+    return next((folder for folder in (path, *path.parents) if os.path.lexists(folder / ".git")), None)
 
 
 def lasting(name: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from scanner.errors import LimitError, UsageError
 from scanner.model import Level, Notification, printable
+from scanner.roots import above
 
 FILES = 100_000
 """Files that are looked at; a repository with more is named in parts."""
@@ -113,11 +114,8 @@ def root_of(path: Path) -> Path:
     """The repository's root above a path: where `.git` is, else this process's folder if the path lies in it, else the path's own."""
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` would follow links out of the repository
     folder = absolute if absolute.is_dir() else absolute.parent
-    for place in (folder, *folder.parents):
-        if (place / ".git").exists():
-            return place
     here = Path.cwd()
-    return here if folder.is_relative_to(here) else folder
+    return above(folder) or (here if folder.is_relative_to(here) else folder)
 
 
 def _named(path: Path, root: Path) -> str:
