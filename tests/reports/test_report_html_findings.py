@@ -191,7 +191,7 @@ def test_the_worst_three_lead_to_the_findings(page):
     assert "docker/Dockerfile:12-15" in worst[0]
     assert "What to do. Whoever runs code in a sandbox of this image can mine at your cost." in worst[0]
     page.locator("#worst a").nth(1).click()
-    assert page.evaluate("document.activeElement.dataset.finding") == "1"
+    page.wait_for_function("() => document.activeElement.dataset.finding === '1'")
     assert page.locator("li.finding .panel").count() == 1
 
 
@@ -522,7 +522,7 @@ def test_where_nothing_can_be_copied_the_text_is_selected(page):
     page.evaluate("document.execCommand = () => false")
     finding.get_by_role("button", name="Copy").click()
 
-    assert "Ctrl+C" in finding.get_by_role("status").inner_text()
+    finding.get_by_role("status").filter(has_text="Ctrl+C").wait_for()
     box = "document.activeElement"
     assert page.evaluate(
         f"{box}.value.slice({box}.selectionStart, {box}.selectionEnd) === {box}.value && {box}.value.length > 50"

@@ -235,9 +235,12 @@ def test_many_processes_and_sockets_stay_quick() -> None:
         "held = []\n"
         "for _ in range(1000):\n"
         "    held += [socket.create_connection(server.getsockname()), server.accept()[0]]\n"
+        "closed, closing = os.pipe()\n"
         "for _ in range(200):\n"
         "    if os.fork() == 0:\n"
-        "        [s.close() for s in held]; import time; time.sleep(60); os._exit(0)\n" + READY
+        "        [s.close() for s in held]; os.write(closing, b'x'); import time; time.sleep(60); os._exit(0)\n"
+        "for _ in range(200):\n"
+        "    os.read(closed, 1)\n" + READY
     )
     with apart(code, "-n", "-p", "-f") as (pid, _):
         begin = time.process_time()
