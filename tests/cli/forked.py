@@ -20,7 +20,7 @@ def _server() -> Forking:
 
 @cache
 def _cache() -> str:
-    """One for all commands: the rules are compiled once."""
+    """One for all commands: a layer that many scan is read once."""
     folder = tempfile.mkdtemp(prefix="sandscan-tests-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
