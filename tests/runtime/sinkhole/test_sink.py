@@ -1,6 +1,7 @@
 """The sinkhole from its beginning to its end, whatever end that is: nothing leaves it, nothing of it is left."""
 
 import errno
+import gc
 import json
 import os
 import signal
@@ -305,9 +306,10 @@ except SinkError as e: print(e)
 
 def test_the_check_builds_one_and_leaves_nothing() -> None:
     needs_root()
+    gc.collect()  # what other tests let go is closed before it is counted
     before = (Path("/proc/net/dev").read_text().count("\n"), len(list(Path("/proc/self/fd").iterdir())))
     check()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before[1]
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before[1]
     assert Path("/proc/net/dev").read_text().count("\n") == before[0]
 
 
