@@ -70,9 +70,9 @@ def asked(texts: Mapping[str, tuple[Path, bytes]], tree: Tree, notes: list[Notif
             given[name] = text
     found: dict[tuple[object, ...], Asked] = {}
     left = TEXT
-    for paths, _ in launches.groups(dict.fromkeys(given, "compose"), texts):
+    for group in launches.groups(dict.fromkeys(given, "compose"), texts):
         try:
-            files = [p for path in paths for p in (find_project(Path(path), ReadOptions()) or (Path(path),))]
+            files = [p for path in group.paths for p in (find_project(Path(path), ReadOptions()) or (Path(path),))]
             names = [by_path[os.path.normpath(path)] for path in files if os.path.normpath(path) in by_path]
             inputs: list[Input] = [given.get(name) or _input(texts[name]) for name in names]
             services = project_of(inputs, ReadOptions()).group("services") if inputs else {}

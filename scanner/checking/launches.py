@@ -42,6 +42,16 @@ class Judged:
     sandboxes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What makes one launch: `paths` as `egress` takes them (a folder for a Compose project), the `names` of its files in the repository,
+    `about` the file that stands for them."""
+
+    paths: tuple[str, ...]
+    names: tuple[str, ...]
+    about: str
+
+
 def is_candidate(name: str) -> bool:
     """Whether a file may be a launch file, by its name: shell text that starts containers is judged by `egress`, not here."""
     return name.lower().endswith(SUFFIXES) and posixpath.basename(name) not in _NEVER
@@ -61,11 +71,11 @@ def unread(name: str, why: str, data: bytes = b"") -> Notification:
 
 def judge(texts: Mapping[str, tuple[Path, bytes]]) -> Judged:
     """Every launch in the files, by name. One that cannot be read is a notification, and the others are judged all the same."""
-    kinds = dict(_kinds(texts))
+    kinds = recognised(texts)
     findings: dict[tuple[object, ...], Finding] = {}
     notes: list[Notification] = []
     sandboxes = 0
-    templates = {name: chart for name in kinds if (chart := _chart(name, texts)) is not None}
+    templates = {name: chart for name in kinds if (chart := chart_of(name, texts)) is not None}
     for chart in sorted(set(templates.values())):
         message = "a chart, whose templates are no manifests yet: render it (`helm template`) and have that looked at"
         notes.append(Notification("launch", Level.NOTE, message, os.fsencode(chart)))
@@ -76,19 +86,19 @@ def judge(texts: Mapping[str, tuple[Path, bytes]]) -> Judged:
     from scanner.egressing import EgressOptions, judge_launch
 
     by_path = {str(path): name for name, (path, _) in texts.items()}
-    for number, (paths, about) in enumerate(groups(kinds, texts)):
+    for number, group in enumerate(groups(kinds, texts)):
         if number == LAUNCHES:
             message = f"more than {LAUNCHES} launches: the rest were not judged; name a part of the repository"
             notes.append(Notification("launch", Level.WARNING, message))
             break
         try:
-            report = judge_launch(paths, EgressOptions(cuts=False))
+            report = judge_launch(group.paths, EgressOptions(cuts=False))
         except ScannerError as e:
-            where = os.fsencode(about)
+            where = os.fsencode(group.about)
             notes.append(Notification("launch", Level.WARNING, _named(printable(str(e)), by_path), where))
             continue
         sandboxes += len(report.egress.sandboxes) if report.egress is not None else 0
-        notes += (_note(note, by_path, about) for note in report.notifications)
+        notes += (_note(note, by_path, group.about) for note in report.notifications)
         for one in report.findings:
             found = replace(one, locations=tuple(_placed(place, by_path) for place in one.locations))
             first = found.locations[0]
@@ -97,12 +107,13 @@ def judge(texts: Mapping[str, tuple[Path, bytes]]) -> Judged:
     return Judged(tuple(findings.values()), tuple(notes), RULES, tuple(sorted(kinds)), sandboxes)
 
 
-def _kinds(texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[str, str]]:
-    """(name, format) of what a format recognises; a repository is full of others."""
+def recognised(texts: Mapping[str, tuple[Path, bytes]]) -> dict[str, str]:
+    """The format, by name, of each text that one recognises; a repository is full of others."""
     from scanner.checking.texts import Text
     from scanner.launch.compose import NAMES, OVERRIDES
     from scanner.launch.recognise import format_of
 
+    found: dict[str, str] = {}
     for name, (path, data) in texts.items():
         try:
             text = data.decode("utf-8")
@@ -111,12 +122,13 @@ def _kinds(texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[str, str]]
         given = Text(name, text, path)
         kind = format_of(given)
         if kind is not None and kind.name != "docker-run" and not _networks_alone(kind.name, given):
-            yield name, kind.name
+            found[name] = kind.name
         elif kind is None and posixpath.basename(name) in (*NAMES, *OVERRIDES) and _is_broken(given):
-            yield name, "compose"  # by its name it is one, and reading it says what is wrong
+            found[name] = "compose"  # by its name it is one, and reading it says what is wrong
+    return found
 
 
-def _chart(name: str, texts: Mapping[str, tuple[Path, bytes]]) -> str | None:
+def chart_of(name: str, texts: Mapping[str, tuple[Path, bytes]]) -> str | None:
     """The Chart.yaml of the Helm chart that a file is a template of; None for any other file, and for one that holds nothing to be put in."""
     parts = name.split("/")
     if b"{{" not in texts[name][1]:
@@ -145,21 +157,21 @@ def _is_broken(given: "Input") -> bool:
     return False
 
 
-def groups(kinds: Mapping[str, str], texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[list[str], str]]:
-    """(paths, the file that stands for them) of what makes one launch."""
+def groups(kinds: Mapping[str, str], texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[Group]:
+    """A folder's manifests at once, its Compose files as Compose takes them, every other file by itself."""
     folders: dict[tuple[str, str], list[str]] = {}
     for name, kind in sorted(kinds.items()):
         folders.setdefault((posixpath.dirname(name), kind), []).append(name)
     for (_, kind), names in folders.items():
         if kind == "kubernetes":
-            yield [str(texts[name][0]) for name in names], names[0]
+            yield Group(tuple(str(texts[name][0]) for name in names), tuple(names), names[0])
         elif kind == "compose":
             yield from _projects(names, texts)
         else:
-            yield from (([str(texts[name][0])], name) for name in names)
+            yield from (Group((str(texts[name][0]),), (name,), name) for name in names)
 
 
-def _projects(names: Sequence[str], texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[tuple[list[str], str]]:
+def _projects(names: Sequence[str], texts: Mapping[str, tuple[Path, bytes]]) -> Iterator[Group]:
     """A folder's project as docker compose takes it, then each further file on top of it: `-f compose.yaml -f compose.prod.yaml`."""
     from scanner.launch.compose import find_project
     from scanner.launch.plugin import ReadOptions
@@ -169,12 +181,17 @@ def _projects(names: Sequence[str], texts: Mapping[str, tuple[Path, bytes]]) -> 
         project = [str(path) for path in find_project(folder, ReadOptions())]
     except (ScannerError, OSError):
         project = []  # reading it says why
+    by_path = {str(texts[name][0]): name for name in names}
+    own = tuple(by_path[path] for path in project if path in by_path)
     if project:
-        yield [str(folder)], names[0]
-    for name in names:
-        path = texts[name][0]
-        if str(path) not in project:
-            yield [*project[:1], str(path)] if project and not _whole(texts[name][1]) else [str(path)], name
+        yield Group((str(folder),), own, names[0])
+    for path, name in by_path.items():
+        if path in project:
+            continue
+        if project and not _whole(texts[name][1]):
+            yield Group((project[0], path), (*own[:1], name), name)
+        else:
+            yield Group((path,), (name,), name)
 
 
 def _whole(data: bytes) -> bool:

@@ -27,18 +27,27 @@ _SHOWN = 20
 def init(context: click.Context, force: bool, shows: bool) -> None:
     """Write a commented .sandscan.yaml and a GitHub workflow to the repository's root, made for the Dockerfiles and launch files in
     it."""
+    from scanner.checking import launches
     from scanner.checking.picking import pick, root_of
     from scanner.cli.configured import keys
     from scanner.reports.output import write
     from scanner.settings import NAMES
-    from scanner.settings.inventory import look
+    from scanner.settings.inventory import is_plain, look
     from scanner.settings.starting import configuration, workflow
 
     group = context.find_root().command
     assert isinstance(group, click.Group)
     root = root_of(Path.cwd())
     picked = pick([root], [])
-    found = look(root, [one.name for one in picked], _kinds(picked), root.name)
+    given = _texts(picked)
+    # what the engine tells of containers ran once, and a chart's templates are nothing yet: nobody launches these
+    kinds = {
+        name: kind
+        for name, kind in launches.recognised(given).items()
+        if kind != "docker-inspect" and launches.chart_of(name, given) is None
+    }
+    groups = launches.groups({name: kind for name, kind in kinds.items() if is_plain(name)}, given)
+    found = look(root, [one.name for one in picked], kinds, [one.names for one in groups], root.name)
     texts = {
         NAMES[0]: configuration(keys(group), found, datetime.now(UTC).date()),
         WORKFLOW: workflow(found, requirement()),
@@ -73,24 +82,14 @@ def init(context: click.Context, force: bool, shows: bool) -> None:
     _say_what_next(written, [b.dockerfile for b in found.builds], [one.name for one in found.launches])
 
 
-def _kinds(picked: "Sequence[Picked]") -> dict[str, str]:
-    """The format of each launch file of a repository, by name, as `check` and `egress` recognise it."""
+def _texts(picked: "Sequence[Picked]") -> dict[str, tuple[Path, bytes]]:
+    """Path and content of what may be a launch file of the repository's own, by name."""
     from scanner.checking.launches import is_candidate
     from scanner.checking.picking import opened
-    from scanner.checking.texts import Text
-    from scanner.launch.recognise import format_of
     from scanner.settings.inventory import is_own
 
-    kinds = {}
-    for one in opened([one for one in picked if is_candidate(one.name) and is_own(one.name)], []):
-        try:
-            text = (one.data or b"").decode("utf-8")
-        except UnicodeDecodeError:
-            continue
-        kind = format_of(Text(one.picked.name, text, one.picked.path))
-        if kind is not None and kind.name not in ("docker-run", "docker-inspect"):  # what ran once, and nobody launches
-            kinds[one.picked.name] = kind.name
-    return kinds
+    some = [one for one in picked if is_candidate(one.name) and is_own(one.name)]
+    return {one.picked.name: (one.picked.path, one.data or b"") for one in opened(some, [])}
 
 
 def _place(root: Path, name: str) -> Path:

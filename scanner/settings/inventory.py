@@ -6,13 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from scanner.errors import ScannerError
-from scanner.launch.compose import NAMES, OVERRIDES
-
-if TYPE_CHECKING:
-    from scanner.launch.document import Node
+from scanner.launch.compose import OVERRIDES
 
 MOST = 20
 """Builds and launches that are taken; whoever has more writes them down."""
@@ -21,7 +17,6 @@ _ELSEWHERE = frozenset(
 )
 """Folders whose Dockerfiles and launch files are samples, or somebody else's."""
 _PLAIN = re.compile(r"(?!.*\.\.)[A-Za-z0-9.][A-Za-z0-9._/-]{0,199}")
-"""Names that mean themselves in a shell, in YAML and in an expression of GitHub's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,58 +50,37 @@ def is_own(name: str) -> bool:
     return not _ELSEWHERE & {part.lower() for part in PurePosixPath(name).parts[:-1]}
 
 
-def look(root: Path, names: Iterable[str], kinds: Mapping[str, str], called: str) -> Inventory:
-    """What files of a repository, by their names from its root, build and launch. `kinds` are the formats of launch files, `called`
-    names an image that nothing else names."""
+def is_plain(name: str) -> bool:
+    """Whether a name means itself in a shell, in YAML and in an expression of GitHub's."""
+    return _PLAIN.fullmatch(name) is not None
+
+
+def look(
+    root: Path, names: Iterable[str], kinds: Mapping[str, str], together: Iterable[tuple[str, ...]], called: str
+) -> Inventory:
+    """What files of a repository, by their names from its root, build and launch. `kinds` are the formats of launch files, `together` those
+    that make one launch, `called` names an image that nothing else names."""
     own = list(filter(is_own, names))
     dockerfiles = [name for name in own if _is_dockerfile(PurePosixPath(name).name)]
-    # a Compose file that is broken is one by its name: judging it says what is wrong
-    kinds = {name: "compose" for name in own if PurePosixPath(name).name in NAMES} | dict(kinds)
-    left_out = [name for name in (*dockerfiles, *kinds) if not _PLAIN.fullmatch(name)]
-    sound = {name: kind for name, kind in sorted(kinds.items()) if name not in left_out}
-    services = {name: _services(root, name) for name, kind in sound.items() if kind == "compose"}
+    left_out = [name for name in (*dockerfiles, *kinds) if not is_plain(name)]
     builds: list[Built] = []
-    for name, those in services.items():
-        builds += (one for one in _composed(name, those) if one.dockerfile in dockerfiles)
+    for name, kind in sorted(kinds.items()):
+        if kind == "compose" and is_plain(name):
+            builds += (one for one in _composed(root, name) if one.dockerfile in dockerfiles)
     for name in dockerfiles:
         if all(one.dockerfile != name for one in builds):
             builds.append(Built(_image_of(name, called), name, posixpath.dirname(name) or "."))
-    built = [one for one in _apart(builds) if all(map(_PLAIN.fullmatch, (one.dockerfile, one.context)))]
-    launches = list(_together(sound, services))
-    taken = {name for one in launches[:MOST] for name in one.files}
-    left_out += [one.dockerfile for one in built[MOST:]] + [name for name in sound if name not in taken]
+    built = [one for one in _apart(builds) if is_plain(one.dockerfile) and is_plain(one.context)]
+    launches = [Launched(_called(files, kinds[files[-1]]), files) for files in together]
+    left_out += [one.dockerfile for one in built[MOST:]] + [name for one in launches[MOST:] for name in one.files]
     return Inventory(tuple(built[:MOST]), tuple(launches[:MOST]), tuple(dict.fromkeys(left_out)))
 
 
-def _together(kinds: Mapping[str, str], services: Mapping[str, Sequence[tuple[str, "Node"]]]) -> Iterator[Launched]:
-    """The launches: a folder's manifests at once, its Compose files as Compose takes them, every other file by itself."""
-    folders: dict[tuple[str, str], list[str]] = {}
-    for name, kind in kinds.items():
-        folders.setdefault((posixpath.dirname(name), kind), []).append(name)
-    for (folder, kind), names in folders.items():
-        if kind == "kubernetes" and len(names) > 1:
-            yield Launched(folder or "manifests", tuple(names))
-        elif kind == "compose":
-            yield from _projects(folder, names, services)
-        else:
-            yield from (Launched(name, (name,)) for name in names)
-
-
-def _projects(
-    folder: str, names: Sequence[str], services: Mapping[str, Sequence[tuple[str, "Node"]]]
-) -> Iterator[Launched]:
-    """The project, with its override; then each further file, on top of the project if some service of it is made from nothing."""
-    main, override = (
-        next((path for one in named if (path := posixpath.join(folder, one)) in names), None)
-        for named in (NAMES, OVERRIDES)
-    )
-    project = () if main is None else (main,) if override is None else (main, override)
-    if project:
-        yield Launched(project[0], project)
-    for name in names:
-        if name not in project:
-            whole = all(any(map(value.get, ("image", "build", "extends"))) for _, value in services[name])
-            yield Launched(name, (name,) if whole else (*project[:1], name))
+def _called(files: Sequence[str], kind: str) -> str:
+    """What a launch is called: manifests by their folder, a Compose project by its first file, what goes on top of one by its own."""
+    if kind == "kubernetes" and len(files) > 1:
+        return posixpath.dirname(files[0]) or "manifests"
+    return files[0] if PurePosixPath(files[-1]).name in OVERRIDES else files[-1]
 
 
 def _is_dockerfile(name: str) -> bool:
@@ -145,23 +119,18 @@ def _apart(builds: Sequence[Built]) -> Iterator[Built]:
         yield Built(name, one.dockerfile, one.context)
 
 
-def _services(root: Path, name: str) -> list[tuple[str, "Node"]]:
-    """The services of a Compose file; none of one that cannot be read, for sandscan egress says what is wrong with it."""
+def _composed(root: Path, name: str) -> Iterator[Built]:
+    """The builds of a Compose file's services (compose-spec, build.md) that say where they are without variables; none of a file that cannot
+    be read, for sandscan egress says what is wrong with it."""
     from scanner.launch.document import read_yaml
     from scanner.launch.nearby import small_text
 
-    text = small_text(root, name)
     try:
-        documents = list(read_yaml(text or "", name))
+        documents = list(read_yaml(small_text(root, name) or "", name))
     except ScannerError:
-        return []
+        return
     services = documents[0].get("services") if documents else None
-    return [(service, value) for service, _, value in services.items()] if services is not None else []
-
-
-def _composed(name: str, services: Sequence[tuple[str, "Node"]]) -> Iterator[Built]:
-    """The builds of a Compose file's services (compose-spec, build.md) that say where they are without variables."""
-    for service, value in services:
+    for service, _, value in services.items() if services is not None else ():
         build = value.get("build")
         if build is None:
             continue

@@ -253,7 +253,7 @@ def test_what_check_and_egress_recognise_is_judged_as_they_take_it_together(tmp_
 
 
 def test_names_that_yaml_takes_for_numbers_stay_names() -> None:
-    found = look(Path("/nowhere"), ["1.10/Dockerfile", "null/Dockerfile", "1e3/Dockerfile"], {}, "all")
+    found = look(Path("/nowhere"), ["1.10/Dockerfile", "null/Dockerfile", "1e3/Dockerfile"], {}, [], "all")
     assert {(one["image"], one["context"]) for one in matrix(workflow(found, "sandscan==1"))[1:]} == {
         ("1-10", "1.10"), ("null", "null"), ("1e3", "1e3"),
     }  # fmt: skip
@@ -317,7 +317,7 @@ def test_names_that_mean_something_elsewhere_are_left_out_and_said(repository: P
     ]
     for name in evil:
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
-        (repository / name).write_text("FROM scratch\n")
+        (repository / name).write_text("services: {a: {image: b}}\n" if name.endswith(".yaml") else "FROM scratch\n")
     done = run("init", cwd=repository)
     assert done.returncode == 0
     assert done.stdout.count("left out: ") == len(evil)
@@ -327,19 +327,35 @@ def test_names_that_mean_something_elsewhere_are_left_out_and_said(repository: P
     checked(repository / WORKFLOW)
 
 
+def test_a_charts_templates_are_launched_by_nobody(tmp_path: Path) -> None:
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: b}]}\n"
+    for name, text in {
+        ".git/HEAD": "",
+        "chart/Chart.yaml": "name: c\n",
+        "chart/templates/pod.yaml": pod + "# {{ .Values.x }}\n",
+        "deploy/pod.yaml": pod,
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    done = run("init", "--stdout", cwd=tmp_path)
+    assert "egress deploy/pod.yaml" in done.stdout
+    assert "chart/" not in done.stdout
+
+
 def test_many_targets_are_cut_and_said() -> None:
     names = [f"image{n}/Dockerfile" for n in range(30)]
-    found = look(Path("/nowhere"), names, {}, "all")
+    found = look(Path("/nowhere"), names, {}, [], "all")
     assert len(found.builds) == 20
     assert len(found.left_out) == 10
     assert len({one.image for one in found.builds}) == 20
-    found = look(Path("/nowhere"), [], {f"{n}/e2b.toml": "e2b" for n in range(30)}, "all")
+    files = [f"{n}/e2b.toml" for n in range(30)]
+    found = look(Path("/nowhere"), [], dict.fromkeys(files, "e2b"), [(name,) for name in files], "all")
     assert len(found.launches) == 20
     assert len(found.left_out) == 10
 
 
 def test_builds_of_one_name_are_kept_apart() -> None:
-    found = look(Path("/nowhere"), ["a/Dockerfile", "b/a/Dockerfile", "Dockerfile.a"], {}, "all")
+    found = look(Path("/nowhere"), ["a/Dockerfile", "b/a/Dockerfile", "Dockerfile.a"], {}, [], "all")
     assert [one.image for one in found.builds] == ["a", "a-2", "a-3"]
 
 
