@@ -13,7 +13,7 @@ from scanner.errors import ParseError
 from scanner.model import Context, Evidence, Level, Limits, Notification
 from scanner.oci.table import EntryTable
 
-VERSION = 6
+VERSION = 7
 """Of what a record holds and means: part of the cache's key."""
 LASTING = "content"
 """The stage of notifications that the same bytes and limits give again; any other may go away at the next try."""
