@@ -183,7 +183,8 @@ def test_a_directory_that_is_no_layout_is_named(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello\n" * 1000, bytes(10240), b"\x1f\x8b", gzip.compress(b"no tar"), b"\x28\xb5\x2f\xfd"]
+    "content",
+    [b"", b"hello\n" * 1000, bytes(10240), b"\x1f\x8b", gzip.compress(b"no tar", mtime=0), b"\x28\xb5\x2f\xfd"],
 )
 def test_a_file_that_is_no_archive_is_not_clean(place: Place, content: bytes) -> None:
     path = place.input / "app.tar"

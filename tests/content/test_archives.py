@@ -112,7 +112,7 @@ def ar(files: dict[bytes, bytes], gnu: bool = False) -> bytes:
 
 
 def deb(data_name: bytes = b"data.tar.xz", compress: Callable[[bytes], bytes] = lzma.compress) -> bytes:
-    return ar({b"debian-binary": b"2.0\n", b"control.tar.gz": gzip.compress(tar({b"./control": b"Package: x\n"})),
+    return ar({b"debian-binary": b"2.0\n", b"control.tar.gz": gz(tar({b"./control": b"Package: x\n"})),
                data_name: compress(tar({b"./usr/bin/x": TEXT}))})  # fmt: skip
 
 
@@ -122,7 +122,8 @@ def apk() -> bytes:
     signature += bytes(-len(signature) % 512)
     control = tar({b".PKGINFO": b"pkgname = x\n"}).rstrip(b"\0")
     control += bytes(-len(control) % 512)
-    return gzip.compress(signature) + gzip.compress(control) + gzip.compress(tar({b"usr/bin/x": TEXT}))
+    parts = (signature, control, tar({b"usr/bin/x": TEXT}))
+    return b"".join(map(gz, parts))
 
 
 def cpio(files: dict[bytes, bytes] = FILES) -> bytes:
@@ -151,11 +152,16 @@ def lz4(data: bytes) -> bytes:
     return pytest.importorskip("lz4.frame").compress(data)  # type: ignore[no-any-return]
 
 
+def gz(data: bytes) -> bytes:
+    """Without the time: data may be part of a test's name, which is the same in every process that collects it."""
+    return gzip.compress(data, mtime=0)
+
+
 def old_lzma(data: bytes) -> bytes:
     return lzma.compress(data, lzma.FORMAT_ALONE)
 
 
-COMPRESSORS = {"gzip": gzip.compress, "xz": lzma.compress, "bzip2": bz2.compress, "zstd": zstd, "lzma": old_lzma}
+COMPRESSORS = {"gzip": gz, "xz": lzma.compress, "bzip2": bz2.compress, "zstd": zstd, "lzma": old_lzma}
 compressors = pytest.mark.parametrize("compress", COMPRESSORS.values(), ids=COMPRESSORS)
 
 

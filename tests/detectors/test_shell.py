@@ -74,7 +74,7 @@ def one(text: str, name: str = "ssh") -> Command:
         ("echo c3NoIGg= | base64 --decode | bash", 1, "ssh h"),
         ('eval "$(echo c3NoIGg= | base64 -d)"', 1, "ssh h"),
         ("echo 7373682068 | xxd -r -p | sh", 1, "ssh h"),
-        (f"echo {base64.b64encode(gzip.compress(b'ssh h')).decode()} | base64 -d | gunzip | sh", 1, "ssh h"),
+        (f"echo {base64.b64encode(gzip.compress(b'ssh h', mtime=0)).decode()} | base64 -d | gunzip | sh", 1, "ssh h"),
         ("printf '%s %s\\n' ssh h | sh", 1, "ssh h"),
         ("echo 'h hss' | rev | sh", 1, "ssh h"),
         ("bash <(echo ssh h)", 1, "ssh h"),
