@@ -398,7 +398,7 @@ def test_killed_while_its_guest_is_frozen_it_leaves_nothing_that_runs(ground: Gr
         env={**os.environ, "SANDSCAN_CACHE_DIR": str(tmp_path)},
         stdout=subprocess.DEVNULL,
     ) as observer:
-        _until(lambda: bool(_frozen(ground)), 60)
+        _until(lambda: any(status == "paused" for _, status in _standing(ground)), 60)
         observer.send_signal(signal.SIGKILL)
     _until(lambda: not _running(ground), 30)
     swept(ground)
@@ -467,14 +467,15 @@ def _bury(folder: Path) -> None:
 
 def _running(ground: Ground) -> list[str]:
     """Containers of observations in which something may still run: not in a frozen guest, nor in a pause that waits for it to die."""
-    found = ground.client.containers.list(filters={"label": "sandscan.observe"}, ignore_removed=True)
-    frozen = {c.name.rpartition("-")[0] for c in found if c.status == "paused"}
-    return [c.name for c in found if c.status == "running" and c.name.rpartition("-")[0] not in frozen]
+    standing = _standing(ground)
+    frozen = {name.rpartition("-")[0] for name, status in standing if status == "paused"}
+    return [name for name, status in standing if status == "running" and name.rpartition("-")[0] not in frozen]
 
 
-def _frozen(ground: Ground) -> list[str]:
+def _standing(ground: Ground) -> list[tuple[str, str]]:
+    """(name, status) of containers of observations that are not over."""
     found = ground.client.containers.list(filters={"label": "sandscan.observe"}, ignore_removed=True)
-    return [c.name for c in found if c.status == "paused"]
+    return [(c.name, c.status) for c in found]
 
 
 def _until(true: Callable[[], bool], seconds: float) -> None:
