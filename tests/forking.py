@@ -35,7 +35,7 @@ class Forking:
         """The exit code, and what came to standard output and standard error together."""
         output = cwd.parent / f"{cwd.name}.output"
         output.unlink(missing_ok=True)
-        code = self._ask(arguments, cwd, environment, output, output)
+        code = self.ask(arguments, cwd, environment, output, output)
         return code, output.read_text(errors="surrogateescape")
 
     def completed(
@@ -44,12 +44,13 @@ class Forking:
         """As subprocess.run has it: the exit code, standard output and standard error by themselves."""
         with tempfile.TemporaryDirectory() as folder:
             output, errors = Path(folder, "output"), Path(folder, "errors")
-            code = self._ask(arguments, cwd, environment, output, errors)
+            code = self.ask(arguments, cwd, environment, output, errors)
             return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
 
-    def _ask(
+    def ask(
         self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], output: Path, errors: Path
     ) -> int:
+        """The exit code; standard output and standard error go to the ends of these files."""
         asked = {
             "arguments": list(arguments),
             "cwd": str(cwd),

@@ -68,9 +68,8 @@ def read_toml(text: str, file: str) -> Node:
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if len(text) > SIZE:
         raise LimitError(f"{file}: more than {SIZE:,} characters of TOML")
-    for number, line in enumerate(
-        text.split("\n"), 1
-    ):  # checked first: what reads such a key takes the square of its length
+    # checked first: what reads such a key takes the square of its length
+    for number, line in enumerate(text.split("\n"), 1):
         if len(line) > DEPTH and (_DEEP.search(line) or len(_QUOTED.findall(line)) > DEPTH // 2):
             raise LimitError(f"{file}:{number}: more than {DEPTH} names in one key")
     try:

@@ -1,7 +1,8 @@
 """A run where nothing can leave: the image's own command in a sinkhole, then what it tried, ran, changed and left, as one report.
 
 Every end takes everything away: containers, volumes, namespaces and processes. What a killed observer leaves is a stopped
-container and its volumes, or a frozen one where cgroup v1 lets nothing frozen die; the next start removes them (`sweep`). The pause image, of 300 bytes, stays at the engine.
+container and its volumes, or a frozen one where cgroup v1 lets nothing frozen die; the next start removes them (`sweep`).
+The pause image, of 300 bytes, stays at the engine.
 """
 
 import os

@@ -59,6 +59,6 @@ def _serve(listening: socket.socket, forking: Forking) -> None:
                 called = json.loads(asking.makefile().readline())
                 own = Path(f"/proc/{called['pid']}/fd")
                 words, cwd, environment = called["arguments"], Path(called["cwd"]), called["environment"]
-                asking.sendall(b"%d\n" % forking._ask(words, cwd, environment, own / "1", own / "2"))
+                asking.sendall(b"%d\n" % forking.ask(words, cwd, environment, own / "1", own / "2"))
         except (OSError, ValueError):
             traceback.print_exc()  # the caller gets no code, and fails
